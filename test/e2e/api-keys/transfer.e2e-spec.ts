@@ -62,13 +62,11 @@ describe('POST /api-keys/:id/transfer', () => {
   });
 
   describe('403', () => {
-    it('refuses an owner without the permission, whether the key exists or not', async () => {
+    it('refuses an owner without the permission', async () => {
       const key = await makeKey(app, owner.token);
-      for (const id of [key.id, '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55']) {
-        const { status, body } = await transfer(id, owner.token, next.id);
-        expect(status).toBe(403);
-        expect(body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:assign' });
-      }
+      const { status, body } = await transfer(key.id, owner.token, next.id);
+      expect(status).toBe(403);
+      expect(body).toMatchObject({ code: 'PERMISSION_DENIED', permission: 'platform:api-keys:assign' });
     });
 
     it('refuses when the key could do more under its new owner than the caller may', async () => {

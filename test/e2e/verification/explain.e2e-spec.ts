@@ -40,9 +40,18 @@ describe('POST /api-keys/:id/explain', () => {
       expect(body).toMatchObject({ keyId: id, valid: true, code: 'VALID' });
       expect(body.checks.map((check: Check) => [check.check, check.outcome])).toEqual([
         ['secret', 'skipped'],
-        ...['revoked', 'active', 'expiry', 'owner', 'environment', 'address', 'model', 'chatbot', 'scopes'].map(
-          (check) => [check, 'passed'],
-        ),
+        ...[
+          'revoked',
+          'active',
+          'expiry',
+          'owner',
+          'project',
+          'environment',
+          'address',
+          'model',
+          'chatbot',
+          'scopes',
+        ].map((check) => [check, 'passed']),
       ]);
       const detail = Object.fromEntries(body.checks.map((check: Check) => [check.check, check.detail]));
       expect(detail).toMatchObject({
