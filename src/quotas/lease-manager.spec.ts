@@ -386,6 +386,20 @@ describe('a lease manager', () => {
     expect(await stage.admit({ reserve: 1n, windows: minute(1_000) })).toMatchObject({ code: 'UNAVAILABLE' });
   });
 
+  it('names the first account in the order of the call that refuses, whichever answered first', async () => {
+    const limits = ['a', 'b'].map((name): AdmitRequest['accounts'][number] => {
+      stage.model.createKey(name, 10n, 'total');
+      return { id: name, type: 'total', limit: { id: name, member: null } };
+    });
+    const [narrow, wide] = limits;
+    // The wide one is asked for first, so its answer comes first in the statement that both are in.
+    void stage.leaseManager.admit(call({ accounts: [wide!], reserve: 11n }));
+    expect(await stage.admit({ accounts: limits, reserve: 11n })).toMatchObject({
+      code: 'BUDGET_EXCEEDED',
+      account: narrow,
+    });
+  });
+
   it('knows a budget and a window as of the last acquire', async () => {
     await stage.admit({ reserve: 10n, windows: minute(50) });
     expect(stage.leaseManager.findBudget({ id: KEY, type: 'total' })).toEqual({

@@ -599,9 +599,20 @@ export class LeaseManager implements AcquireHandler {
   private serve(affected: Set<Waiter>, nowMs: number): void {
     for (const waiter of [...affected].sort((one, other) => one.order - other.order)) {
       if (waiter.isDone) continue;
-      if (waiter.refusal !== null) this.finish(waiter, waiter.refusal);
+      if (waiter.refusal !== null) this.finish(waiter, this.narrowest(waiter.request, waiter.refusal, nowMs));
       else if (waiter.pending === 0) this.decide(waiter, nowMs);
     }
+  }
+
+  /** The refusal by the first account, in the order of the call, that is known to refuse: whichever answered first. */
+  private narrowest(request: AdmitRequest, refusal: Refused, nowMs: number): Refused {
+    if (refusal.account === null) return refusal;
+    for (const account of request.accounts) {
+      if (account.id === refusal.account.id) break;
+      const entry = this.bookOf(account).get(account.id);
+      if (entry?.isRefused(reserveIn(request, account), nowMs) === true) return budgetExceeded(entry);
+    }
+    return refusal;
   }
 
   private decide(waiter: Waiter, nowMs: number): void {

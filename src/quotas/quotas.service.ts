@@ -192,6 +192,17 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     return { id, expiresAt: new Date(expiresAtMs), amountMicroCents: amount };
   }
 
+  /** Ends a reservation that its caller has not been told of: what it holds is free again. Not waited for. */
+  release(reservationId: string): void {
+    const reservation = this.signer.open(reservationId);
+    if (reservation === null) return;
+    const { keyId, reservationId: id, month, holds, amount: reserved } = reservation;
+    const settlement = { kind: 'release' as const, keyId, reservationId: id, month, holds, reserved, amount: 0n };
+    void this.quietly('What a call had reserved under former limits could not be released', () =>
+      this.store.settle([{ ...settlement, settledBy: '', defaultHold: 0n }]),
+    );
+  }
+
   /** What is known of a window, as of the last acquire; null before the first. */
   findWindow(window: RateWindow): WindowState | null {
     return this.leaseManager.findWindow(window);

@@ -34,8 +34,10 @@ type Row = Omit<BudgetSpend, Amount> & Record<Amount, string>;
 
 const RAISE = `(SELECT CASE WHEN a.raise_until > $1 THEN a.raise_micro_cents ELSE 0 END AS raise)`;
 
-/** $4 is the project that is asked for; null: all keys. */
-const IN_PROJECT = `($4::uuid IS NULL OR EXISTS (SELECT FROM api_key p WHERE p.id = a.key_id AND p.project_id = $4))`;
+/** Accounts of keys, not of limits: of all keys, or, found by the keys, of those in the project $4. */
+const OF_ALL = `(SELECT * FROM budget_account b WHERE b.limit_id IS NULL AND $4::uuid IS NULL) a`;
+const OF_PROJECT = `(SELECT b.* FROM api_key p JOIN budget_account b ON b.key_id = p.id
+  WHERE p.project_id = $4::uuid AND b.limit_id IS NULL) a`;
 
 const ACCOUNT = `a.key_id, a.used_percent, a.limit_micro_cents + r.raise AS limit_micro_cents, r.raise, a.spent_micro_cents,
   a.carried_micro_cents, CASE WHEN r.raise > 0 THEN a.raise_until END AS raise_until`;
@@ -45,14 +47,14 @@ const ACCOUNT = `a.key_id, a.used_percent, a.limit_micro_cents + r.raise AS limi
  * the raise: while one runs, more than all of it may be spent and something be left. Raised accounts are found by an
  * index of their own, so that none which is overspent is read.
  */
-const candidates = (period: string, limit: number) => `(
+const candidates = (accounts: string, period: string, limit: number) => `(
   SELECT f.* FROM (
-    (SELECT ${ACCOUNT} FROM budget_account a CROSS JOIN LATERAL ${RAISE} r
-      WHERE a.period = ${period} AND a.used_percent BETWEEN 1 AND 100 AND ${IN_PROJECT}
+    (SELECT ${ACCOUNT} FROM ${accounts} CROSS JOIN LATERAL ${RAISE} r
+      WHERE a.period = ${period} AND a.used_percent BETWEEN 1 AND 100
       ORDER BY a.used_percent DESC, a.key_id DESC LIMIT ${limit})
     UNION ALL
-    (SELECT ${ACCOUNT} FROM budget_account a CROSS JOIN LATERAL ${RAISE} r
-      WHERE a.period = ${period} AND a.used_percent > 100 AND a.raise_until > $1 AND ${IN_PROJECT}
+    (SELECT ${ACCOUNT} FROM ${accounts} CROSS JOIN LATERAL ${RAISE} r
+      WHERE a.period = ${period} AND a.used_percent > 100 AND a.raise_until > $1
       ORDER BY a.raise_until LIMIT ${limit})
   ) f ORDER BY f.used_percent DESC, f.key_id DESC LIMIT ${limit})`;
 
@@ -76,11 +78,12 @@ export class BudgetForecastsRepository {
    * period of the monthly ones.
    */
   async mostUsed(now: Date, month: string, since: Date, projectId: string | null): Promise<BudgetSpend[]> {
+    const accounts = projectId === null ? OF_ALL : OF_PROJECT;
     const rows = await this.manager.query<Row[]>(
       `SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents - a.carried_micro_cents AS observed
-         FROM ${candidates('$2', MONTHLY_CANDIDATES)} a ${OF_ACTIVE_KEYS}
+         FROM ${candidates(accounts, '$2', MONTHLY_CANDIDATES)} a ${OF_ACTIVE_KEYS}
        UNION ALL
-       SELECT ${COLUMNS}, 'total', ${COST} FROM ${candidates(`'total'`, TOTAL_CANDIDATES)} a ${OF_ACTIVE_KEYS}`,
+       SELECT ${COLUMNS}, 'total', ${COST} FROM ${candidates(accounts, `'total'`, TOTAL_CANDIDATES)} a ${OF_ACTIVE_KEYS}`,
       [now, month, since, projectId],
     );
     return rows.map((row) => ({

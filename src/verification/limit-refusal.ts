@@ -23,16 +23,21 @@ export function refusingLimitView({ id, per }: Pick<LimitFacts, 'id' | 'per'>, r
   return view;
 }
 
-/** Whether a limit covers a call that reserves so much, as the database has it. One that observes covers every call. */
+/**
+ * Whether a limit covers a call that reserves so much, as the database has it. One that observes covers every call.
+ *
+ * @param need micro-cents; null: it is only told whether anything is left
+ */
 export function limitCheck(
   { limit, account }: BindingLimit,
-  need: bigint,
+  need: bigint | null,
 ): { check: CheckOutcome; refuses: QuotaRefusal | null } {
-  const isCovered = need === 0n ? account.remaining > 0n : need <= account.remaining;
+  const isCovered = (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';
   const end = account.endsAt === null ? '' : ` It starts anew at ${account.endsAt.toISOString()}.`;
+  const covers = need === null ? 'is not exhausted' : 'covers the call';
   const detail = isCovered
-    ? `The limit ${limit.id} ${TARGETS[limit.targetKind]} covers the call.`
+    ? `The limit ${limit.id} ${TARGETS[limit.targetKind]} ${covers}.`
     : `The limit ${limit.id} ${TARGETS[limit.targetKind]} does not cover the call${passes ? ', and only observes' : ''}.${end}`;
   const check: CheckOutcome = { check: 'limit', outcome: passes ? 'passed' : 'failed', detail };
   if (passes) return { check, refuses: null };

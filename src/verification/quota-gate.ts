@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
 import type { KeyLimits } from '../quotas/key-limits.js';
 import { accountsFor, isBinding } from '../quotas/key-limits.js';
-import { LimitAccounts } from '../quotas/limits/limit-accounts.js';
+import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import { limitCheck, limitDetail, refusingLimitView } from './limit-refusal.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
@@ -79,6 +79,11 @@ export class QuotaGate {
       : this.outcome(admission, key, limits, callerId, question, databaseNowMs);
   }
 
+  /** Ends what was reserved for a call that is refused after all, or decided anew. */
+  undo({ reservation }: QuotaOutcome): void {
+    if (reservation !== null) this.quotas.release(reservation.id);
+  }
+
   /** Whether the same limits bind the call, though its key, owner or project has changed. */
   isBoundAlike(one: KeyRecord, other: KeyRecord, { model }: Asked): boolean {
     if (one.limits === other.limits) return true;
@@ -87,8 +92,17 @@ export class QuotaGate {
     return ids(one).join() === ids(other).join();
   }
 
-  /** What a call would come to, read from the database; consumes nothing. */
-  async standing({ key }: Pick<KeyRecord, 'key'>, asked: Asked): Promise<QuotaSnapshot> {
+  /**
+   * What a call would come to, read from the database; consumes nothing.
+   *
+   * @param mayKnow whether the caller may know the numbers of a limit. Where not, it is told whether the limit is
+   *   exhausted, whatever the call reserves: else its numbers would be found by asking often enough
+   */
+  async standing(
+    { key }: Pick<KeyRecord, 'key'>,
+    asked: Asked,
+    mayKnow: (bound: BindingLimit) => boolean = () => true,
+  ): Promise<QuotaSnapshot> {
     const question = questionOf(asked);
     const windows = await readWindows(this.sql, key.id, {
       minute: key.rateLimitPerMinute,
@@ -123,9 +137,9 @@ export class QuotaGate {
       });
       if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
     }
-    for (const bound of await this.limitAccounts.bindingKey(key.id)) {
+    for (const bound of await this.limitAccounts.bindingKey(key.id, (id) => this.quotas.unusedOf(id))) {
       if (!isBinding(bound.limit, asked.model)) continue;
-      const { check, refuses } = limitCheck(bound, question.reserveMicroCents ?? 0n);
+      const { check, refuses } = limitCheck(bound, mayKnow(bound) ? (question.reserveMicroCents ?? 0n) : null);
       checks.push(check);
       refusal ??= refuses;
     }

@@ -102,7 +102,7 @@ export class Verifier {
 
   /**
    * While a lease was fetched the key may have changed: what counts is what it is now. Where other limits bind it now,
-   * these decide; what was taken for the former ones is free again when its hold ends.
+   * these decide. What was reserved before is released.
    */
   private async decideAgain(
     asked: KeyRecord,
@@ -111,13 +111,15 @@ export class Verifier {
     asker: VerifyingCaller,
   ): Promise<VerdictView> {
     const recognition = await this.recognizer.resolve(question.key);
-    if (typeof recognition === 'string') return this.unproven(recognition);
-    const refusal = staticRefusal(recognition, question, asker);
-    if (refusal === null && !this.gate.isBoundAlike(asked, recognition.record, question))
-      return this.decide(recognition, question, asker);
-    return refusal === null
-      ? this.answer(recognition, question, outcome, asker)
-      : this.refused(recognition, question, refusal, asker);
+    const refusal = typeof recognition === 'string' ? null : staticRefusal(recognition, question, asker);
+    if (
+      typeof recognition !== 'string' &&
+      refusal === null &&
+      this.gate.isBoundAlike(asked, recognition.record, question)
+    )
+      return this.answer(recognition, question, outcome, asker);
+    this.gate.undo(outcome);
+    return this.decide(recognition, question, asker);
   }
 
   private answer(

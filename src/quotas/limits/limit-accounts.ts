@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import type { UnusedLease } from '../lease.js';
+import { limitAccountId } from './account-id.js';
 import type { LimitRow } from './limit-row.js';
 
 /** One account of a limit in one period; amounts are micro-cents. */
@@ -25,14 +27,6 @@ export interface BindingLimit {
   readonly limit: LimitRow;
   readonly account: LimitAccountState;
 }
-
-/** A part of the accounts of a limit. */
-export interface AccountPage {
-  readonly offset: number;
-  readonly size: number;
-}
-
-const FIRST_PAGE: AccountPage = { offset: 0, size: 1_000 };
 
 /** Columns of a limit `l` as `LimitRow` has them. */
 export const LIMIT_COLUMNS = `
@@ -66,43 +60,14 @@ export class LimitAccounts {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * Accounts of a limit in the period of an instant (null: now), those that have spent most first. A shared account
-   * that has no row yet stands at nothing; members that have none yet are left out.
+   * Limits that bind calls of a key now, whatever the model, from the narrowest to the widest, with their accounts.
+   *
+   * @param unusedOf what no reservation holds of the leases of an account in this replica's memory: it is not held
    */
-  async statesOf(
-    limitId: string,
-    at: Date | null = null,
-    { offset, size }: AccountPage = FIRST_PAGE,
-  ): Promise<LimitAccountState[]> {
-    const rows = await this.dataSource.query<StateRow[]>(
-      `SELECT a.member_id AS member, ${STATE_COLUMNS}
-         FROM quota_limit l
-         CROSS JOIN LATERAL limit_period_at(coalesce($2, quota_clock()), l.per, l.time_zone) p
-         LEFT JOIN budget_account a ON a.limit_id = l.id AND a.period = p.name
-         LEFT JOIN quota_limit_override o ON o.member_id = a.member_id AND ${OVERRIDE_IN_FORCE}
-        WHERE l.id = $1 AND (a.key_id IS NOT NULL OR l.each IS NULL)
-        ORDER BY a.spent_micro_cents DESC, a.member_id OFFSET $3 LIMIT $4`,
-      [limitId, at, offset, size],
-    );
-    return rows.map(stateOf);
-  }
-
-  /** The account of one member, whether or not it has been used yet; null: no such limit. */
-  async stateOfMember(limitId: string, memberId: string): Promise<LimitAccountState | null> {
-    const [row] = await this.dataSource.query<StateRow[]>(
-      `SELECT $2::uuid AS member, ${STATE_COLUMNS}
-         FROM quota_limit l
-         CROSS JOIN LATERAL limit_period_at(quota_clock(), l.per, l.time_zone) p
-         LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, $2) AND a.period = p.name
-         LEFT JOIN quota_limit_override o ON o.member_id = $2 AND ${OVERRIDE_IN_FORCE}
-        WHERE l.id = $1`,
-      [limitId, memberId],
-    );
-    return row === undefined ? null : stateOf(row);
-  }
-
-  /** Limits that bind calls of a key now, whatever the model, from the narrowest to the widest, with their accounts. */
-  async bindingKey(keyId: string): Promise<BindingLimit[]> {
+  async bindingKey(
+    keyId: string,
+    unusedOf: (accountId: string) => readonly UnusedLease[] = () => [],
+  ): Promise<BindingLimit[]> {
     const rows = await this.dataSource.query<(StateRow & Stored<LimitRow>)[]>(
       `SELECT ${LIMIT_COLUMNS}, m.id AS member, ${STATE_COLUMNS}
          FROM api_key k
@@ -120,7 +85,25 @@ export class LimitAccounts {
         ORDER BY array_position('{key,owner,project,installation}', l.target_kind), l.id`,
       [keyId],
     );
-    return rows.map((row) => ({ limit: limitRowOf(row), account: stateOf(row) }));
+    const leases = rows.flatMap((row) => unusedOf(limitAccountId(row.id, row.member)));
+    const unused = leases.length === 0 ? new Map<string, string>() : await this.unused(leases);
+    return rows.map((row) => {
+      const setAside = BigInt(unused.get(`${limitAccountId(row.id, row.member)} ${row.period}`) ?? 0);
+      return {
+        limit: limitRowOf(row),
+        account: stateOf({ ...row, held: String(BigInt(row.held) - setAside) }),
+      };
+    });
+  }
+
+  /** What is set aside in accounts and periods, as far as their leases still hold it. */
+  private async unused(leases: readonly UnusedLease[]): Promise<Map<string, string>> {
+    const rows = await this.dataSource.query<{ account: string; amount: string }[]>(
+      `SELECT concat_ws(' ', l.key_id, l.period) AS account, sum(least(u.amount, l.granted_micro_cents - l.settled_micro_cents)) AS amount
+         FROM unnest($1::uuid[], $2::bigint[]) AS u(id, amount) JOIN budget_lease l ON l.id = u.id GROUP BY 1`,
+      [leases.map(({ leaseId }) => leaseId), leases.map(({ amount }) => amount.toString())],
+    );
+    return new Map(rows.map(({ account, amount }) => [account, amount]));
   }
 }
 

@@ -7,6 +7,7 @@ import { type CheckOutcome, type Question, decide, explainChecks } from '../chec
 import type { ExplainQuestion } from './explain.dto.js';
 import type { ExplanationView } from './explanation.view.js';
 import { FeedService } from '../../key-cache/feed/feed.service.js';
+import type { BindingLimit } from '../../quotas/limits/limit-accounts.js';
 import { KeyRecordsReader } from '../../key-cache/records/key-records.reader.js';
 import { QuotaGate } from '../quota-gate.js';
 
@@ -56,7 +57,7 @@ export class KeyExplainer {
     if (record === null) throw key.keyPrefix === '' ? noSecretYet() : apiKeyNotFound();
     const nowMs = this.feed.databaseNowMs(this.feed.tick());
     const verifies = caller.principal.verifiesEnvironment;
-    const standing = await this.gate.standing(record, question);
+    const standing = await this.gate.standing(record, question, (bound) => knowsNumbers(caller, key.ownerId, bound));
     const refusal = decide(record, question, nowMs, verifies) ?? standing.refusal;
     const outcomes = explainChecks(record, question, nowMs, verifies);
     return {
@@ -69,6 +70,16 @@ export class KeyExplainer {
       budget: standing.budget,
     };
   }
+}
+
+/**
+ * Whether the caller may know the numbers of a limit that binds a key: with the permission, or as the owner of the key, of
+ * what is the owner's. Managers and members of projects read them at the routes of limits.
+ */
+function knowsNumbers({ principal }: KnownCaller, ownerId: string, { limit }: BindingLimit): boolean {
+  if (principal.may('platform:limits:read')) return true;
+  const isOfOwner = limit.each !== null || limit.targetKind === 'key' || limit.targetKind === 'owner';
+  return isOfOwner && principal.signedInUserId === ownerId;
 }
 
 function withInput(outcome: CheckOutcome, key: ApiKeyView, question: Question): CheckOutcome {

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { systemCaller } from '../../../src/access/caller.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { limitsMayBegin } from '../../../src/database/older-replicas.js';
+import { Quotas } from '../../../src/quotas/quotas.service.js';
 import { LimitAccounts, limitRowChanged } from '../../../src/quotas/limits/limit-accounts.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
@@ -75,7 +76,15 @@ describe('Limits that keys share', () => {
       for (const on of [app, other]) expect((await verify(key, body, on)).code).toBe(code);
     });
   const spent = async (limit: LimitRow) =>
-    (await app.app.get(LimitAccounts, { strict: false }).statesOf(limit.id)).map((one) => one.spent / CENT);
+    (
+      await app.dataSource.query<{ spent: string }[]>(
+        `SELECT coalesce(a.spent_micro_cents, 0) AS spent
+           FROM quota_limit l CROSS JOIN LATERAL limit_period_at(quota_clock(), l.per, l.time_zone) p
+           LEFT JOIN budget_account a ON a.limit_id = l.id AND a.period = p.name
+          WHERE l.id = $1 AND (a.key_id IS NOT NULL OR l.each IS NULL) ORDER BY 1 DESC`,
+        [limit.id],
+      )
+    ).map((one) => BigInt(one.spent) / CENT);
 
   it('refuse what goes beyond the sum of all keys of an owner, and say which limit it was', async () => {
     const ownerId = await newOwner();
@@ -212,6 +221,22 @@ describe('Limits that keys share', () => {
       [all.id, null, 2n * CENT, 3n * CENT],
     ]);
     expect(bound.map(({ account }) => account.endsAt === null)).toEqual([true, false]);
+  });
+
+  it('let go what was reserved for a call that is not answered by it', async () => {
+    const key = await newKey();
+    const limit = await create({ targetKind: 'key', targetId: key.id, amount: 10n * CENT });
+    await settles(key, 'BUDGET_EXCEEDED', { reserveCents: 11 });
+    const { reservation } = await verify(key, { reserveCents: 8, reservationTtlSeconds: 300 });
+    const leased = async () =>
+      (
+        await app.dataSource.query('SELECT leased_micro_cents::text AS n FROM budget_account WHERE key_id = $1', [
+          limit.id,
+        ])
+      )[0].n;
+    expect(await leased()).toBe(String(8n * CENT));
+    app.app.get(Quotas, { strict: false }).release(reservation.id);
+    await eventually(async () => expect(await leased()).toBe('0'));
   });
 
   it('may begin only when no replica runs that does not enforce them', async () => {

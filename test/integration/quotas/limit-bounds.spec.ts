@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { DataSource } from 'typeorm';
 import type { Admission, ReservationParts } from '../../../src/quotas/admission.js';
 import { LeaseManager } from '../../../src/quotas/lease-manager.js';
+import { LimitAccounts } from '../../../src/quotas/limits/limit-accounts.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { type Account, NO_LEASE } from '../../../src/quotas/quota-store.js';
@@ -114,6 +115,28 @@ describe('The sums of accounts of limits', () => {
     expect(await admit([accountOfLimit(row)], MOST, 300)).toMatchObject({ admitted: false, code: 'BUDGET_EXCEEDED' });
     const [late] = await writer.write([report(keyId, reservationOf(more[1]!))]);
     expect(late!.outcome).toBe('accepted');
+  });
+
+  it('tell what a replica has set aside for the next calls as left', async () => {
+    const row = await insertLimit(database.asOwner, { amount: 100n });
+    const keyId = randomUUID();
+    await database.createKey(keyId, null, 'total');
+    const [account, leaseId] = [accountOfLimit(row), randomUUID()];
+    const needs = [{ amount: 90n, own: null }];
+    await new PostgresQuotaStore(database.sql).acquire({
+      ...{ replicaId: 'one', liveReplicas: 1, windows: [] },
+      budgets: [{ account, kind: 'pooled', leaseId, want: 0n, needs }],
+    });
+    const accounts = new LimitAccounts(pool);
+    const stateWith = async (amount: bigint | null) => {
+      const unused = amount === null ? [] : [{ leaseId, amount }];
+      const [bound] = await accounts.bindingKey(keyId, (id) => (id === account.id ? unused : []));
+      return [bound!.account.held, bound!.account.remaining];
+    };
+    expect(await stateWith(null)).toEqual([90n, 10n]);
+    expect(await stateWith(70n)).toEqual([20n, 80n]);
+    // Memory may lag behind: no more than the lease still holds.
+    expect(await stateWith(500n)).toEqual([0n, 100n]);
   });
 
   const report = (keyId: string, { holds, month }: ReservationParts) =>

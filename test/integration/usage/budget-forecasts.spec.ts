@@ -133,6 +133,25 @@ describe('forecasts of budgets', () => {
     await app.dataSource.query(`DELETE FROM budget_account WHERE limit_micro_cents = 100`);
   });
 
+  it('see keys behind any number of accounts of limits', async () => {
+    const projectId = '00000000-0000-4000-8000-0000000000f1';
+    const key = await monthly('behind limits', 80);
+    await app.dataSource.query('UPDATE api_key SET project_id = $2 WHERE id = $1', [key, projectId]);
+    await app.dataSource.query(
+      `INSERT INTO budget_account (key_id, period, limit_micro_cents, spent_micro_cents, limit_id, member_id, ends_at)
+       SELECT gen_random_uuid(), p, 100, 100, gen_random_uuid(), gen_random_uuid(), 'infinity'
+         FROM generate_series(1, 1100), unnest(ARRAY['total', $1]) AS p`,
+      [MONTH],
+    );
+    const looked = new BudgetForecastsRepository(app.dataSource.manager);
+    const idsIn = async (project: string | null) =>
+      (await looked.mostUsed(NOW, MONTH, new Date('2031-05-04T12:00:00Z'), project)).map(({ apiKeyId }) => apiKeyId);
+    expect(await idsIn(null)).toContain(key);
+    expect(await idsIn(projectId)).toEqual([key]);
+    await app.dataSource.query('DELETE FROM budget_account WHERE limit_id IS NOT NULL');
+    await app.dataSource.query('DELETE FROM budget_account WHERE key_id = $1 AND period = $2', [key, MONTH]);
+  });
+
   it('of a key with a raise that is not needed by the rate so far, are when it ends', async () => {
     const now = new Date();
     const key = { id: await addKey('idle', { budgetLimitCents: 100 }), createdAt: new Date('2031-01-01') };

@@ -1,0 +1,32 @@
+import { describe, expect, it } from '@jest/globals';
+import type { BindingLimit } from '../quotas/limits/limit-accounts.js';
+import { limitCheck } from './limit-refusal.js';
+
+const NOW = new Date();
+const bound = (remaining: bigint): BindingLimit => ({
+  limit: {
+    ...{ id: 'one', name: 'One', alias: null, description: '', unit: 'cents', per: 'total', amount: 10n, models: [] },
+    ...{ timeZone: 'UTC', targetKind: 'installation', targetId: null, each: null, mode: 'enforce' },
+    ...{ countsFrom: NOW, endedAt: null, createdAt: NOW, updatedAt: NOW },
+  },
+  account: {
+    ...{ member: null, period: 'total', startsAt: null, endsAt: null },
+    ...{ amount: 10n, spent: 10n - remaining, held: 0n, remaining },
+  },
+});
+
+describe('The check of a limit', () => {
+  it.each([
+    [3n, 3n, 'passed', 'covers the call'],
+    [3n, 4n, 'failed', 'does not cover the call'],
+    [3n, 0n, 'passed', 'covers the call'],
+    [0n, 0n, 'failed', 'does not cover the call'],
+    // To callers who may not know its numbers the size of the call makes no difference.
+    [3n, null, 'passed', 'is not exhausted'],
+    [0n, null, 'failed', 'does not cover the call'],
+  ])('of %s left, for a call of %s, is %s', (remaining, need, outcome, words) => {
+    const { check, refuses } = limitCheck(bound(remaining), need);
+    expect([check.outcome, refuses === null]).toEqual([outcome, outcome === 'passed']);
+    expect(check.detail).toContain(words);
+  });
+});
