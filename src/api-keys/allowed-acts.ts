@@ -26,21 +26,17 @@ export const KEY_ACTS = [
 
 export type KeyAct = (typeof KEY_ACTS)[number];
 
-type Subject = Pick<
-  ApiKeyDetails,
-  'key' | 'secrets' | 'managerIds' | 'projectAdminIds' | 'ownerKind' | 'ownerIsActive'
->;
+type Subject = Pick<ApiKeyDetails, 'key' | 'secrets' | 'managerIds' | 'isProjectAdmin' | 'ownerKind' | 'ownerIsActive'>;
 
 /**
  * What `principal` may do to the key as it is at `now`, in the order of {@link KEY_ACTS}: what the routes ask before
- * they look at values. An act that is left out is refused, or changes nothing. One that is named may be refused for what
- * it would give: a role, a value outside of the policy, a key more than the owner's cap.
+ * they look at values. An act that is left out is refused, or changes nothing. One that is named may be refused for
+ * what it would give: a role, a value outside of the policy, a key more than the owner's cap.
  *
  * @see test/e2e/api-keys/allowed-acts.e2e-spec.ts, which tries all of them
  */
 export function allowedActs(subject: Subject, principal: Principal, now: Date): KeyAct[] {
-  const { key, secrets, managerIds, ownerKind, ownerIsActive } = subject;
-  const isProjectAdmin = subject.projectAdminIds.some((id) => id === principal.signedInUserId);
+  const { key, secrets, managerIds, isProjectAdmin, ownerKind, ownerIsActive } = subject;
   // Members see a key of their project, and may change nothing.
   const projectRole = isProjectAdmin ? 'admin' : null;
   const ownership = { id: key.id, ownerId: key.ownerId, managerIds, projectRole } as const;
