@@ -26,10 +26,7 @@ export const KEY_ACTS = [
 
 export type KeyAct = (typeof KEY_ACTS)[number];
 
-type Subject = Pick<
-  ApiKeyDetails,
-  'key' | 'secrets' | 'managerIds' | 'projectAdminIds' | 'ownerKind' | 'ownerIsActive'
->;
+type Subject = Pick<ApiKeyDetails, 'key' | 'secrets' | 'managerIds' | 'isProjectAdmin' | 'ownerKind' | 'ownerIsActive'>;
 
 /**
  * What `principal` may do to the key as it is at `now`, in the order of {@link KEY_ACTS}: what the routes ask before
@@ -39,8 +36,7 @@ type Subject = Pick<
  * @see test/e2e/api-keys/allowed-acts.e2e-spec.ts, which tries all of them
  */
 export function allowedActs(subject: Subject, principal: Principal, now: Date): KeyAct[] {
-  const { key, secrets, managerIds, ownerKind, ownerIsActive } = subject;
-  const isProjectAdmin = subject.projectAdminIds.some((id) => id === principal.signedInUserId);
+  const { key, secrets, managerIds, isProjectAdmin, ownerKind, ownerIsActive } = subject;
   // Members see a key of their project, and may change nothing.
   const projectRole = isProjectAdmin ? 'admin' : null;
   const ownership = { id: key.id, ownerId: key.ownerId, managerIds, projectRole } as const;

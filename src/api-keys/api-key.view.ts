@@ -26,8 +26,8 @@ export interface ApiKeyDetails {
   readonly ownerKind: 'person' | 'service';
   /** Who manages the owner, and acts for it. */
   readonly managerIds: readonly string[];
-  /** Admins of the key's project, who may do what its owner may. */
-  readonly projectAdminIds: readonly string[];
+  /** Whether who asks is an admin of the key's project, and may do what its owner may. */
+  readonly isProjectAdmin: boolean;
   /** Newest first: those that work, and the newest also when it has ended. None: the key has had no secret yet. */
   readonly secrets: readonly ApiKeySecret[];
   /** The name of the user who has offered the next secret to the owner; null where no offer is stored. */

@@ -43,7 +43,7 @@ interface StandingRow {
   readonly is_active: boolean | null;
   readonly kind: 'person' | 'service' | null;
   readonly manager_ids: string[];
-  readonly project_admin_ids: string[];
+  readonly is_project_admin: boolean;
   readonly requests: string | null;
   readonly tokens: string | null;
   readonly cost_micro_cents: string | null;
@@ -137,16 +137,19 @@ export class ApiKeysRepository {
     return key === undefined ? null : { roles: key.roles, grants: roles.flatMap(({ permissions }) => permissions) };
   }
 
-  /** The key as its view shows it, or null. */
-  async findDetails(id: string): Promise<ApiKeyDetails | null> {
+  /** The key as its view shows it to a caller, `userId` if signed in; or null. */
+  async findDetails(id: string, userId: string | null): Promise<ApiKeyDetails | null> {
     const key = await this.manager.createQueryBuilder(ApiKey, 'k').where('k.id = :id', { id }).getOne();
-    return key && ((await this.detailsOf([key]))[0] ?? null);
+    return key && ((await this.detailsOf([key], userId))[0] ?? null);
   }
 
-  /** Adds to each key, in order, what its view shows beside the row: two statements for any number of keys. */
-  async detailsOf(keys: readonly ApiKey[]): Promise<ApiKeyDetails[]> {
+  /**
+   * Adds to each key, in order, what its view shows beside the row: two statements for any number of keys. `userId`:
+   * the caller, if signed in.
+   */
+  async detailsOf(keys: readonly ApiKey[], userId: string | null): Promise<ApiKeyDetails[]> {
     if (keys.length === 0) return [];
-    const [secrets, standings] = await Promise.all([this.shownSecretsOf(keys), this.standingsOf(keys)]);
+    const [secrets, standings] = await Promise.all([this.shownSecretsOf(keys), this.standingsOf(keys, userId)]);
     return keys.map((key) => ({
       key,
       ...standings.get(key.id)!,
@@ -167,11 +170,14 @@ export class ApiKeysRepository {
   /**
    * Who the owners are, and what keys have used so far. By the keys at hand: one that is gone meanwhile has both still.
    */
-  private async standingsOf(keys: readonly ApiKey[]): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
+  private async standingsOf(
+    keys: readonly ApiKey[],
+    userId: string | null,
+  ): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
     const rows = await this.manager.query<StandingRow[]>(
       `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active, u.kind,
               ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids,
-              ARRAY(SELECT user_id FROM project_member m WHERE m.project_id = k.project_id AND m.role = 'admin') AS project_admin_ids,
+              EXISTS (SELECT FROM project_member m WHERE m.project_id = k.project_id AND m.user_id = $5 AND m.role = 'admin') AS is_project_admin,
               t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at,
               o.name AS hand_over_by_name
          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[]) AS k (id, owner_id, hand_over_by, project_id)
@@ -182,6 +188,7 @@ export class ApiKeysRepository {
         keys.map((key) => key.ownerId),
         keys.map((key) => key.handOverBy),
         keys.map((key) => key.projectId),
+        userId,
       ],
     );
     return new Map(
@@ -192,7 +199,7 @@ export class ApiKeysRepository {
           ownerIsActive: row.is_active ?? false,
           ownerKind: row.kind ?? 'person',
           managerIds: row.manager_ids,
-          projectAdminIds: row.project_admin_ids,
+          isProjectAdmin: row.is_project_admin,
           handOverByName: row.hand_over_by_name,
           totals: {
             requests: Number(row.requests ?? 0),

@@ -69,7 +69,7 @@ export class ApiKeysService {
     const ownership = await this.keys.findOwnership(id, caller.principal.signedInUserId);
     const rule = { permission: 'platform:api-keys:read', itself: true } as const;
     if (!ownership || standingOnKey(caller.principal, rule, ownership) === null) throw apiKeyNotFound();
-    const details = await this.keys.findDetails(id);
+    const details = await this.keys.findDetails(id, caller.principal.signedInUserId);
     if (!details) throw apiKeyNotFound();
     return ApiKeyView.from(details, caller.principal, this.clock.now());
   }

@@ -96,7 +96,9 @@ export class LockedKey {
 
   /** The key as this change leaves it, for the answer; nothing may follow. */
   async view(): Promise<ApiKeyView> {
-    const [details] = await this.change.lastly(this.keys.detailsOf([this.stored]));
+    const [details] = await this.change.lastly(
+      this.keys.detailsOf([this.stored], this.caller.principal.signedInUserId),
+    );
     return ApiKeyView.from(details!, this.caller.principal, this.now);
   }
 

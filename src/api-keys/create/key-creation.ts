@@ -208,14 +208,13 @@ function detailsOfNew(
   { owner, actor, projectRoles }: Parties,
   stored: StoredSecret | null,
 ): ApiKeyDetails {
-  const isProjectAdmin = projectRoles.get(key.projectId ?? '') === 'admin';
   return {
     key,
     ownerName: owner!.name,
     ownerIsActive: owner!.isActive,
     ownerKind: owner!.kind,
     managerIds: owner!.managerIds,
-    projectAdminIds: isProjectAdmin ? [actor.id] : [],
+    isProjectAdmin: projectRoles.get(key.projectId ?? '') === 'admin',
     secrets: stored === null ? [] : [shownSecret(key, stored)],
     totals: { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null },
     handOverByName: key.handOverBy === null ? null : actor.name,

@@ -116,7 +116,7 @@ export class ApiKeyListingService {
   }
 
   private async viewsOf({ principal }: KnownCaller, ids: readonly string[], now: Date): Promise<ApiKeyView[]> {
-    const details = await this.keys.detailsOf(await this.lists.findAll(ids));
+    const details = await this.keys.detailsOf(await this.lists.findAll(ids), principal.signedInUserId);
     return details.map((each) => ApiKeyView.from(each, principal, now));
   }
 }

@@ -84,6 +84,8 @@ function termsOf(filter: ApiKeyFilterDto, visible: VisibleKeys, bind: Bind): str
   // Pairs have an index of their own: of every three letters a pair has none.
   if (search !== undefined && isPair(search)) return null;
   if (visible.kind === 'key' || (tag === undefined && scope === undefined && search === undefined)) return null;
+  // Terms know no projects: keys of own and of some projects are few, and two indexes have them.
+  if (visible.kind === 'owners' && visible.projectIds.length > 0 && filter.ownerId === undefined) return null;
   const owners = ownersOf(filter, visible);
   return termsCondition({
     owner: owners?.length === 1 ? bind(owners[0], 'uuid') : undefined,
@@ -99,7 +101,7 @@ function termsOf(filter: ApiKeyFilterDto, visible: VisibleKeys, bind: Bind): str
 /** The owners whose keys may be in the list; null: any. */
 function ownersOf({ ownerId }: ApiKeyFilterDto, visible: VisibleKeys): readonly string[] | null {
   if (ownerId !== undefined) return [ownerId.toLowerCase()];
-  return visible.kind === 'owners' && visible.projectIds.length === 0 ? visible.ownerIds : null;
+  return visible.kind === 'owners' ? visible.ownerIds : null;
 }
 
 function neededCompanions({ unusedSince, neverUsed, budgetUsedAbove }: ApiKeyFilterDto): KeyCompanion[] {

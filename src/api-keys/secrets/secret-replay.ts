@@ -25,9 +25,10 @@ export class SecretReplay {
 
   /**
    * Passes when the secret is the key's newest and works, the key is still the same owner's, and the caller is that
-   * owner or holds everything the key may do. The trail says that it was shown again.
+   * owner, or could make the key as it is now: they hold all it may do, and it lies inside of their key policy. The
+   * trail says that it was shown again.
    *
-   * @throws DomainError 403 CANNOT_GRANT; 409 IDEMPOTENCY_CONFLICT
+   * @throws DomainError 403 CANNOT_GRANT, OUTSIDE_POLICY; 409 IDEMPOTENCY_CONFLICT
    */
   async require(change: Change, caller: KnownCaller, shown: ShownSecret): Promise<void> {
     const { tx, record } = change;
@@ -39,6 +40,7 @@ export class SecretReplay {
     if (newest?.kid !== shown.kid || newest.expiresAt !== null) throw idempotencyConflict();
     const { signedInUserId } = parties.caller.principal;
     if (signedInUserId !== key.ownerId && !parties.owner.managerIds.includes(signedInUserId ?? '')) {
+      this.admission.requireInsidePolicy(parties, key, this.clock.now());
       this.admission.requireHeld(parties.caller, await this.admission.grantsUnder(tx, parties.owner, key.roles));
     }
     record({ resourceType: 'api-key', resourceId: key.id, details: { kid: shown.kid, isReplay: true } });

@@ -348,6 +348,63 @@ describe('members of projects', () => {
       expect((await app.post(`/api-keys/${strong.id}/renew`, { token, body: {} })).status).toBe(403);
     });
 
+    it('give no role that they lack, offer no secret, and end no offer', async () => {
+      const id = await team();
+      const { token } = manager;
+      const strong = await app.addUser(['creator', 'gateway']);
+      const key = await makeKey(app, admin, {
+        projectId: id,
+        ownerId: strong.id,
+        roles: ['gateway'],
+        rateLimitPerMinute: 5,
+      });
+      const url = `/api-keys/${key.id}`;
+      expect((await app.patch(url, { token, body: { roles: ['gateway', 'admin'] } })).status).toBe(403);
+      expect((await app.patch(url, { token, body: { rateLimitPerMinute: null } })).status).toBe(403);
+      expect((await app.patch(url, { token, body: { isActive: false } })).status).toBe(200);
+      expect((await app.patch(url, { token, body: { isActive: true } })).body.code).toBe('CANNOT_GRANT');
+      const bulk = { ids: [key.id], action: 'activate' };
+      expect((await app.post('/api-keys/bulk', { token, body: bulk })).body.results[0].code).toBe('CANNOT_GRANT');
+      expect((await app.post(`${url}/hand-over`, { token })).status).toBe(403);
+      expect((await app.post(`${url}/hand-over`, { token: admin })).status).toBe(200);
+      expect((await app.delete(`${url}/hand-over`, { token })).body).toMatchObject({
+        status: 403,
+        permission: 'platform:api-keys:assign',
+      });
+      expect((await app.get(url, { token: strong.token })).body.handOver.mayDraw).toBe(true);
+      expect((await app.delete(`${url}/hand-over`, { token: strong.token })).status).toBe(200);
+    });
+
+    it('repeat no answer with a secret once they are admins no more, or may no longer make such a key', async () => {
+      const id = await team();
+      const { token } = manager;
+      const key = await makeKey(app, member.token, { projectId: id, rateLimitPerMinute: 5 });
+      const regenerate = () =>
+        app.post(`/api-keys/${key.id}/regenerate`, { token, body: {}, headers: { 'idempotency-key': `again-${id}` } });
+      const { body } = await regenerate();
+      expect((await regenerate()).body.secretKey).toBe(body.secretKey);
+      await app.patch(`/api-keys/${key.id}`, { token: admin, body: { rateLimitPerMinute: 601 } });
+      expect((await regenerate()).status).toBe(403);
+      await app.patch(`/api-keys/${key.id}`, { token: admin, body: { rateLimitPerMinute: 5 } });
+      await put(id, manager.id, 'member');
+      expect((await regenerate()).status).toBe(403);
+      await remove(id, manager.id);
+      expect((await regenerate()).status).toBe(404);
+    });
+
+    it('do nothing of that by a key of theirs', async () => {
+      const id = await team();
+      const key = await makeKey(app, member.token, { projectId: id, rateLimitPerMinute: 5 });
+      const { secret } = await makeKey(app, admin, { ownerId: manager.id, projectId: id, rateLimitPerMinute: 5 });
+      const url = `/api-keys/${key.id}`;
+      for (const path of ['regenerate', 'renew', 'deactivate', 'revoke', 'draw'])
+        expect([path, (await app.post(`${url}/${path}`, { apiKey: secret, body: {} })).status]).toEqual([path, 404]);
+      expect((await app.get(url, { apiKey: secret })).status).toBe(404);
+      expect((await app.get(`/projects/${id}`, { apiKey: secret })).status).toBe(404);
+      const made = await app.post('/api-keys', { apiKey: secret, body: { projectId: id } });
+      expect(made.status).toBe(403);
+    });
+
     it('are users whom only those change who may change keys', async () => {
       const id = await team();
       await makeKey(app, admin, { projectId: id, ownerId: owner.id });

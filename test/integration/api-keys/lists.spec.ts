@@ -9,6 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../../support/postgres.js
 
 const NOW = new Date('2026-11-21T12:00:00.000Z');
 const OWNER = '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55';
+const PROJECT = '019a8b5e-2222-7cc3-b4a1-3a7c2f1d9e55';
 const OTHER = '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e56';
 
 describe('lists of keys in PostgreSQL', () => {
@@ -137,6 +138,19 @@ describe('lists of keys in PostgreSQL', () => {
           ? `SELECT k.id FROM ${keysWith(condition)} WHERE ${condition.sql}`
           : selectByTerms(condition.terms, 'k.id', `WHERE ${condition.sql}`);
       expect(await planOf(statement, condition.parameters)).toMatch(new RegExp(index));
+    });
+
+    it.each([
+      ['search', { search: 'bil' }],
+      ['tag', { tag: ['a'] }],
+    ])('reads for %s by a member their own keys and those of their projects, and no others', async (_, filter) => {
+      const visible = { kind: 'owners' as const, ownerIds: [OWNER], projectIds: [PROJECT] };
+      const condition = conditionOf(filter, visible, NOW);
+      expect(condition.terms).toBeNull();
+      const plan = await planOf(`SELECT k.id FROM ${keysWith(condition)} WHERE ${condition.sql}`, condition.parameters);
+      expect(plan).toMatch(/BitmapOr/);
+      expect(plan).toMatch(/api_key_owner_idx/);
+      expect(plan).toMatch(/api_key_(in_)?project_idx/);
     });
 
     // Nearly all keys are active: what an index is for is their number.
