@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Locator, Page } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
 import { makeLimit, spend } from '../support/made-limits.js';
 import { launchChromium } from './chromium.js';
 import { leaveWithoutAsking } from './console-in-use.js';
@@ -29,6 +30,22 @@ inBrowser('an admin', () => {
     return answer.body;
   };
 
+  /** Clicks and fills, with their number. */
+  const counted = () => {
+    let interactions = 0;
+    return {
+      taken: () => interactions,
+      click: async (target: Locator) => {
+        interactions += 1;
+        await target.click();
+      },
+      type: async (target: Locator | string | RegExp, text: string) => {
+        interactions += 1;
+        await (typeof target === 'object' && 'fill' in target ? target : page.getByLabel(target)).fill(text);
+      },
+    };
+  };
+
   beforeAll(async () => {
     app = await startConsole();
     token = await app.adminToken();
@@ -49,15 +66,7 @@ inBrowser('an admin', () => {
   });
 
   it(`gives a team a monthly budget in at most ${MOST_INTERACTIONS} interactions, and sees what it says first`, async () => {
-    let interactions = 0;
-    const click = async (target: Locator) => {
-      interactions += 1;
-      await target.click();
-    };
-    const type = async (label: string | RegExp, text: string) => {
-      interactions += 1;
-      await page.getByLabel(label).fill(text);
-    };
+    const { click, type, taken } = counted();
     await click(page.getByRole('link', { name: 'Limits' }));
     await click(page.getByRole('link', { name: 'New limit' }));
     await type('Name', 'Search, monthly');
@@ -74,11 +83,63 @@ inBrowser('an admin', () => {
     expect((await app.get('/limits', { token })).body.meta.total).toBe(0);
     await click(dialog().getByRole('button', { name: 'Add' }));
     await page.getByRole('heading', { name: 'Search, monthly' }).waitFor();
-    expect(interactions).toBeLessThanOrEqual(MOST_INTERACTIONS);
+    expect(taken()).toBeLessThanOrEqual(MOST_INTERACTIONS);
     expect((await app.get('/limits', { token })).body.data).toMatchObject([
       { name: 'Search, monthly', amountCents: 50_000, per: 'month', target: { kind: 'project', id: projectId } },
     ]);
   }, 60_000);
+
+  it(`makes a team with a monthly budget from nothing in at most ${MOST_INTERACTIONS} interactions, and the budget holds`, async () => {
+    const { click, type, taken } = counted();
+    const person = await app.addUser(['creator']);
+    await admin.goto('');
+    await click(page.getByRole('link', { name: 'Projects' }));
+    await click(page.getByRole('button', { name: 'New project' }));
+    await type(dialog().getByLabel('Name'), 'Checkout');
+    await click(dialog().getByRole('button', { name: 'Add' }));
+    await click(page.getByRole('button', { name: 'Add a member' }));
+    await type(
+      dialog().getByRole('combobox', { name: 'Person' }).or(dialog().getByLabel('Person')).first(),
+      person.email,
+    );
+    await click(page.getByRole('option', { name: new RegExp(person.email) }).first());
+    await click(dialog().getByRole('button', { name: 'Add', exact: true }));
+    await page.getByRole('cell', { name: `User ${person.email}` }).waitFor();
+    await click(page.getByRole('tab', { name: 'Limits' }));
+    await click(page.getByRole('link', { name: 'New limit' }));
+    await type('Name', 'Checkout, monthly');
+    await type(/^At most, in/, '5');
+    await click(page.getByRole('button', { name: 'Continue' }));
+    await click(dialog().getByRole('button', { name: 'Add' }));
+    const sentence = 'All keys in project Checkout together may spend at most 5.00 USD per month (UTC).';
+    await said(sentence);
+    expect(taken()).toBeLessThanOrEqual(MOST_INTERACTIONS);
+
+    // The member makes keys in the project, and one of them spends what both may.
+    const { data } = (await app.get('/projects?size=100', { token })).body;
+    const checkout = data.find(({ name }: { name: string }) => name === 'Checkout').id as string;
+    const keyNamed = async (name: string) => {
+      const answer = await app.post('/api-keys', { token: person.token, body: { name, projectId: checkout } });
+      expect(answer.status).toBe(201);
+      return { id: answer.body.apiKey.id as string, secret: answer.body.secretKey as string };
+    };
+    const [cart, payment] = [await keyNamed('Cart'), await keyNamed('Payment')];
+    const verify = async () => (await app.post('/verify', { token, body: { key: payment.secret } })).body;
+    expect(await verify()).toMatchObject({ valid: true });
+    const events = [{ id: 'cart-1', apiKeyId: cart.id, requests: 1, costCents: 510 }];
+    expect((await app.post('/usage', { token, body: { events } })).status).toBe(200);
+    await eventually(async () => expect(await verify()).toMatchObject({ valid: false, code: 'BUDGET_EXCEEDED' }));
+
+    // The console says by which limit, on the page of a key that has spent nothing itself.
+    await admin.goto(`/keys/${payment.id}?tab=explain`);
+    await page.getByRole('button', { name: 'Test the call' }).click();
+    await said('The call would be refused: budget exceeded');
+    await said(/The limit “Checkout, monthly” of the project of the key does not cover the call\./);
+    await said(sentence);
+    await page.getByRole('tab', { name: 'Limits' }).click();
+    await page.getByRole('region', { name: 'Checkout, monthly' }).getByText('$5.10').waitFor();
+    await admin.picture('key-refused-by-limit');
+  }, 120_000);
 
   it('is told by the field what is wrong, and keeps what was typed', async () => {
     await admin.goto(`/limits/new?target=project:${projectId}`);
