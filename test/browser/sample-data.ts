@@ -122,27 +122,22 @@ export async function addSampleData(app: TestApp): Promise<SampleData> {
   ]) {
     await app.post('/verify', { apiKey: gateway.secretKey, body: { key: secretKey, ...body } });
   }
-  const project = await addProject(app, token, grace.id);
-  const limits = await addLimits(app, token, project);
-  return { keyId: apiKey.id, serviceId: service.id, projectKeyId: search.apiKey.id, ...project, ...limits };
+  return { keyId: apiKey.id, serviceId: service.id, ...(await addProject(app, token, grace.id)) };
 }
 
-/** A project with the keys of one person, who is its admin. */
+/** A project with the keys of one person, who is its admin, and limits. */
 async function addProject(app: TestApp, token: string, personId: string) {
   const body = { name: 'Search', description: `On the web site ${XSS}`, alias: 'search' };
   const { id } = (await app.post('/projects', { token, body })).body as { id: string };
   const { data } = (await app.get(`/api-keys?ownerId=${personId}`, { token })).body as { data: { id: string }[] };
   for (const key of data) await app.post(`/api-keys/${key.id}/transfer`, { token, body: { projectId: id } });
   await app.put(`/projects/${id}/members/${personId}`, { token, body: { role: 'admin' } });
-  return { personId, projectId: id };
+  const [{ id: projectKeyId }] = data as [{ id: string }];
+  return { personId, projectId: id, projectKeyId, ...(await addLimits(app, token, personId, id)) };
 }
 
 /** Limits near their ends; the person has an amount of their own in one of them. */
-async function addLimits(
-  app: TestApp,
-  token: string,
-  { personId, projectId }: { personId: string; projectId: string },
-) {
+async function addLimits(app: TestApp, token: string, personId: string, projectId: string) {
   const target = { kind: 'project', id: projectId };
   const shared = await makeLimit(app, token, { name: 'Search, monthly', amountCents: 50_000, per: 'month', target });
   await spend(app, shared.id, 47_250);
