@@ -73,7 +73,10 @@ export interface PumpOptions {
   readonly acquireTimeoutMs: number;
 }
 
-/** Accounts that all calls of a limit share, in one statement: it holds their locks until it commits, and many replicas want them. */
+/**
+ * Accounts that all calls of a limit share, in one statement: it holds their locks until it commits, and many replicas
+ * want them.
+ */
 const MAX_SHARED_ASKS = 8;
 /** Accounts of one statement that decides calls as a whole; one call may have as many as a reservation has holds. */
 const MAX_JOINT_ASKS = 16;
@@ -84,16 +87,17 @@ const OWN_CALLS = 2;
 const MOST_WANTED = 1e15;
 
 /**
- * What calls are made of, by turns: calls that several accounts decide together, accounts that all calls of a limit share,
- * those of its members, and what keys have of their own. Only the last waits for no lock that other keys may hold.
+ * What calls are made of, by turns: calls that several accounts decide together, accounts that all calls of a limit
+ * share, those of its members, and what keys have of their own. Only the last waits for no lock that other keys may
+ * hold.
  */
 const LANES = ['joint', 'shared', 'members', 'own'] as const;
 type Lane = (typeof LANES)[number];
 
 /**
  * Collects what accounts and windows need into few calls: one under way per account and window, the needs of its
- * waiters in order, many accounts in one call. Accounts of limits go in calls of their own, and these are never all calls
- * that may be under way: a key without limits waits neither for their locks nor for the end of such a call.
+ * waiters in order, many accounts in one call. Accounts of limits go in calls of their own, and these are never all
+ * calls that may be under way: a key without limits waits neither for their locks nor for the end of such a call.
  */
 export class AcquirePump {
   liveReplicas = 1;

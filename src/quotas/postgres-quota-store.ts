@@ -32,7 +32,10 @@ const TAKE = `(SELECT string_agg(concat_ws(',', b.is_found::integer, b.period, b
   FROM quota_acquire_budgets_2(?::text, ?::integer, ?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[], ?::integer[],
     ?::bigint[], ?::integer[], ?::uuid[]) b) AS taken`;
 const LOOK = 'quota_look_at_budgets_2(?::uuid[], ?::text[]) AS looked';
-/** The same where accounts of limits are among them. A verdict of 2 was refused by another account of its call, one of 3 has no lease. */
+/**
+ * The same where accounts of limits are among them. A verdict of 2 was refused by another account of its call, one of 3
+ * has no lease.
+ */
 const TAKE_SHARED = `(SELECT string_agg(concat_ws(',', b.is_found::integer, concat(b.period), b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc,
     b.slice, b.admit_for_ms, b.clock_ms, b.ends_in_ms, b.raise_mc,
     (SELECT string_agg(CASE WHEN v AND b.is_unheld THEN '3' ELSE coalesce(v::integer, 2)::text END, '' ORDER BY at) FROM unnest(b.verdicts) WITH ORDINALITY AS u(v, at))), ';' ORDER BY b.ask)

@@ -1,12 +1,11 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * What: limits that several keys share and their overrides (docs/adr/0043); members of projects; the alias of a project, and
- * whether its keys work.
- * Why: the spend of an owner, a project or the installation is to be bounded, whichever of its keys spends.
- * Lock taken: ACCESS EXCLUSIVE on project for an instant (a column with a constant default, one without).
- * Can old code run against it: yes. It does not know limits and does not enforce them, so limits may begin only when no
- * such replica runs. It makes projects that are active and have no alias.
+ * What: limits that several keys share and their overrides (docs/adr/0043); members of projects; the alias of a
+ * project, and whether its keys work. Why: the spend of an owner, a project or the installation is to be bounded,
+ * whichever of its keys spends. Lock taken: ACCESS EXCLUSIVE on project for an instant (a column with a constant
+ * default, one without). Can old code run against it: yes. It does not know limits and does not enforce them, so limits
+ * may begin only when no such replica runs. It makes projects that are active and have no alias.
  */
 export class Limits1790000002900 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -3,9 +3,9 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 /**
  * What: what each usage event charged: its project, and the accounts of limits with their periods.
  * Why: an account of a limit is recomputed from the events that name it (docs/adr/0043, docs/adr/0044).
- * Lock taken: ACCESS EXCLUSIVE on usage_event for as long as the catalog takes to write: no row is read, because columns
- * are nullable and the constraint is not checked for rows that are there. It waits for statements on events that run.
- * Can old code run against it: yes. It books events that charged no limit.
+ * Lock taken: ACCESS EXCLUSIVE on usage_event for as long as the catalog takes to write: no row is read, because
+ * columns are nullable and the constraint is not checked for rows that are there. It waits for statements on events
+ * that run. Can old code run against it: yes. It books events that charged no limit.
  */
 export class LimitAccounts1790000002910 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -4,9 +4,9 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * What: accounts of limits: their limit, member and end; periods that are any date.
  * Why: an account of a limit is made, charged and swept like that of a key (docs/adr/0043, docs/adr/0044).
  * Lock taken: ACCESS EXCLUSIVE on budget_account for as long as the catalog takes to write: no row is read, because
- * columns are nullable and constraints are not checked for rows that are there. Indexes follow in a migration of their own,
- * under a lock that lets accounts be read.
- * Can old code run against it: yes. It makes and charges accounts of keys alone.
+ * columns are nullable and constraints are not checked for rows that are there. Indexes follow in a migration of their
+ * own, under a lock that lets accounts be read. Can old code run against it: yes. It makes and charges accounts of keys
+ * alone.
  */
 export class AccountsOfLimits1790000002920 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -2,12 +2,11 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { createFunction } from '../schema/sql-functions.js';
 
 /**
- * What: which months of usage events were archived and dropped, with the sums of their events by key and budget month, and
- * what they charged to accounts of limits.
- * Why: events go into files when `USAGE_EVENTS_KEEP_MONTHS` says so, and totals and accounts must still be comparable with
- * the events that they count.
- * Lock taken: none on a table that is there already.
- * Can old code run against it: yes. Its doctor finds totals above the events that are left, once a month is archived.
+ * What: which months of usage events were archived and dropped, with the sums of their events by key and budget month,
+ * and what they charged to accounts of limits. Why: events go into files when `USAGE_EVENTS_KEEP_MONTHS` says so, and
+ * totals and accounts must still be comparable with the events that they count. Lock taken: none on a table that is
+ * there already. Can old code run against it: yes. Its doctor finds totals above the events that are left, once a month
+ * is archived.
  */
 export class UsageArchives1790000003000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -4,10 +4,10 @@ import { createFunction } from '../schema/sql-functions.js';
 /**
  * What: the project of a key in its versions, and versions of the names of projects.
  * Why: reports tell usage by project, and those of the past never change when a key moves (docs/adr/0033).
- * Lock taken: SHARE ROW EXCLUSIVE on api_key and project, then ACCESS EXCLUSIVE on key_version, all for an instant (triggers, and
- * a column without a default). In the order in which a change of a key takes them. No row is read: what is in projects
- * already gets its versions by the next migration.
- * Can old code run against it: yes. The triggers note its changes. It reads neither column nor table.
+ * Lock taken: SHARE ROW EXCLUSIVE on api_key and project, then ACCESS EXCLUSIVE on key_version, all for an instant
+ * (triggers, and a column without a default). In the order in which a change of a key takes them. No row is read: what
+ * is in projects already gets its versions by the next migration. Can old code run against it: yes. The triggers note
+ * its changes. It reads neither column nor table.
  */
 export class ProjectsInReports1790000003100 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -43,7 +43,9 @@ const PROJECT_VERSION = `
     CONSTRAINT project_version_pkey PRIMARY KEY (project_id, id)
   )`;
 
-/** Replaced and not dropped: that would shut out whoever reads keys. The triggers of keys come first, as their locks do. */
+/**
+ * Replaced and not dropped: that would shut out whoever reads keys. The triggers of keys come first, as their locks do.
+ */
 const TRIGGERS: readonly string[] = [
   // Triggers run with the rights of the build before, which works on between this migration and the grants at the end.
   `DO $$ BEGIN

@@ -1,12 +1,11 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * What: versions of the keys and names of projects that were there before migration 3100; indexes of the keys that were ever in
- * a project, and of those in it that are not revoked.
- * Why: reports of a project begin with its keys, and not with all usage; counting and deleting read no revoked keys.
- * Lock taken: SHARE ROW EXCLUSIVE on api_key and project until the keys in projects have their versions, and SHARE on
- * key_version while it is read for its index (seconds for a million keys): changes of keys and projects wait, while keys are
- * verified, usage is booked and everything is read.
+ * What: versions of the keys and names of projects that were there before migration 3100; indexes of the keys that were
+ * ever in a project, and of those in it that are not revoked. Why: reports of a project begin with its keys, and not
+ * with all usage; counting and deleting read no revoked keys. Lock taken: SHARE ROW EXCLUSIVE on api_key and project
+ * until the keys in projects have their versions, and SHARE on key_version while it is read for its index (seconds for
+ * a million keys): changes of keys and projects wait, while keys are verified, usage is booked and everything is read.
  * Can old code run against it: yes. The triggers of 3100 note its changes, also those between the two.
  */
 export class KeysOfProjects1790000003110 implements MigrationInterface {

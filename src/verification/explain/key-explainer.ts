@@ -73,8 +73,8 @@ export class KeyExplainer {
 }
 
 /**
- * Whether the caller may know the numbers of a limit that binds a key: with the permission, or as the owner of the key, of
- * what is the owner's. Managers and members of projects read them at the routes of limits.
+ * Whether the caller may know the numbers of a limit that binds a key: with the permission, or as the owner of the key,
+ * of what is the owner's. Managers and members of projects read them at the routes of limits.
  */
 function knowsNumbers({ principal }: KnownCaller, ownerId: string, { limit }: BindingLimit): boolean {
   if (principal.may('platform:limits:read')) return true;
