@@ -4,7 +4,7 @@ import { EventQueue } from '../../test/simulation/event-queue.js';
 import type { Admission, AdmitRequest } from './admission.js';
 import type { AcquireRequest, GiveBack, QuotaStore } from './quota-store.js';
 import { LeaseManager } from './lease-manager.js';
-import type { LeaseManagerOptions } from './lease-manager.js';
+import type { LeaseManagerOptions } from './lease-manager-options.js';
 
 const KEY = '00000000-0000-4000-8000-000000000001';
 const START = Date.UTC(2026, 5, 15);

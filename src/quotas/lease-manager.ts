@@ -20,6 +20,7 @@ import { isNegligible, DemandEstimator } from './demand-estimator.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { LeaseReturnQueue } from './lease-return-queue.js';
 import { BudgetLease, PermitLease, type UnusedLease } from './lease.js';
+import { LEDGER_DEFAULTS, type LeaseManagerOptions } from './lease-manager-options.js';
 import type { QuotaClock } from './quota-clock.js';
 import {
   budgetExceeded,
@@ -34,48 +35,6 @@ import {
 } from './memory-entry.js';
 import { enqueue, Waiter } from './waiter.js';
 import { WindowEntry } from './window-entry.js';
-
-/** Bounds and times of a lease manager; the defaults are those of docs/quotas.md. */
-export interface LeaseManagerOptions {
-  readonly replicaId: string;
-  /** Longest that a call waits, and that an acquire may take. */
-  readonly acquireTimeoutMs: number;
-  readonly collectMs: number;
-  readonly maxCalls: number;
-  readonly fewCalls: number;
-  readonly patienceMs: number;
-  /** Accounts, and windows, in one call. */
-  readonly maxAsks: number;
-  readonly maxNeeds: number;
-  readonly maxWaiters: number;
-  /** Accounts, and rows of windows, in memory. */
-  readonly maxEntries: number;
-  readonly idleMs: number;
-  readonly refusalMs: number;
-  /** Wall and monotonic clock may part by this much between two calls; beyond it the host was suspended. */
-  readonly suspendMs: number;
-  readonly epochPauseMs: number;
-  /** `RATE_LIMIT_FALLBACK=local-share`: `limit / shareReplicas` while the store is away; null: `deny`. */
-  readonly shareReplicas: number | null;
-}
-
-/** What a replica with nothing configured uses. */
-export const LEDGER_DEFAULTS: Omit<LeaseManagerOptions, 'replicaId'> = {
-  acquireTimeoutMs: 1_000,
-  collectMs: 2,
-  maxCalls: 8,
-  fewCalls: 2,
-  patienceMs: 10,
-  maxAsks: 200,
-  maxNeeds: 500,
-  maxWaiters: 20_000,
-  maxEntries: 200_000,
-  idleMs: 1_000,
-  refusalMs: 100,
-  suspendMs: 1_000,
-  epochPauseMs: 10_000,
-  shareReplicas: null,
-};
 
 /** A lease admits until this part of its life has passed on our clock, counted from before the request was sent. */
 const DEADLINE_PART = 0.98;

@@ -104,11 +104,7 @@ export class QuotaGate {
     mayKnow: (bound: BindingLimit) => boolean = () => true,
   ): Promise<QuotaSnapshot> {
     const question = questionOf(asked);
-    const windows = await readWindows(this.sql, key.id, {
-      minute: key.rateLimitPerMinute,
-      hour: key.rateLimitPerHour,
-      day: key.rateLimitPerDay,
-    });
+    const windows = await readWindows(this.sql, key.id, windowLimitsOf(key));
     const budget = await findBudget(this.sql, key.id, this.quotas.unusedOf(key.id));
     const rateLimits = windows.map(({ window, limit, remaining, resetMs }) =>
       rateLimitView(window, limit, remaining, resetMs),
@@ -263,4 +259,8 @@ function raisedUntil({ raise, raiseUntil }: BudgetStanding): string {
 
 function seconds(ms: number): number {
   return Math.max(1, Math.ceil(ms / 1000));
+}
+
+function windowLimitsOf({ rateLimitPerMinute, rateLimitPerHour, rateLimitPerDay }: KeyRecord['key']) {
+  return { minute: rateLimitPerMinute, hour: rateLimitPerHour, day: rateLimitPerDay };
 }
