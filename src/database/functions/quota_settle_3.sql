@@ -21,6 +21,7 @@ DECLARE
   v_month text[] := e_month;
   v_is_plain boolean;
   v_is_shared boolean;
+  v_locked text[];
   v_outcome text[] := array_fill(NULL::text, ARRAY[v_count]);
   v_late boolean[] := array_fill(false, ARRAY[v_count]);
   v_ended bytea[];
@@ -145,10 +146,19 @@ BEGIN
       ) named(key_id, period) ON a.key_id = named.key_id AND a.period = named.period
       ORDER BY a.key_id, a.period FOR UPDATE OF a;
     IF v_is_shared THEN
-      -- Swept between the two statements: look once more. An account whose limit is gone stays missing.
+      -- Swept before the lock, and perhaps made again by another settle: look once more, by what is locked. A row that is
+      -- merely seen may be swept before it is charged. An account whose limit is gone stays missing.
+      SELECT array_agg(l.name) INTO v_locked FROM (
+        SELECT concat(a.key_id, a.period) AS name FROM budget_account a
+        JOIN (
+          SELECT DISTINCT h.account, h.period FROM unnest(h_event, h_account, h_period) AS h(event, account, period)
+          WHERE v_outcome[h.event] IN ('settled', 'released') AND h.account <> e_key[h.event]
+        ) n ON a.key_id = n.account AND a.period = n.period
+        ORDER BY a.key_id, a.period FOR UPDATE OF a
+      ) l;
       PERFORM FROM unnest(h_event, h_account, h_period) AS h(event, account, period)
         WHERE v_outcome[h.event] IN ('settled', 'released') AND h.account <> e_key[h.event]
-          AND NOT EXISTS (SELECT FROM budget_account a WHERE a.key_id = h.account AND a.period = h.period)
+          AND concat(h.account, h.period) <> ALL (coalesce(v_locked, '{}'))
           AND EXISTS (SELECT FROM limit_account_named(h.account, e_key[h.event]));
       IF FOUND THEN
         RAISE EXCEPTION 'An account of a limit that was to be charged is gone' USING ERRCODE = 'serialization_failure';

@@ -34,7 +34,7 @@ describe('POST /verify/batch', () => {
       'INSUFFICIENT_SCOPE',
       'VALID',
     ]);
-    expect(body.results[4].checks).toHaveLength(10);
+    expect(body.results[4].checks).toHaveLength(11);
   });
 
   it('200: takes a hundred', async () => {
