@@ -9,7 +9,7 @@ import { permissionDenied } from '../access/access.errors.js';
 const READS: ReadonlySet<Permission> = new Set(['platform:api-keys:read', 'platform:usage:read']);
 
 /**
- * Why somebody may act on a key. A key that acts on itself is neither its owner nor needs a permission; an admin of the
+ * Why a caller may act on a key. A key that acts on itself is neither its owner nor needs a permission; an admin of the
  * key's project may do what its owner may, a member may read it.
  */
 export type KeyStanding = AccessBasis | 'project-admin' | 'project-member' | 'itself';
@@ -39,7 +39,7 @@ export function standingOnKey(principal: Principal, rule: KeyRule, key: KeyOwner
  * As `standingOnKey`, for an act that is refused without a standing. A member of the key's project, who sees the key,
  * is told what the act needs.
  *
- * @throws DomainError 403 PERMISSION_DENIED for a member; 404 for anybody else
+ * @throws DomainError 403 PERMISSION_DENIED for a member; 404 for all others
  */
 export function requireStanding(principal: Principal, rule: KeyRule, key: KeyOwnership): KeyStanding {
   const standing = standingOnKey(principal, rule, key);

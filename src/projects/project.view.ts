@@ -116,7 +116,7 @@ export class ProjectsPageView {
   meta: PageMetaView;
 }
 
-/** What became of somebody who was a member. */
+/** A project after a member was removed. */
 export class RemovedProjectMemberView {
   /** The project without this member. */
   project: ProjectView;

@@ -44,7 +44,7 @@ export class UsageArchives1790000003000 implements MigrationInterface {
         CONSTRAINT usage_archived_account_archive_fkey FOREIGN KEY (archive_month) REFERENCES usage_archive (month)
       )`);
     await createFunction(runner, 'usage_event_archive');
-    // It has the rights of the schema's owner, and a function is everybody's until this is said.
+    // It has the rights of the schema's owner, and every login may call a function until this is said.
     await runner.query(
       `REVOKE ALL ON FUNCTION usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric) FROM PUBLIC`,
     );

@@ -44,7 +44,7 @@ const PROJECT_VERSION = `
   )`;
 
 /**
- * Replaced and not dropped: that would shut out whoever reads keys. The triggers of keys come first, as their locks do.
+ * Replaced and not dropped: that would shut out all who read keys. The triggers of keys come first, as their locks do.
  */
 const TRIGGERS: readonly string[] = [
   // Triggers run with the rights of the build before, which works on between this migration and the grants at the end.
