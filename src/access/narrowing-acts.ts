@@ -11,7 +11,6 @@ export const NARROWING_ACTS: ReadonlySet<string> = new Set([
   'users:update',
   'users:delete',
   'users:erase',
-  'limits:create',
   'limits:update',
   'projects:update',
   'projects:delete',

@@ -43,7 +43,10 @@ async function setRights(owner: QueryRunner): Promise<void> {
   }
 }
 
-/** Functions with the rights of the schema's owner that releases left open to every login; later ones are closed when they are made. */
+/**
+ * Functions with the rights of the schema's owner that releases left open to every login; later ones are closed when
+ * they are made.
+ */
 const NOT_FOR_ALL = 'REVOKE ALL ON FUNCTION usage_event_prepare(integer, date), refused_calls_prepare() FROM PUBLIC';
 
 const GRANTS = [

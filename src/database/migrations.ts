@@ -31,6 +31,7 @@ import { LimitAccounts1790000002910 } from './migrations/1790000002910-limit-acc
 import { AccountsOfLimits1790000002920 } from './migrations/1790000002920-accounts-of-limits.js';
 import { LimitAccountIndexes1790000002930 } from './migrations/1790000002930-limit-account-indexes.js';
 import { UsageArchives1790000003000 } from './migrations/1790000003000-usage-archives.js';
+import { ProjectOfVersions1790000003090 } from './migrations/1790000003090-project-of-versions.js';
 import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
 import { KeysOfProjects1790000003110 } from './migrations/1790000003110-keys-of-projects.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
@@ -70,6 +71,7 @@ export const migrations = [
   AccountsOfLimits1790000002920,
   LimitAccountIndexes1790000002930,
   UsageArchives1790000003000,
+  ProjectOfVersions1790000003090,
   ProjectsInReports1790000003100,
   KeysOfProjects1790000003110,
   RaisedAccounts1790000003150,

@@ -7,6 +7,10 @@ const SESSIONS = 8;
 const FIRST_SESSIONS = 2;
 /** What waits behind so many statements is worth a new session. */
 const MOST_BEHIND = 2;
+/** Statements that may wait for accounts that many keys share, by their names. */
+const MAY_WAIT_FOR_LIMITS = /\btake-shared\b|^return-leases$/;
+/** Worse than any number of statements that wait for no such account. */
+const BEHIND_A_LOCK = 1_000;
 /** Longer than the server itself works on one of our statements: until then its outcome may still become known. */
 const TIMEOUT_MS = 5_500;
 
@@ -16,6 +20,8 @@ const TIMEOUT_MS = 5_500;
  */
 export class QuotaConnections {
   private readonly sessions: readonly LiveConnection[];
+  /** How many statements that may wait for accounts of limits are under way in a session. */
+  private readonly mayWait = new Map<LiveConnection, number>();
 
   constructor(config: SessionConfig) {
     this.sessions = Array.from({ length: SESSIONS }, () => new LiveConnection(config));
@@ -27,9 +33,23 @@ export class QuotaConnections {
     await Promise.allSettled(first.map((session) => session.query({ text: 'SELECT 1' }, TIMEOUT_MS)));
   }
 
-  /** The rows of one statement, which is prepared under `name`. @throws when its outcome is unknown or it failed. */
-  query(text: string, values: readonly unknown[], name: string): Promise<Record<string, unknown>[]> {
-    return this.idlest().query({ name, text, values: values as unknown[] }, TIMEOUT_MS);
+  /**
+   * The rows of one statement, which is prepared under `name`. What a key has of its own is asked for in no session
+   * that may wait for an account which many keys share: a session does one statement after the other.
+   *
+   * @throws when its outcome is unknown or it failed
+   */
+  async query(text: string, values: readonly unknown[], name: string): Promise<Record<string, unknown>[]> {
+    const statement = { name, text, values: values as unknown[] };
+    if (!MAY_WAIT_FOR_LIMITS.test(name))
+      return this.idlest((session) => (this.mayWait.get(session) ?? 0) * BEHIND_A_LOCK).query(statement, TIMEOUT_MS);
+    const session = this.idlest(() => 0);
+    this.note(session, 1);
+    try {
+      return await session.query(statement, TIMEOUT_MS);
+    } finally {
+      this.note(session, -1);
+    }
   }
 
   /** Ends the sessions; statements after it fail. */
@@ -37,10 +57,21 @@ export class QuotaConnections {
     await Promise.all(this.sessions.map((session) => session.close()));
   }
 
-  /** The first of those where it is done soonest: a session that is not open yet counts as a busy one. */
-  private idlest(): LiveConnection {
+  private note(session: LiveConnection, change: 1 | -1): void {
+    this.mayWait.set(session, (this.mayWait.get(session) ?? 0) + change);
+  }
+
+  /**
+   * The first of those where it is done soonest: a session that is not open yet counts as a busy one. `penaltyOf` is
+   * added to the statements that are ahead.
+   */
+  private idlest(penaltyOf: (session: LiveConnection) => number): LiveConnection {
     let best = this.sessions[0] as LiveConnection;
-    for (const session of this.sessions) if (delayOf(session) < delayOf(best)) best = session;
+    let least = Infinity;
+    for (const session of this.sessions) {
+      const delay = delayOf(session) + penaltyOf(session);
+      if (delay < least) [best, least] = [session, delay];
+    }
     return best;
   }
 }

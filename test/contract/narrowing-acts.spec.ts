@@ -15,6 +15,7 @@ const WAITING: Readonly<Record<string, string | null>> = {
   'hand-overs:create': null,
   'auth:acknowledge': null,
   'auth:login': null,
+  'limits:create': null,
   'limits:delete': 'ends nothing: a limit that is gone refuses nothing',
   'projects:create': null,
   'roles:create': null,

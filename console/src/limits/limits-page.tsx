@@ -114,7 +114,7 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
                 </Text>
               </Table.Td>
               <Table.Td>
-                <Fullest account={limit.fullest} />
+                <Fullest account={limit.fullest} isShared={limit.each === null} />
               </Table.Td>
             </Table.Tr>
           ))}
@@ -124,11 +124,11 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
   );
 }
 
-function Fullest({ account }: { account: Schemas['LimitView']['fullest'] }) {
+function Fullest({ account, isShared }: { account: Schemas['LimitView']['fullest']; isShared: boolean }) {
   if (account === null) {
     return (
       <Text size="sm" c="dimmed">
-        nothing yet
+        {isShared ? 'nothing yet' : 'nothing yet, or more than 10,000 accounts'}
       </Text>
     );
   }

@@ -2,19 +2,17 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { createFunction } from '../schema/sql-functions.js';
 
 /**
- * What: the project of a key in its versions, and versions of the names of projects.
+ * What: versions of keys note their project, and there are versions of the names of projects.
  * Why: reports tell usage by project, and those of the past never change when a key moves (docs/adr/0033).
- * Lock taken: SHARE ROW EXCLUSIVE on api_key and project, then ACCESS EXCLUSIVE on key_version, all for an instant
- * (triggers, and a column without a default). In the order in which a change of a key takes them. No row is read: what
- * is in projects already gets its versions by the next migration. Can old code run against it: yes. The triggers note
- * its changes. It reads neither column nor table.
+ * Lock taken: SHARE ROW EXCLUSIVE on api_key and project for an instant (triggers). No row is read: what is in projects
+ * already gets its versions by the next migration. Can old code run against it: yes. The triggers note its changes. It
+ * reads neither column nor table.
  */
 export class ProjectsInReports1790000003100 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(PROJECT_VERSION);
     for (const name of ['key_version_note_2', 'project_version_note']) await createFunction(runner, name);
     for (const statement of TRIGGERS) await runner.query(statement);
-    await runner.query(`ALTER TABLE key_version ADD COLUMN project_id uuid`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
@@ -30,7 +28,6 @@ export class ProjectsInReports1790000003100 implements MigrationInterface {
     await runner.query(`DROP TRIGGER project_version_changed ON project`);
     await runner.query(`DROP FUNCTION key_version_note_2, project_version_note`);
     await runner.query(`DROP TABLE project_version`);
-    await runner.query(`ALTER TABLE key_version DROP COLUMN project_id`);
   }
 }
 

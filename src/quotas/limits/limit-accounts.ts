@@ -89,10 +89,9 @@ export class LimitAccounts {
     const unused = leases.length === 0 ? new Map<string, string>() : await this.unused(leases);
     return rows.map((row) => {
       const setAside = BigInt(unused.get(`${limitAccountId(row.id, row.member)} ${row.period}`) ?? 0);
-      return {
-        limit: limitRowOf(row),
-        account: stateOf({ ...row, held: String(BigInt(row.held) - setAside) }),
-      };
+      const held = BigInt(row.held) - setAside;
+      // What was set aside since the accounts were read is not in what they hold.
+      return { limit: limitRowOf(row), account: stateOf({ ...row, held: String(held > 0n ? held : 0n) }) };
     });
   }
 

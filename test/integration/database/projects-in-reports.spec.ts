@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import type { DataSource, MigrationInterface, QueryRunner } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
+import { ProjectOfVersions1790000003090 } from '../../../src/database/migrations/1790000003090-project-of-versions.js';
 import { ProjectsInReports1790000003100 } from '../../../src/database/migrations/1790000003100-projects-in-reports.js';
 import { KeysOfProjects1790000003110 } from '../../../src/database/migrations/1790000003110-keys-of-projects.js';
 import { TestApp } from '../../support/app.js';
@@ -24,6 +25,7 @@ describe('The migrations that give keys in projects their versions', () => {
     const runner = owner.createQueryRunner();
     await new KeysOfProjects1790000003110().down(runner);
     await new ProjectsInReports1790000003100().down(runner);
+    await new ProjectOfVersions1790000003090().down(runner);
     await runner.release();
   });
   afterAll(async () => {
@@ -48,8 +50,9 @@ describe('The migrations that give keys in projects their versions', () => {
   const versions = () => owner.query(`SELECT project_id FROM key_version WHERE key_id = ANY($1) ORDER BY id`, [keys]);
   const projectIds = async () => (await versions()).map((row: { project_id: string | null }) => row.project_id);
 
-  it('shut nobody out who reads keys, and copy no row while they shut out who reads versions', async () => {
-    expect(await locksOf(new ProjectsInReports1790000003100())).toEqual(['key_version AccessExclusiveLock']);
+  it('shut nobody out who reads keys, and hold nothing else while they wait for readers of versions', async () => {
+    expect(await locksOf(new ProjectOfVersions1790000003090())).toEqual(['key_version AccessExclusiveLock']);
+    expect(await locksOf(new ProjectsInReports1790000003100())).toEqual([]);
     expect(await projectIds()).toEqual([null, null, null]);
     // What changes between the two is noted by the triggers, and not once more.
     await owner.query('UPDATE api_key SET project_id = $2 WHERE id = $1', [keys[1], projects[1]]);

@@ -1,0 +1,41 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { sessionConfigOf } from '../../../src/database/session-config.js';
+import { QuotaConnections } from '../../../src/quotas/quota-connections.js';
+import { TestApp } from '../../support/app.js';
+
+describe('the sessions over which a replica asks for leases', () => {
+  let app: TestApp;
+  let connections: QuotaConnections;
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    connections = new QuotaConnections(sessionConfigOf(app.dataSource, 'quotas', 'quotas'));
+    await connections.open();
+  });
+  afterAll(async () => {
+    await connections.close();
+    await app.stop();
+  });
+
+  // Fewer than the sessions that are open from the start have room for, and as many as are under way at most.
+  it.each([1, 2, 6])('never put what a key has of its own behind %i statements that wait for limits', async (count) => {
+    const holder = app.dataSource.createQueryRunner();
+    await holder.query('SELECT pg_advisory_lock(4711)');
+    let ended = 0;
+    const names = [...Array.from({ length: count }, () => 'acquire-take-shared'), 'return-leases'];
+    const blocked = names.map((name) =>
+      connections.query('SELECT pg_advisory_xact_lock_shared(4711)', [], name).then(() => {
+        ended += 1;
+      }),
+    );
+    await Promise.all([
+      connections.query('SELECT 1 AS one', [], 'acquire-windows'),
+      connections.query('SELECT 2 AS two', [], 'acquire-take'),
+    ]);
+    expect(ended).toBe(0);
+    await holder.query('SELECT pg_advisory_unlock(4711)');
+    await holder.release();
+    await Promise.all(blocked);
+    expect(ended).toBe(names.length);
+  });
+});
