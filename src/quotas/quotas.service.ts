@@ -35,6 +35,9 @@ const RESERVATION_DAYS = 35;
 const FORGET_EVERY_MS = 60_000;
 const MAX_FORGOTTEN_AT_ONCE = 10_000;
 
+/** A verify waits so long at most for what it had reserved under former limits, before it is decided again. */
+const MOST_RELEASE_MS = 300;
+
 const NO_LEASES =
   'Leases of budgets and rate limits cannot be had: keys with limits are refused as UNAVAILABLE once their leases are used up.';
 
@@ -192,15 +195,21 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     return { id, expiresAt: new Date(expiresAtMs), amountMicroCents: amount };
   }
 
-  /** Ends a reservation that its caller has not been told of: what it holds is free again. Not waited for. */
-  release(reservationId: string): void {
+  /**
+   * Ends a reservation that its caller has not been told of. What it holds is free again once this resolves, or a
+   * moment later where PostgreSQL takes long. Never rejects.
+   */
+  async release(reservationId: string): Promise<void> {
     const reservation = this.signer.open(reservationId);
     if (reservation === null) return;
     const { keyId, reservationId: id, month, holds, amount: reserved } = reservation;
     const settlement = { kind: 'release' as const, keyId, reservationId: id, month, holds, reserved, amount: 0n };
-    void this.quietly('What a call had reserved under former limits could not be released', () =>
-      this.store.settle([{ ...settlement, settledBy: '', defaultHold: 0n }]),
-    );
+    const released = this.quietly('What a call had reserved under former limits could not be released', async () => {
+      await this.store.settle([{ ...settlement, settledBy: '', defaultHold: 0n }]);
+      for (const { accountId } of holds) this.noteFreed(accountId);
+    });
+    const isLong = new Promise<void>((resolve) => setTimeout(resolve, MOST_RELEASE_MS).unref());
+    await Promise.race([released, isLong]);
   }
 
   /** What is known of a window, as of the last acquire; null before the first. */

@@ -80,8 +80,8 @@ export class QuotaGate {
   }
 
   /** Ends what was reserved for a call that is refused after all, or decided anew. */
-  undo({ reservation }: QuotaOutcome): void {
-    if (reservation !== null) this.quotas.release(reservation.id);
+  async undo({ reservation }: QuotaOutcome): Promise<void> {
+    if (reservation !== null) await this.quotas.release(reservation.id);
   }
 
   /** Whether the same limits bind the call, though its key, owner or project has changed. */

@@ -118,7 +118,7 @@ export class Verifier {
       this.gate.isBoundAlike(asked, recognition.record, question)
     )
       return this.answer(recognition, question, outcome, asker);
-    this.gate.undo(outcome);
+    await this.gate.undo(outcome);
     return this.decide(recognition, question, asker);
   }
 

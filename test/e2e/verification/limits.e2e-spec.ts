@@ -236,7 +236,7 @@ describe('Limits that keys share', () => {
         ])
       )[0].n;
     expect(await leased()).toBe(String(8n * CENT));
-    app.app.get(Quotas, { strict: false }).release(reservation.id);
+    await app.app.get(Quotas, { strict: false }).release(reservation.id);
     await eventually(async () => expect(await leased()).toBe('0'));
   });
 
