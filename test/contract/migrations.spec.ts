@@ -49,7 +49,10 @@ describe('migrations', () => {
   });
 
   it('go down to nothing and up again to the same schema', async () => {
-    const first = await schemaOf(database.ownerUrl);
+    // Partitions of refused calls are made for the hours around now: between the two looks these may be others.
+    const schema = async () =>
+      (await schemaOf(database.ownerUrl)).filter((line) => !/\brefused_call_\d{4}(_\d\d){3}/.test(line));
+    const first = await schema();
     for (let index = 0; index < migrations.length; index += 1) await owner.undoLastMigration();
     expect(
       (await schemaOf(database.ownerUrl)).filter(
@@ -57,7 +60,7 @@ describe('migrations', () => {
       ),
     ).toEqual([]);
     await migrate(database.ownerUrl);
-    expect(await schemaOf(database.ownerUrl)).toEqual(first);
+    expect(await schema()).toEqual(first);
     expect(first.length).toBeGreaterThan(50);
   });
 

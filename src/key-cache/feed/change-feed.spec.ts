@@ -157,6 +157,11 @@ describe('changeOf', () => {
   it.each([
     ['a change of a key', row(1), { seq: 1n, touches: 'key', id: 'key-1' }],
     [
+      'the making of a key',
+      row(1, { action: 'api-keys:create' }),
+      { seq: 1n, touches: 'key', id: 'key-1', isNew: true },
+    ],
+    [
       'a change of a user',
       row(1, { resourceType: 'user', resourceId: 'ABC' }),
       { seq: 1n, touches: 'owner', id: 'abc' },

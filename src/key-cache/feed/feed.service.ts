@@ -73,8 +73,9 @@ export class FeedService implements FeedTarget {
   apply(changes: readonly Change[]): void {
     this.cache.apply(changes);
     // Leases and permits go before any answer is given that could rest on the change being applied here.
-    for (const { touches, id } of changes) {
-      if (touches === 'key') this.quotas.onKeyChanged(id);
+    for (const { touches, id, isNew } of changes) {
+      // A new key is often asked about before its making is read here: its first permit must not be lost.
+      if (touches === 'key' && isNew === undefined) this.quotas.onKeyChanged(id);
       if (touches === 'limit') this.quotas.onLimitChanged(id);
     }
   }

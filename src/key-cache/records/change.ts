@@ -6,6 +6,8 @@ export interface Change {
   readonly touches: 'key' | 'owner' | 'role' | 'project' | 'limit';
   /** null: all of them. */
   readonly id: string | null;
+  /** The key was made by this change: what is held for it is younger. Absent: it was there before. */
+  readonly isNew?: true;
   /** MACs of all imported secrets of the key. Absent: it has none. */
   readonly importedMacs?: readonly Buffer[];
   /** What the limit is of; null: not known any more. Absent: the change is not of a limit. */
@@ -83,6 +85,7 @@ export function changeOf(row: FeedRow): Change | null {
     seq: row.seq,
     touches,
     id,
+    ...(row.action === 'api-keys:create' ? { isNew: true as const } : {}),
     ...(row.importedMacs === undefined ? {} : { importedMacs: row.importedMacs }),
     ...(touches === 'limit' ? { target: row.target ?? null } : {}),
   };

@@ -6,6 +6,12 @@ import { TestApp, testConfig } from '../../support/app.js';
 import { TestProvider } from '../../support/key-set.js';
 import { reserve } from '../../support/reserve.js';
 
+const OF_LIMITS = [
+  'ok    spent of limits = Σ costs of the events that name them',
+  'ok    every event has the accounts of limits that it charged',
+  'ok    accounts of limits are named by limit and member',
+];
+
 describe('The doctor', () => {
   let app: TestApp;
   let owner: DataSource;
@@ -49,14 +55,17 @@ describe('The doctor', () => {
       'ok    totals of keys = Σ events',
       'ok    every key has its totals',
       'ok    hourly rollups = Σ events',
+      'ok    rollups of archived months = Σ archived events',
       'ok    versions in rollups = Σ events',
       'ok    every key has the version that it is',
       'ok    every event has its id, every id one event',
       'ok    spent of accounts = Σ costs of events',
+      ...OF_LIMITS,
       'ok    every event has its account',
       'ok    raises of accounts = raises of keys',
       'ok    leased of accounts = Σ open leases',
       'ok    totals that count no further (none)',
+      'ok    archived usage events are in their files (none)',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
       expect.stringMatching(/^ok {4}audit checkpoints \((none yet|the newest is \d+ s old); entries since: \d+\)$/),
       expect.stringMatching(/^ok {4}keys, users and roles are what the audit trail says of them \(\d+ rows\)$/),
