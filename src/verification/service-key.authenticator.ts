@@ -6,10 +6,14 @@ import { Principal } from '../access/caller.js';
 import { ADDRESS_IS_UNKNOWN, UNKNOWN_ADDRESS } from '../access/client-ip.js';
 import { Config } from '../config/config.js';
 import { decideOnCaller } from './checks.js';
+import { FeedPoller } from '../key-cache/feed/feed-poller.service.js';
 import type { KeyRecord } from '../key-cache/records/key-record.js';
 import { KeyResolver, type ResolvedKey, type Recognised } from './key-resolver.js';
 import { LastUsed } from './last-used/last-used.js';
 import { SecretAuthenticator } from './secret-authenticator.js';
+
+/** The poll that is under way may have been sent before what is looked for was made; the next one was not. */
+const POLLS_OF_FINDERS = 2;
 
 /**
  * A service that calls us with a key of its own. The key's status, owner and address list are enforced; its
@@ -25,6 +29,7 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
     private readonly prover: SecretAuthenticator,
     private readonly lastUsed: LastUsed,
     private readonly config: Config,
+    private readonly poller: FeedPoller,
   ) {
     super();
   }
@@ -41,7 +46,12 @@ export class ServiceKeyAuthenticator extends KeyAuthenticator {
   }
 
   async prove(presented: string): Promise<ProvenSecret | null> {
-    const recognition = await this.recognizer.resolve(presented);
+    let recognition = await this.recognizer.resolve(presented);
+    // What another replica has made a moment ago may not have been told here yet; who presents it is told nothing.
+    for (let polls = 0; recognition === 'NOT_FOUND' && polls < POLLS_OF_FINDERS; polls += 1) {
+      await this.poller.nextPoll();
+      recognition = await this.recognizer.resolve(presented);
+    }
     return typeof recognition === 'string'
       ? null
       : { keyId: recognition.record.key.id, kid: recognition.record.secret.kid };

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createHash, randomUUID } from 'node:crypto';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { expire, makeKey, trailOf, verdictOn } from '../../support/made-keys.js';
 
 describe('POST /api-keys/self-revoke', () => {
   let app: TestApp;
+  let other: TestApp;
   let owner: TestUser;
   let client = 0;
 
@@ -13,9 +15,13 @@ describe('POST /api-keys/self-revoke', () => {
 
   beforeAll(async () => {
     app = await TestApp.start({ TRUSTED_PROXIES: '127.0.0.1' });
+    other = await TestApp.start({ TRUSTED_PROXIES: '127.0.0.1' }, app.database);
     owner = await app.addUser(['creator'], { maxActiveKeys: 1000 });
   });
-  afterAll(() => app.stop());
+  afterAll(async () => {
+    await other.app.close();
+    await app.stop();
+  });
 
   describe('202', () => {
     it('kills the key whose only secret is presented, without any credentials', async () => {
@@ -34,6 +40,20 @@ describe('POST /api-keys/self-revoke', () => {
         actor_id: null,
         details: { kid: key.kid, bySecret: true },
       });
+    });
+
+    it('kills a key that another replica has imported a moment ago', async () => {
+      const token = await app.adminToken();
+      const ids: string[] = [];
+      for (let turn = 0; turn < 15; turn += 1) {
+        const secret = `sk-imported-${randomUUID()}`;
+        const entry = { sha256: createHash('sha256').update(secret).digest('hex'), prefix: 'sk-impo' };
+        const { body } = await app.post('/api-keys/import', { token, body: { keys: [entry], raiseOwnerLimits: true } });
+        ids.push(body.results[0].id);
+        const headers = { 'x-forwarded-for': `198.51.100.${(client += 1)}` };
+        await other.post('/api-keys/self-revoke', { body: { key: secret }, headers });
+      }
+      for (const id of ids) expect((await app.get(`/api-keys/${id}`, { token })).body.status).toBe('revoked');
     });
 
     it('ends one secret of two and leaves the key to the other', async () => {
