@@ -15,7 +15,7 @@ const TRIES = 40;
 
 /** What a change has locked last, told by the beginning of the statement that its session ran last. */
 const LAST = {
-  user: /FROM user_role .* FOR SHARE/s,
+  user: /FROM (user_role|project_member) .* FOR SHARE/s,
   key: /^SELECT "k"\."id"/,
   head: /FROM change_head FOR UPDATE/,
 } as const;
