@@ -33,6 +33,7 @@ const CHECKS: Readonly<Record<string, string>> = {
   active: 'Active',
   expiry: 'Not expired',
   owner: 'Owner active',
+  project: 'Project active',
   environment: 'Environment',
   address: 'Address',
   model: 'Model',

@@ -25,6 +25,7 @@ const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => s
   expiry: ({ expiresAt }) =>
     expiresAt === null ? 'The key never ends.' : `The key ends at ${expiresAt.toISOString()}.`,
   owner: ({ ownerName }) => `The owner, ${ownerName}, is active.`,
+  project: ({ projectId }) => (projectId === null ? 'The key is in no project.' : 'The project of the key is active.'),
   environment: ({ environment }) => `The key is of the environment ${environment}, which may be asked for here.`,
   address: ({ allowedIps }, { ip }) =>
     allowedIps.length === 0 ? 'The key may be used from any address.' : `${ip} lies in the key’s list of addresses.`,

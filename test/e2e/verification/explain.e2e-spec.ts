@@ -56,6 +56,7 @@ describe('POST /api-keys/:id/explain', () => {
       const detail = Object.fromEntries(body.checks.map((check: Check) => [check.check, check.detail]));
       expect(detail).toMatchObject({
         expiry: 'The key ends at 2999-01-01T00:00:00.000Z.',
+        project: 'The key is in no project.',
         address: '10.1.2.3 lies in the key’s list of addresses.',
         model: 'The key may be used with any model.',
         scopes: 'The key has chat:write.',
