@@ -241,7 +241,11 @@ describe('The client, with a server', () => {
         members: { revokedAt: expect.any(String) },
       });
       expect(await admin.keys.usageSeries(id, { interval: 'day' })).toMatchObject({ interval: 'day' });
-      expect(await admin.keys.usageEvents(id, { limit: '10' })).toEqual({ data: [], nextCursor: null, archivedBefore: null });
+      expect(await admin.keys.usageEvents(id, { limit: '10' })).toEqual({
+        data: [],
+        nextCursor: null,
+        archivedBefore: null,
+      });
       await admin.keys.deletePermanently(id);
       await expect(admin.keys.get(id)).rejects.toMatchObject({ status: 404, code: 'API_KEY_NOT_FOUND' });
     });
