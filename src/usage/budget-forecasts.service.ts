@@ -36,7 +36,11 @@ export class BudgetForecastsService {
       const usedUpAt = forecastOf(budget, at);
       return usedUpAt === null || usedUpAt.getTime() >= ends[budget.type] ? [] : [{ budget, usedUpAt }];
     });
-    forecasts.sort((one, other) => one.usedUpAt.getTime() - other.usedUpAt.getTime());
+    // Ties are in the order of the keys: the statement's own order depends on its plan.
+    forecasts.sort(
+      (one, other) =>
+        one.usedUpAt.getTime() - other.usedUpAt.getTime() || (one.budget.apiKeyId < other.budget.apiKeyId ? -1 : 1),
+    );
     return {
       at,
       monthEndsAt,
