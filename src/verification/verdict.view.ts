@@ -2,7 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { BudgetType, Environment } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
-import { LIMIT_PERIODS, type LimitPeriod } from '../quotas/limits/limit-facts.js';
+import { LIMIT_PERIODS, LIMIT_UNITS, type LimitPeriod, type LimitUnit } from '../quotas/limits/limit-facts.js';
 import { FieldErrorView } from '../common/problem.view.js';
 
 /** One check of an explanation. */
@@ -76,8 +76,11 @@ export class RefusingLimitView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
 
-  @ApiProperty({ enum: ['cents'], example: 'cents' })
-  unit: 'cents';
+  /** @example "Search, monthly" */
+  name: string;
+
+  @ApiProperty({ enum: LIMIT_UNITS, example: 'cents' })
+  unit: LimitUnit;
 
   @ApiProperty({ enum: LIMIT_PERIODS, example: 'month' })
   per: LimitPeriod;
@@ -92,7 +95,7 @@ export class RefusingLimitView {
   resetsAt?: string;
 }
 
-/** Budget that is held for this call until it is reported or released. */
+/** What is held for this call until it is reported or released. */
 export class ReservationView {
   /** Opaque; give it to `POST /usage` or `POST /reservations/release`. */
   id: string;
@@ -102,6 +105,12 @@ export class ReservationView {
 
   /** @example 1 */
   cents: number;
+
+  /**
+   * With `reserveTokens`.
+   * @example 4000
+   */
+  tokens?: number;
 }
 
 /** The answer to a verify. */
@@ -119,7 +128,10 @@ export class VerdictView {
   /** With a refusal that ends by itself: when to ask again. */
   retryAfterSeconds?: number;
 
-  /** With `BUDGET_EXCEEDED` by a limit that the key shares: the narrowest that refuses. */
+  /**
+   * With `BUDGET_EXCEEDED`, or with `RATE_LIMITED` by a limit of requests: the narrowest limit that refuses. Absent: a
+   * budget or a rate limit of the key itself does.
+   */
   limit?: RefusingLimitView;
 
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
