@@ -36,6 +36,7 @@ import { ProjectsInReports1790000003100 } from './migrations/1790000003100-proje
 import { KeysOfProjects1790000003110 } from './migrations/1790000003110-keys-of-projects.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
 import { LimitUnits1790000003200 } from './migrations/1790000003200-limit-units.js';
+import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-leases.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -77,4 +78,5 @@ export const migrations = [
   KeysOfProjects1790000003110,
   RaisedAccounts1790000003150,
   LimitUnits1790000003200,
+  RenewedLeases1790000003300,
 ];

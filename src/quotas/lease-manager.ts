@@ -1,7 +1,15 @@
 import { AcquirePump, pairs } from './acquire-pump.js';
 import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-pump.js';
 import { ADMITTED, ADMITTED_DEGRADED, isJoint, poolOf, reserveIn, unavailable } from './admission.js';
-import type { Admission, AdmitRequest, BudgetState, Refused, ReservationParts, WindowState } from './admission.js';
+import type {
+  Admission,
+  AdmitRequest,
+  BudgetState,
+  Refused,
+  ReservationParts,
+  SlotDemand,
+  WindowState,
+} from './admission.js';
 import { SuspendGuard } from '../common/suspend-guard.js';
 import type {
   Account,
@@ -13,7 +21,7 @@ import type {
   RateWindow,
   WindowGrant,
 } from './quota-store.js';
-import { NO_LEASE } from './quota-store.js';
+import { NO_LEASE, SLOT } from './quota-store.js';
 import { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import { isNegligible, DemandEstimator } from './demand-estimator.js';
@@ -24,6 +32,7 @@ import { LEDGER_DEFAULTS, type LeaseManagerOptions } from './lease-manager-optio
 import type { QuotaClock } from './quota-clock.js';
 import {
   budgetExceeded,
+  concurrencyLimited,
   isBusy,
   isGone,
   isWaitedFor,
@@ -33,7 +42,9 @@ import {
   WINDOW_NAMES,
   type WindowRow,
 } from './memory-entry.js';
-import { enqueue, Waiter } from './waiter.js';
+import { type SlotHandler, SlotPump, type SlotStatement } from './slots/slot-pump.js';
+import type { SlotAnswer, SlotStore } from './slots/slot-store.js';
+import { enqueue, type GrantedSlots, Waiter } from './waiter.js';
 import { WindowEntry } from './window-entry.js';
 
 /** A lease admits until this part of its life has passed on our clock, counted from before the request was sent. */
@@ -49,6 +60,8 @@ const REST_MS = 15_000;
 /** What is known of a budget for less than this is renewed when something else is asked for. */
 const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
+/** Each time that something is missing once its slots are there, a call asks for both again. */
+const MOST_ROUNDS_WITH_SLOTS = 2 * MOST_ROUNDS;
 
 /**
  * The memory of one replica: slices of budgets and permits of rate windows, from which it admits calls without asking.
@@ -58,7 +71,7 @@ const MOST_ROUNDS = 5;
  * windows are taken or none. It is a plain class: clock, ids and the store are given to it.
  * @see docs/quotas.md
  */
-export class LeaseManager implements AcquireHandler {
+export class LeaseManager implements AcquireHandler, SlotHandler {
   private readonly options: LeaseManagerOptions;
   private readonly totals = new Map<string, BudgetEntry>();
   private readonly monthlies = new Map<string, BudgetEntry>();
@@ -69,6 +82,7 @@ export class LeaseManager implements AcquireHandler {
   private readonly waiters = new Fifo<Waiter>();
   private readonly pump: AcquirePump;
   private readonly back: LeaseReturnQueue;
+  private readonly slots: SlotPump | null;
   private order = 0;
   private waiting = 0;
   private isTicking = false;
@@ -89,10 +103,13 @@ export class LeaseManager implements AcquireHandler {
     private readonly clock: QuotaClock,
     newId: () => string,
     options: Partial<LeaseManagerOptions> & Pick<LeaseManagerOptions, 'replicaId'>,
+    /** Absent: no call needs a slot. */
+    slotStore: SlotStore | null = null,
   ) {
     this.options = { ...LEDGER_DEFAULTS, ...options };
     this.pump = new AcquirePump(store, clock, newId, this.options, this);
     this.back = new LeaseReturnQueue(store);
+    this.slots = slotStore && new SlotPump(slotStore, clock, newId, this.options, this);
     this.lastMonoMs = clock.monotonicMs();
     this.suspension = new SuspendGuard(this.options.suspendMs);
     this.suspension.hasParted(clock.wallMs(), this.lastMonoMs);
@@ -211,7 +228,7 @@ export class LeaseManager implements AcquireHandler {
     return {
       entries: this.totals.size + this.monthlies.size + this.rows.size,
       waiting: this.waiting,
-      calls: this.pump.callsUnderWay,
+      calls: this.pump.callsUnderWay + (this.slots?.statementsUnderWay ?? 0),
       returns: this.back.size,
     };
   }
@@ -222,7 +239,8 @@ export class LeaseManager implements AcquireHandler {
     this.failWaiters(() => true, 1_000);
     this.dropHoldings();
     this.keepTicking(this.clock.monotonicMs());
-    return Promise.race([this.back.drained(), new Promise<void>((resolve) => this.clock.after(mostMs, resolve))]);
+    const drained = Promise.all([this.back.drained(), this.slots?.drained()]).then(() => undefined);
+    return Promise.race([drained, new Promise<void>((resolve) => this.clock.after(mostMs, resolve))]);
   }
 
   // The rules that the simulation breaks on purpose, one at a time, to show that it would notice.
@@ -262,8 +280,28 @@ export class LeaseManager implements AcquireHandler {
     this.missing.length = 0;
     let refusal = this.testWindows(request, waiter, nowMs);
     if (refusal === null) refusal = this.testAccounts(request, waiter, nowMs);
+    if (refusal === null && request.slots !== undefined) refusal = this.testSlots(request.slots, nowMs);
     if (refusal !== null) return refusal;
-    return this.missing.length > 0 ? null : this.draw(request, nowMs);
+    if (this.missing.length > 0 || !this.hasSlots(request, waiter, nowMs)) return null;
+    return this.draw(request, waiter, nowMs);
+  }
+
+  /** A slot is never in memory; that one was refused is, for a moment. */
+  private testSlots({ accounts }: SlotDemand, nowMs: number): Refused | null {
+    for (const account of accounts) {
+      const entry = this.budgetEntry(account);
+      if (entry === null) return unavailable(1_000);
+      entry.touchedAtMs = nowMs;
+      if (entry.isRefused(1n, nowMs)) return concurrencyLimited(entry);
+    }
+    return null;
+  }
+
+  /** Whether the call needs no slots, or has them. */
+  private hasSlots({ slots }: AdmitRequest, waiter: Waiter | null, nowMs: number): boolean {
+    if (slots === undefined) return true;
+    const granted = waiter?.slots ?? null;
+    return granted !== null && nowMs < granted.deadlineMs;
   }
 
   private testWindows(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
@@ -303,7 +341,8 @@ export class LeaseManager implements AcquireHandler {
       this.foundLeases[index] = null;
       if (reserve === 0n) {
         // A reservation names the period of each account, so it has to be known.
-        if (waiter?.isOpen(entry) && (request.reserve === 0n || entry.known !== null)) continue;
+        const isNamed = request.reserve > 0n || request.slots !== undefined;
+        if (waiter?.isOpen(entry) && (!isNamed || entry.known !== null)) continue;
         if (entry.isOpen(nowMs)) {
           // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
           if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
@@ -327,7 +366,7 @@ export class LeaseManager implements AcquireHandler {
     return lease !== undefined && lease.remaining > 0n && nowMs < lease.deadlineMs ? lease : null;
   }
 
-  private draw(request: AdmitRequest, nowMs: number): Admission {
+  private draw(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Admission {
     let isDegraded = false;
     for (let index = 0; index < request.windows.length; index++) {
       const entry = this.foundWindows[index] as WindowEntry;
@@ -342,11 +381,14 @@ export class LeaseManager implements AcquireHandler {
       // Those of one key share their flow and come one after the other.
       if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
     }
-    if (request.reserve === 0n || request.accounts.length === 0) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
-    return { admitted: true, degraded: isDegraded, reservation: this.hold(request, nowMs) };
+    const slots = waiter?.slots ?? null;
+    if (slots === null && (request.reserve === 0n || request.accounts.length === 0))
+      return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
+    if (waiter !== null) waiter.slots = null;
+    return { admitted: true, degraded: isDegraded, reservation: this.hold(request, slots, nowMs) };
   }
 
-  private hold(request: AdmitRequest, nowMs: number): ReservationParts {
+  private hold(request: AdmitRequest, slots: GrantedSlots | null, nowMs: number): ReservationParts {
     const holds: Hold[] = [];
     const ttlMs = request.ttlSeconds * 1000;
     let month = '';
@@ -368,6 +410,14 @@ export class LeaseManager implements AcquireHandler {
       month = lease.month;
       expiresAtMs = Math.min(expiresAtMs, lease.clockMs + (nowMs - lease.receivedAtMs) + ttlMs);
     }
+    if (slots !== null && request.slots !== undefined) {
+      request.slots.accounts.forEach(({ id }, index) =>
+        holds.push({ accountId: id, period: SLOT, leaseId: slots.leaseIds[index]! }),
+      );
+      if (month === '') month = slots.month;
+      const slotsEndAtMs = slots.clockMs + (nowMs - slots.receivedAtMs) + request.slots.ttlSeconds * 1000;
+      expiresAtMs = Math.min(expiresAtMs, slotsEndAtMs);
+    }
     return { amount: request.reserve, month, expiresAtMs, isDefaultHold: request.isDefaultHold, holds };
   }
 
@@ -387,6 +437,9 @@ export class LeaseManager implements AcquireHandler {
 
   private queueMissing(waiter: Waiter): void {
     waiter.rounds++;
+    if (this.missing.length === 0) return this.askSlots(waiter);
+    // What it waits for now may be refused: others are to have its slots meanwhile.
+    this.freeSlots(waiter);
     const isWhole = isJoint(waiter.request);
     if (isWhole) {
       const together = this.missing.filter((entry) => entry instanceof BudgetEntry);
@@ -402,9 +455,26 @@ export class LeaseManager implements AcquireHandler {
     }
   }
 
+  /** Everything else that the call needs is in memory. */
+  private askSlots(waiter: Waiter): void {
+    const accounts = waiter.request.slots?.accounts ?? [];
+    const entries = accounts.flatMap((account) => this.budgetEntry(account) ?? []);
+    this.freeSlots(waiter);
+    if (this.slots === null || entries.length < accounts.length) return this.finish(waiter, unavailable(1_000));
+    waiter.pending++;
+    this.slots.ask(waiter, entries);
+  }
+
+  private freeSlots(waiter: Waiter): void {
+    if (waiter.slots === null) return;
+    this.slots?.giveBack(waiter.slots.leaseIds);
+    waiter.slots = null;
+  }
+
   private finish(waiter: Waiter, admission: Admission): void {
     this.waiting--;
     waiter.finish(admission);
+    this.freeSlots(waiter);
     for (const lease of waiter.takeOwn()) this.handBack(lease);
   }
 
@@ -469,6 +539,37 @@ export class LeaseManager implements AcquireHandler {
       this.finish(waiter, verdict ?? unavailable(1_000));
     }
     this.keepTicking(nowMs);
+  }
+
+  /** @see SlotHandler */
+  slotsAnswered(statement: SlotStatement, answer: SlotAnswer): void {
+    const nowMs = this.now();
+    const deadlineMs = this.deadline(statement.sentMs, answer.admitForMs, nowMs);
+    const waiters = statement.askings.map(({ waiter }) => waiter);
+    statement.askings.forEach(({ waiter, entries, generations }, index) => {
+      const verdict = answer.calls[index]!;
+      const leaseIds = statement.calls[index]!.needs.map(({ leaseId }) => leaseId);
+      waiter.pending--;
+      const isStale =
+        statement.isAbandoned || waiter.isDone || entries.some((entry, at) => entry.generation !== generations[at]);
+      if (verdict.granted) {
+        if (isStale || nowMs >= deadlineMs) this.slots?.giveBack(leaseIds);
+        else waiter.slots = { leaseIds, deadlineMs, receivedAtMs: nowMs, month: answer.month, clockMs: answer.clockMs };
+        return;
+      }
+      if (isStale) return;
+      const entry = entries[verdict.refusedBy]!;
+      if (statement.sentMs >= entry.freedAtMs) entry.rememberRefusal(1n, nowMs + this.options.refusalMs, nowMs);
+      waiter.refusal ??= verdict.found ? concurrencyLimited(entry) : unavailable(1_000);
+    });
+    if (!statement.isAbandoned) this.serve(new Set(waiters), nowMs);
+    this.keepTicking(nowMs);
+  }
+
+  /** @see SlotHandler */
+  slotsFailed({ askings }: SlotStatement): void {
+    for (const { waiter } of askings) if (!waiter.isDone) this.finish(waiter, unavailable(1_000));
+    this.keepTicking(this.clock.monotonicMs());
   }
 
   /** Undoes leases whose grant was never seen, if there was one. */
@@ -565,7 +666,7 @@ export class LeaseManager implements AcquireHandler {
 
   /** The refusal by the first account, in the order of the call, that is known to refuse: whichever answered first. */
   private narrowest(request: AdmitRequest, refusal: Refused, nowMs: number): Refused {
-    if (refusal.account === null) return refusal;
+    if (refusal.account === null || refusal.code !== 'BUDGET_EXCEEDED') return refusal;
     for (const account of request.accounts) {
       if (account.id === refusal.account.id) break;
       const entry = this.bookOf(account).get(account.id);
@@ -577,7 +678,8 @@ export class LeaseManager implements AcquireHandler {
   private decide(waiter: Waiter, nowMs: number): void {
     const verdict = this.attempt(waiter.request, waiter, nowMs);
     if (verdict !== null) this.finish(waiter, verdict);
-    else if (waiter.rounds >= MOST_ROUNDS) this.finish(waiter, unavailable(1_000));
+    else if (waiter.rounds >= (waiter.request.slots === undefined ? MOST_ROUNDS : MOST_ROUNDS_WITH_SLOTS))
+      this.finish(waiter, unavailable(1_000));
     else this.queueMissing(waiter);
   }
 
@@ -645,10 +747,11 @@ export class LeaseManager implements AcquireHandler {
     if (this.isTicking) return;
     const isIdle =
       this.waiters.size + this.busy.size + this.resting.size + this.back.size + this.pump.callsUnderWay === 0;
-    if (isIdle) return;
+    const hasSlots = this.slots !== null && this.slots.size > 0;
+    if (isIdle && !hasSlots) return;
     this.isTicking = true;
     // Memory that only rests can be looked at rarely.
-    const isResting = this.waiters.size + this.busy.size + this.back.size + this.pump.callsUnderWay === 0;
+    const isResting = !hasSlots && this.waiters.size + this.busy.size + this.back.size + this.pump.callsUnderWay === 0;
     const rest = isResting ? Math.max(TICK_MS, Math.min(LOOK_MS, (this.resting.peek()?.atMs ?? 0) - nowMs)) : TICK_MS;
     this.clock.after(rest, () => {
       this.isTicking = false;
@@ -664,6 +767,8 @@ export class LeaseManager implements AcquireHandler {
       if (!waiter.isDone) this.finish(waiter, unavailable(1_000));
     }
     this.pump.sweep(nowMs);
+    this.slots?.sweep(nowMs);
+    this.slots?.flush();
     for (let next = this.busy.peek(); next !== undefined && next.atMs <= nowMs; next = this.busy.peek()) {
       this.busy.shift();
       this.sweep(next.entry, nowMs);

@@ -1,13 +1,13 @@
 import type { QueryConfig } from 'pg';
 import { bytesArray, plainArray, textArray } from '../database/array-text.js';
-import { NO_LEASE } from '../quotas/quota-store.js';
+import { NO_LEASE, SLOT } from '../quotas/quota-store.js';
 import type { Reservation } from '../quotas/reservation.js';
 import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
 
 /** An entry that is more than an event which counted now and cost no more than was reserved. */
 export interface BookRow {
-  /** Its place in the batch, from 1. */
-  readonly entry: number;
+  /** Its place in the batch, from 1; null: there is no such entry, in a row of its own. */
+  readonly entry: number | null;
   /**
    * `repeated`: the id had been taken, see `payload_hash`. `over-ceiling`: it had not, and the cost is too much. The
    * others are those of a settlement.
@@ -21,6 +21,11 @@ export interface BookRow {
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
   FROM usage_book_4(${Array.from({ length: 26 }, (_, index) => `$${index + 1}`).join(', ')})`;
+
+/** Slots are freed by the same commit, after everything else that the statement locks. */
+const TEXT_WITH_SLOTS = `WITH booked AS MATERIALIZED (${TEXT})
+  SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM booked) >= 0 THEN $27::uuid[] END)) f
+    LEFT JOIN booked b ON true`;
 
 /** Amounts of the settings, in micro-cents. */
 export interface BookTerms {
@@ -41,13 +46,15 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
     <Value extends string | number>(pick: (report: UsageReport) => Value | null) =>
     (entry: BookEntry) =>
       entry.kind === 'usage' ? pick(entry.report) : null;
-  const holds = entries.flatMap((entry, index) =>
+  const all = entries.flatMap((entry, index) =>
     (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })),
   );
+  const holds = all.filter(({ period }) => period !== SLOT);
+  const slots = all.length === holds.length ? [] : all.filter(({ period }) => period === SLOT);
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: 'book-usage-4',
-    text: TEXT,
+    name: slots.length === 0 ? 'book-usage-4' : 'book-usage-4-slots',
+    text: slots.length === 0 ? TEXT : TEXT_WITH_SLOTS,
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.callerId : null)),
@@ -98,6 +105,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
         entries,
         ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
       ),
+      ...(slots.length === 0 ? [] : [plainArray(slots, ({ leaseId }) => leaseId)]),
     ],
   };
 }

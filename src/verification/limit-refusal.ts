@@ -1,5 +1,5 @@
 import type { BindingLimit } from '../quotas/limits/limit-accounts.js';
-import type { LimitFacts, LimitTarget } from '../quotas/limits/limit-facts.js';
+import type { LimitFacts, LimitTarget, LimitUnit } from '../quotas/limits/limit-facts.js';
 import type { CheckOutcome } from './checks.js';
 import type { QuotaRefusal } from './quota-gate.js';
 import type { RefusingLimitView } from './verdict.view.js';
@@ -12,13 +12,17 @@ const TARGETS: Readonly<Record<LimitTarget, string>> = {
 };
 
 /** The sentence of a refusal by a limit. It tells no numbers: services may not know them. */
-export function limitDetail(target: LimitTarget): string {
+export function limitDetail(target: LimitTarget, unit: LimitUnit): string {
+  if (unit === 'slots') return `As many calls are in flight as a limit ${TARGETS[target]} allows.`;
   return `A limit ${TARGETS[target]} does not cover this call.`;
 }
 
 /** The limit as every caller may know it. @param resetsAtMs Unix milliseconds; null: it never starts anew */
-export function refusingLimitView({ id, per }: Pick<LimitFacts, 'id' | 'per'>, resetsAtMs: number | null) {
-  const view: RefusingLimitView = { id, unit: 'cents', per, state: 'exhausted' };
+export function refusingLimitView(
+  { id, unit, per }: Pick<LimitFacts, 'id' | 'unit' | 'per'>,
+  resetsAtMs: number | null,
+) {
+  const view: RefusingLimitView = { id, unit, per, state: 'exhausted' };
   if (resetsAtMs !== null) view.resetsAt = new Date(resetsAtMs).toISOString();
   return view;
 }
@@ -32,7 +36,8 @@ export function limitCheck(
   { limit, account }: BindingLimit,
   need: bigint | null,
 ): { check: CheckOutcome; refuses: QuotaRefusal | null } {
-  const isCovered = (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
+  const isOfSlots = limit.unit === 'slots';
+  const isCovered = isOfSlots || (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';
   const end = account.endsAt === null ? '' : ` It starts anew at ${account.endsAt.toISOString()}.`;
   const covers = need === null ? 'is not exhausted' : 'covers the call';
@@ -44,9 +49,9 @@ export function limitCheck(
   return {
     check,
     refuses: {
-      code: 'BUDGET_EXCEEDED',
-      detail: limitDetail(limit.targetKind),
-      retryAfterSeconds: null,
+      code: isOfSlots ? 'CONCURRENCY_LIMITED' : 'BUDGET_EXCEEDED',
+      detail: limitDetail(limit.targetKind, limit.unit),
+      retryAfterSeconds: isOfSlots ? 1 : null,
       limit: refusingLimitView(limit, account.endsAt?.getTime() ?? null),
     },
   };

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
 import type { KeyLimits } from '../quotas/key-limits.js';
-import { accountsFor, isBinding } from '../quotas/key-limits.js';
+import { accountsFor, isBinding, slotsFor } from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import { limitCheck, limitDetail, refusingLimitView } from './limit-refusal.js';
 import { VerificationMetrics } from './verification-metrics.js';
@@ -71,7 +71,8 @@ export class QuotaGate {
     callerId: string,
     databaseNowMs: number,
   ): QuotaOutcome | Promise<QuotaOutcome> {
-    if (limits.windows.length === 0 && limits.accounts.length === 0 && asked.reserveCents === undefined) return PASSED;
+    const isFree = limits.windows.length === 0 && limits.accounts.length === 0 && limits.slots.length === 0;
+    if (isFree && asked.reserveCents === undefined) return PASSED;
     const question = limits.isByModel ? { ...questionOf(asked), model: asked.model } : questionOf(asked);
     const admission = this.quotas.admit(limits, question);
     return admission instanceof Promise
@@ -88,7 +89,9 @@ export class QuotaGate {
   isBoundAlike(one: KeyRecord, other: KeyRecord, { model }: Asked): boolean {
     if (one.limits === other.limits) return true;
     const ids = ({ limits }: KeyRecord): string[] =>
-      accountsFor(limits, model).flatMap(({ id, limit }) => (limit === undefined ? [] : [id]));
+      [...accountsFor(limits, model), ...(slotsFor(limits, model) ?? [])].flatMap(({ id, limit }) =>
+        limit === undefined ? [] : [id],
+      );
     return ids(one).join() === ids(other).join();
   }
 
@@ -190,17 +193,17 @@ export class QuotaGate {
   private refusalOf(
     { code, window, account, retryAfterMs }: Refused,
     key: KeyFacts,
-    { limits }: KeyLimits,
+    { limits, slots }: KeyLimits,
     cost: number,
   ): QuotaRefusal {
     const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
     const name = window ?? 'minute';
     if (code === 'RATE_LIMITED') return { code, detail: rateDetail(name, limitOf(key, name), cost), retryAfterSeconds };
-    const bound = limits.find((one) => one.account === account || one.account.id === account?.id);
+    const bound = [...limits, ...slots].find((one) => one.account === account || one.account.id === account?.id);
     if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
     this.meters.countLimit(bound.facts.target);
     const limit = refusingLimitView(bound.facts, this.quotas.findBudget(bound.account)?.endsAtMs ?? null);
-    return { code, detail: limitDetail(bound.facts.target), retryAfterSeconds, limit };
+    return { code, detail: limitDetail(bound.facts.target, bound.facts.unit), retryAfterSeconds, limit };
   }
 }
 
@@ -223,7 +226,7 @@ function undecidable(retryAfterMs: number | null): Error {
 }
 
 function questionOf({ cost, reserveCents, reservationTtlSeconds }: Asked): QuotaQuestion {
-  if (cost === undefined && reserveCents === undefined) return ONE_REQUEST;
+  if (cost === undefined && reserveCents === undefined && reservationTtlSeconds === undefined) return ONE_REQUEST;
   return {
     cost: cost ?? 1,
     reserveMicroCents: reserveCents === undefined ? null : boundFromCents(reserveCents),

@@ -2,7 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { BudgetType, Environment } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
-import { LIMIT_PERIODS, type LimitPeriod } from '../quotas/limits/limit-facts.js';
+import { LIMIT_PERIODS, LIMIT_UNITS, type LimitPeriod, type LimitUnit } from '../quotas/limits/limit-facts.js';
 import { FieldErrorView } from '../common/problem.view.js';
 
 /** One check of an explanation. */
@@ -76,23 +76,24 @@ export class RefusingLimitView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
 
-  @ApiProperty({ enum: ['cents'], example: 'cents' })
-  unit: 'cents';
+  @ApiProperty({ enum: LIMIT_UNITS, example: 'cents' })
+  unit: LimitUnit;
 
-  @ApiProperty({ enum: LIMIT_PERIODS, example: 'month' })
-  per: LimitPeriod;
+  /** null: calls in flight, which no period counts. */
+  @ApiProperty({ enum: LIMIT_PERIODS, nullable: true, example: 'month' })
+  per: LimitPeriod | null;
 
   @ApiProperty({ enum: ['exhausted'], example: 'exhausted' })
   state: 'exhausted';
 
   /**
-   * When the limit starts anew; absent: it never does.
+   * When the limit starts anew; absent: it never does, or it is of calls in flight.
    * @example "2030-02-01T00:00:00.000Z"
    */
   resetsAt?: string;
 }
 
-/** Budget that is held for this call until it is reported or released. */
+/** What is held for this call until it is reported or released: budget, and a slot in limits of calls in flight. */
 export class ReservationView {
   /** Opaque; give it to `POST /usage` or `POST /reservations/release`. */
   id: string;
@@ -119,7 +120,7 @@ export class VerdictView {
   /** With a refusal that ends by itself: when to ask again. */
   retryAfterSeconds?: number;
 
-  /** With `BUDGET_EXCEEDED` by a limit that the key shares: the narrowest that refuses. */
+  /** With a refusal by a limit that the key shares: the narrowest that refuses. */
   limit?: RefusingLimitView;
 
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
@@ -156,7 +157,7 @@ export class VerdictView {
   /** Of a key with a budget. */
   budget?: BudgetView;
 
-  /** When something was to be reserved, and was. */
+  /** When something was to be reserved, and was; always when a limit of calls in flight binds the key. */
   reservation?: ReservationView;
 
   /** The server has not heard of changes for more than 3 seconds: a revocation of late may not be known here. */

@@ -27,7 +27,7 @@ export const KEY_FACTS = {
   rateLimitPerDay: null,
   budgetLimitMicroCents: null,
   budgetType: null,
-  limits: { accounts: [], windows: [], limits: [], isByModel: false },
+  limits: { accounts: [], windows: [], limits: [], slots: [], isByModel: false },
   limitsOfKey: [],
 } as const;
 
@@ -36,5 +36,5 @@ export const LIMIT_CHANGED = { action: 'limits:update', resourceType: 'limit', r
 
 /** A limit whose name tells its version. */
 export function limitNamed(target: LimitTarget, version: number): LimitFacts {
-  return { id: `${target}-limit`, name: String(version), target, per: 'month', each: null, models: [] };
+  return { id: `${target}-limit`, name: String(version), target, unit: 'cents', per: 'month', each: null, models: [] };
 }

@@ -2,6 +2,10 @@
 export const LIMIT_TARGETS = ['key', 'owner', 'project', 'installation'] as const;
 export type LimitTarget = (typeof LIMIT_TARGETS)[number];
 
+/** What a limit counts; `slots`: calls in flight. */
+export const LIMIT_UNITS = ['cents', 'tokens', 'requests', 'slots'] as const;
+export type LimitUnit = (typeof LIMIT_UNITS)[number];
+
 /** How often a limit starts anew; `total`: never. */
 export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
@@ -14,7 +18,9 @@ export interface LimitFacts {
   readonly id: string;
   readonly name: string;
   readonly target: LimitTarget;
-  readonly per: LimitPeriod;
+  readonly unit: LimitUnit;
+  /** Null: `slots`, which have no period. */
+  readonly per: LimitPeriod | null;
   /** Null: all calls of the target share one account. */
   readonly each: LimitMember | null;
   /** Patterns; empty: every call. A call that names no model is bound whatever they are. */
