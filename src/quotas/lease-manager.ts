@@ -280,9 +280,11 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
     this.missing.length = 0;
     let refusal = this.testWindows(request, waiter, nowMs);
     if (refusal === null) refusal = this.testAccounts(request, waiter, nowMs);
-    if (refusal === null && request.slots !== undefined) refusal = this.testSlots(request.slots, nowMs);
+    // What was refused to another call of the same statement does not matter to one that has its slots.
+    const hasSlots = request.slots === undefined || this.hasSlots(waiter, nowMs);
+    if (refusal === null && !hasSlots) refusal = this.testSlots(request.slots!, nowMs);
     if (refusal !== null) return refusal;
-    if (this.missing.length > 0 || !this.hasSlots(request, waiter, nowMs)) return null;
+    if (this.missing.length > 0 || !hasSlots) return null;
     return this.draw(request, waiter, nowMs);
   }
 
@@ -297,9 +299,7 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
     return null;
   }
 
-  /** Whether the call needs no slots, or has them. */
-  private hasSlots({ slots }: AdmitRequest, waiter: Waiter | null, nowMs: number): boolean {
-    if (slots === undefined) return true;
+  private hasSlots(waiter: Waiter | null, nowMs: number): boolean {
     const granted = waiter?.slots ?? null;
     return granted !== null && nowMs < granted.deadlineMs;
   }
