@@ -36,6 +36,9 @@ import { ProjectsInReports1790000003100 } from './migrations/1790000003100-proje
 import { KeysOfProjects1790000003110 } from './migrations/1790000003110-keys-of-projects.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
 import { LimitUnits1790000003200 } from './migrations/1790000003200-limit-units.js';
+import { CountedLeases1790000003210 } from './migrations/1790000003210-counted-leases.js';
+import { ChargedTokens1790000003220 } from './migrations/1790000003220-charged-tokens.js';
+import { ArchivedTokens1790000003230 } from './migrations/1790000003230-archived-tokens.js';
 import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-leases.js';
 
 /** All migrations, oldest first. */
@@ -78,5 +81,8 @@ export const migrations = [
   KeysOfProjects1790000003110,
   RaisedAccounts1790000003150,
   LimitUnits1790000003200,
+  CountedLeases1790000003210,
+  ChargedTokens1790000003220,
+  ArchivedTokens1790000003230,
   RenewedLeases1790000003300,
 ];

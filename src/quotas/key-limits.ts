@@ -94,11 +94,11 @@ function isSlots({ facts }: BoundLimit): boolean {
   return facts.unit === 'slots';
 }
 
-function accountOf({ id, per, each }: LimitFacts, key: { readonly id: string; readonly ownerId: string }): Account {
+function accountOf(
+  { id, unit, per, each }: LimitFacts,
+  key: { readonly id: string; readonly ownerId: string },
+): Account {
   const member = each === null ? null : each === 'key' ? key.id : key.ownerId;
-  return {
-    id: limitAccountId(id, member),
-    type: per === 'total' || per === null ? 'total' : 'monthly',
-    limit: { id, member },
-  };
+  const limit = unit === 'cents' ? { id, member } : { id, member, unit };
+  return { id: limitAccountId(id, member), type: per === 'total' || per === null ? 'total' : 'monthly', limit };
 }

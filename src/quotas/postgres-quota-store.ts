@@ -89,7 +89,7 @@ export class PostgresQuotaStore implements QuotaStore {
     if (leases.length > 0) {
       await retrying(() =>
         this.sql(
-          'SELECT quota_give_back($1::uuid[], $2::integer[], $3::bigint[])',
+          'SELECT quota_give_back_2($1::uuid[], $2::integer[], $3::bigint[])',
           [
             list(leases.map((one) => one.leaseId)),
             list(leases.map((one) => one.number)),
@@ -115,7 +115,7 @@ export class PostgresQuotaStore implements QuotaStore {
   async closeExpired(order: CloseOrder): Promise<number> {
     const [row] = await retrying(() =>
       this.sql(
-        `SELECT quota_close_expired_2(to_timestamp($1::numeric / 1000), make_interval(secs => $2::float8 / 1000), $3) AS closed`,
+        `SELECT quota_close_expired_3(to_timestamp($1::numeric / 1000), make_interval(secs => $2::float8 / 1000), $3) AS closed`,
         [Math.floor(order.beforeMs), Math.floor(order.watchedMs), order.limit],
       ),
     );
@@ -130,7 +130,7 @@ export class PostgresQuotaStore implements QuotaStore {
 
   /** Closes those of these leases that are still in the future, and gives how many. */
   async closeFuture(ids: readonly string[]): Promise<number> {
-    const [row] = await retrying(() => this.sql(`SELECT quota_close_future($1::uuid[]) AS closed`, [list(ids)]));
+    const [row] = await retrying(() => this.sql(`SELECT quota_close_future_2($1::uuid[]) AS closed`, [list(ids)]));
     return Number(row?.closed ?? 0);
   }
 
@@ -177,12 +177,12 @@ class Statement {
   }
 }
 
-const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_3($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
-       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}')`;
+const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_4($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
+       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}', $13::bigint[], $14::bigint[])`;
 /** Slots are freed by the same commit, after all other accounts. */
 const SETTLE_AND_FREE = `WITH settled AS MATERIALIZED (${SETTLE})
   SELECT s.event, s.outcome, s.is_late, s.excess
-    FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM settled) > 0 THEN $13::uuid[] END)) f, settled s ORDER BY s.event`;
+    FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM settled) > 0 THEN $15::uuid[] END)) f, settled s ORDER BY s.event`;
 
 async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promise<SettleResult[]> {
   const all = settlements.flatMap((one, index) => one.holds.map((hold) => ({ ...hold, event: index + 1 })));
@@ -201,6 +201,8 @@ async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promis
     holds.map((hold) => hold.accountId),
     holds.map((hold) => hold.period),
     holds.map(({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
+    settlements.map((one) => String(one.reservedTokens ?? 0n)),
+    settlements.map((one) => String(one.kind === 'release' ? 0n : (one.tokens ?? 0n))),
     ...(slots.length === 0 ? [] : [slots.map(({ leaseId }) => leaseId)]),
   ]);
   return rows.map((row) => ({

@@ -20,11 +20,11 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book_4(${Array.from({ length: 26 }, (_, index) => `$${index + 1}`).join(', ')})`;
+  FROM usage_book_5(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Slots are freed by the same commit, after everything else that the statement locks. */
 const TEXT_WITH_SLOTS = `WITH booked AS MATERIALIZED (${TEXT})
-  SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM booked) >= 0 THEN $27::uuid[] END)) f
+  SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM booked) >= 0 THEN $29::uuid[] END)) f
     LEFT JOIN booked b ON true`;
 
 /** Amounts of the settings, in micro-cents. */
@@ -39,7 +39,7 @@ export interface BookTerms {
  * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
  * id.
  *
- * @see src/database/functions/usage_book_4.sql
+ * @see src/database/functions/usage_book_5.sql
  */
 export function insertUsageStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
   const ofReport =
@@ -53,7 +53,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
   const slots = all.length === holds.length ? [] : all.filter(({ period }) => period === SLOT);
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: slots.length === 0 ? 'book-usage-4' : 'book-usage-4-slots',
+    name: slots.length === 0 ? 'book-usage-5' : 'book-usage-5-slots',
     text: slots.length === 0 ? TEXT : TEXT_WITH_SLOTS,
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
@@ -105,6 +105,8 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
         entries,
         ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
       ),
+      plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
+      plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
       ...(slots.length === 0 ? [] : [plainArray(slots, ({ leaseId }) => leaseId)]),
     ],
   };

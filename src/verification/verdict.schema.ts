@@ -16,7 +16,7 @@ export const VERDICT_SCHEMA = {
     retryAfterSeconds: number,
     limit: {
       type: 'object',
-      properties: { id: text, unit: text, per: { ...text, nullable: true }, state: text, resetsAt: text },
+      properties: { id: text, name: text, unit: text, per: { ...text, nullable: true }, state: text, resetsAt: text },
     },
     keyId: text,
     name: text,
@@ -41,7 +41,7 @@ export const VERDICT_SCHEMA = {
         remainingCents: number,
       },
     },
-    reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number } },
+    reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number, tokens: number } },
     degraded: flag,
     checks: { type: 'array', items: { type: 'object', properties: { check: text, outcome: text, detail: text } } },
     errors: { type: 'array', items: { type: 'object', properties: { path: text, message: text } } },

@@ -76,6 +76,9 @@ export class RefusingLimitView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
 
+  /** @example "Search, monthly" */
+  name: string;
+
   @ApiProperty({ enum: LIMIT_UNITS, example: 'cents' })
   unit: LimitUnit;
 
@@ -103,6 +106,12 @@ export class ReservationView {
 
   /** @example 1 */
   cents: number;
+
+  /**
+   * With `reserveTokens`.
+   * @example 4000
+   */
+  tokens?: number;
 }
 
 /** The answer to a verify. */
@@ -120,7 +129,10 @@ export class VerdictView {
   /** With a refusal that ends by itself: when to ask again. */
   retryAfterSeconds?: number;
 
-  /** With a refusal by a limit that the key shares: the narrowest that refuses. */
+  /**
+   * With `BUDGET_EXCEEDED` or `CONCURRENCY_LIMITED`, or with `RATE_LIMITED` by a limit of requests: the narrowest limit
+   * that refuses. Absent: a budget or a rate limit of the key itself does.
+   */
   limit?: RefusingLimitView;
 
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
