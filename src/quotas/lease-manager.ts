@@ -18,7 +18,6 @@ import type {
   CountedDraw,
   Refused,
   ReservationParts,
-  SlotDemand,
   WindowState,
 } from './admission.js';
 import { SuspendGuard } from '../common/suspend-guard.js';
@@ -32,7 +31,7 @@ import type {
   RateWindow,
   WindowGrant,
 } from './quota-store.js';
-import { NO_LEASE, SLOT } from './quota-store.js';
+import { NO_LEASE } from './quota-store.js';
 import { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import { isNegligible, DemandEstimator } from './demand-estimator.js';
@@ -42,7 +41,6 @@ import { BudgetLease, PermitLease, type UnusedLease } from './lease.js';
 import { LEDGER_DEFAULTS, type LeaseManagerOptions } from './lease-manager-options.js';
 import type { QuotaClock } from './quota-clock.js';
 import {
-  concurrencyLimited,
   isBusy,
   isGone,
   isWaitedFor,
@@ -53,8 +51,8 @@ import {
   WINDOW_NAMES,
   type WindowRow,
 } from './memory-entry.js';
-import { type SlotHandler, SlotPump, type SlotStatement } from './slots/slot-pump.js';
-import type { SlotAnswer, SlotStore } from './slots/slot-store.js';
+import { hasSlots, SlotDesk, slotHolds, type SlotHost } from './slots/slot-desk.js';
+import type { SlotStore } from './slots/slot-store.js';
 import { enqueue, type GrantedSlots, Waiter } from './waiter.js';
 import { WindowEntry } from './window-entry.js';
 
@@ -82,7 +80,7 @@ const MOST_ROUNDS_WITH_SLOTS = 2 * MOST_ROUNDS;
  * windows are taken or none. It is a plain class: clock, ids and the store are given to it.
  * @see docs/quotas.md
  */
-export class LeaseManager implements AcquireHandler, SlotHandler {
+export class LeaseManager implements AcquireHandler {
   private readonly options: LeaseManagerOptions;
   private readonly totals = new Map<string, BudgetEntry>();
   private readonly monthlies = new Map<string, BudgetEntry>();
@@ -93,7 +91,7 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
   private readonly waiters = new Fifo<Waiter>();
   private readonly pump: AcquirePump;
   private readonly back: LeaseReturnQueue;
-  private readonly slots: SlotPump | null;
+  private readonly slots: SlotDesk | null;
   private order = 0;
   private waiting = 0;
   private isTicking = false;
@@ -120,7 +118,7 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
     this.options = { ...LEDGER_DEFAULTS, ...options };
     this.pump = new AcquirePump(store, clock, newId, this.options, this);
     this.back = new LeaseReturnQueue(store);
-    this.slots = slotStore && new SlotPump(slotStore, clock, newId, this.options, this);
+    this.slots = slotStore && new SlotDesk(slotStore, clock, newId, this.options, this.slotHost());
     this.lastMonoMs = clock.monotonicMs();
     this.suspension = new SuspendGuard(this.options.suspendMs);
     this.suspension.hasParted(clock.wallMs(), this.lastMonoMs);
@@ -300,27 +298,11 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
     let refusal = this.testWindows(request, waiter, nowMs);
     if (refusal === null) refusal = this.testAccounts(request, waiter, nowMs);
     // What was refused to another call of the same statement does not matter to one that has its slots.
-    const hasSlots = request.slots === undefined || this.hasSlots(waiter, nowMs);
-    if (refusal === null && !hasSlots) refusal = this.testSlots(request.slots!, nowMs);
+    const lacksSlots = request.slots !== undefined && !hasSlots(waiter, nowMs);
+    if (refusal === null && lacksSlots) refusal = this.slots?.test(request.slots, nowMs) ?? null;
     if (refusal !== null) return refusal;
-    if (this.missing.length > 0 || !hasSlots) return null;
+    if (this.missing.length > 0 || lacksSlots) return null;
     return this.draw(request, waiter, nowMs);
-  }
-
-  /** A slot is never in memory; that one was refused is, for a moment. */
-  private testSlots({ accounts }: SlotDemand, nowMs: number): Refused | null {
-    for (const account of accounts) {
-      const entry = this.budgetEntry(account);
-      if (entry === null) return unavailable(1_000);
-      entry.touchedAtMs = nowMs;
-      if (entry.isRefused(1n, nowMs)) return concurrencyLimited(entry);
-    }
-    return null;
-  }
-
-  private hasSlots(waiter: Waiter | null, nowMs: number): boolean {
-    const granted = waiter?.slots ?? null;
-    return granted !== null && nowMs < granted.deadlineMs;
   }
 
   private testWindows(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
@@ -446,12 +428,10 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
       expiresAtMs = Math.min(expiresAtMs, lease.clockMs + (nowMs - lease.receivedAtMs) + ttlMs);
     }
     if (slots !== null && request.slots !== undefined) {
-      request.slots.accounts.forEach(({ id }, index) =>
-        holds.push({ accountId: id, period: SLOT, leaseId: slots.leaseIds[index]! }),
-      );
+      const held = slotHolds(request.slots, slots, nowMs);
+      holds.push(...held.holds);
       if (month === '') month = slots.month;
-      const slotsEndAtMs = slots.clockMs + (nowMs - slots.receivedAtMs) + request.slots.ttlSeconds * 1000;
-      expiresAtMs = Math.min(expiresAtMs, slotsEndAtMs);
+      expiresAtMs = Math.min(expiresAtMs, held.expiresAtMs);
     }
     return { amount: request.reserve, tokens, month, expiresAtMs, isDefaultHold: request.isDefaultHold, holds };
   }
@@ -472,9 +452,10 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
 
   private queueMissing(waiter: Waiter): void {
     waiter.rounds++;
-    if (this.missing.length === 0) return this.askSlots(waiter);
+    const { slots } = waiter.request;
+    if (this.missing.length === 0 && slots !== undefined && this.slots !== null) return this.slots.ask(waiter, slots);
     // What it waits for now may be refused: others are to have its slots meanwhile.
-    this.freeSlots(waiter);
+    this.slots?.free(waiter);
     const isWhole = isJoint(waiter.request);
     if (isWhole) {
       const together = this.missing.filter((entry) => isTogether(waiter.request, entry));
@@ -490,26 +471,23 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
     }
   }
 
-  /** Everything else that the call needs is in memory. */
-  private askSlots(waiter: Waiter): void {
-    const accounts = waiter.request.slots?.accounts ?? [];
-    const entries = accounts.flatMap((account) => this.budgetEntry(account) ?? []);
-    this.freeSlots(waiter);
-    if (this.slots === null || entries.length < accounts.length) return this.finish(waiter, unavailable(1_000));
-    waiter.pending++;
-    this.slots.ask(waiter, entries);
-  }
-
-  private freeSlots(waiter: Waiter): void {
-    if (waiter.slots === null) return;
-    this.slots?.giveBack(waiter.slots.leaseIds);
-    waiter.slots = null;
+  private slotHost(): SlotHost {
+    return {
+      entryOf: (account) => this.budgetEntry(account),
+      nowMs: () => this.now(),
+      deadlineOf: (sentMs, validForMs, receivedMs) => this.deadline(sentMs, validForMs, receivedMs),
+      decided: (waiters, nowMs) => {
+        this.serve(waiters, nowMs);
+        this.keepTicking(nowMs);
+      },
+      undecided: (waiter) => this.finish(waiter, unavailable(1_000)),
+    };
   }
 
   private finish(waiter: Waiter, admission: Admission): void {
     this.waiting--;
     waiter.finish(admission);
-    this.freeSlots(waiter);
+    this.slots?.free(waiter);
     for (const lease of waiter.takeOwn()) this.handBack(lease);
   }
 
@@ -574,37 +552,6 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
       this.finish(waiter, verdict ?? unavailable(1_000));
     }
     this.keepTicking(nowMs);
-  }
-
-  /** @see SlotHandler */
-  slotsAnswered(statement: SlotStatement, answer: SlotAnswer): void {
-    const nowMs = this.now();
-    const deadlineMs = this.deadline(statement.sentMs, answer.admitForMs, nowMs);
-    const waiters = statement.askings.map(({ waiter }) => waiter);
-    statement.askings.forEach(({ waiter, entries, generations }, index) => {
-      const verdict = answer.calls[index]!;
-      const leaseIds = statement.calls[index]!.needs.map(({ leaseId }) => leaseId);
-      waiter.pending--;
-      const isStale =
-        statement.isAbandoned || waiter.isDone || entries.some((entry, at) => entry.generation !== generations[at]);
-      if (verdict.granted) {
-        if (isStale || nowMs >= deadlineMs) this.slots?.giveBack(leaseIds);
-        else waiter.slots = { leaseIds, deadlineMs, receivedAtMs: nowMs, month: answer.month, clockMs: answer.clockMs };
-        return;
-      }
-      if (isStale) return;
-      const entry = entries[verdict.refusedBy]!;
-      if (statement.sentMs >= entry.freedAtMs) entry.rememberRefusal(1n, nowMs + this.options.refusalMs, nowMs);
-      waiter.refusal ??= verdict.found ? concurrencyLimited(entry) : unavailable(1_000);
-    });
-    if (!statement.isAbandoned) this.serve(new Set(waiters), nowMs);
-    this.keepTicking(nowMs);
-  }
-
-  /** @see SlotHandler */
-  slotsFailed({ askings }: SlotStatement): void {
-    for (const { waiter } of askings) if (!waiter.isDone) this.finish(waiter, unavailable(1_000));
-    this.keepTicking(this.clock.monotonicMs());
   }
 
   /** Undoes leases whose grant was never seen, if there was one. */
@@ -693,7 +640,7 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
   }
 
   /** Decides the calls that have all their answers, the oldest first. */
-  private serve(affected: Set<Waiter>, nowMs: number): void {
+  private serve(affected: ReadonlySet<Waiter>, nowMs: number): void {
     for (const waiter of [...affected].sort((one, other) => one.order - other.order)) {
       if (waiter.isDone) continue;
       if (waiter.refusal !== null) this.finish(waiter, this.narrowest(waiter.request, waiter.refusal, nowMs));
@@ -818,8 +765,7 @@ export class LeaseManager implements AcquireHandler, SlotHandler {
       if (!waiter.isDone) this.finish(waiter, unavailable(1_000));
     }
     this.pump.sweep(nowMs);
-    this.slots?.sweep(nowMs);
-    this.slots?.flush();
+    this.slots?.upkeep(nowMs);
     for (let next = this.busy.peek(); next !== undefined && next.atMs <= nowMs; next = this.busy.peek()) {
       this.busy.shift();
       this.sweep(next.entry, nowMs);

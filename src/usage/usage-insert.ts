@@ -1,6 +1,6 @@
 import type { QueryConfig } from 'pg';
 import { bytesArray, plainArray, textArray } from '../database/array-text.js';
-import { NO_LEASE, SLOT } from '../quotas/quota-store.js';
+import { type Hold, NO_LEASE, SLOT } from '../quotas/quota-store.js';
 import type { Reservation } from '../quotas/reservation.js';
 import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
 
@@ -22,10 +22,15 @@ export interface BookRow {
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
   FROM usage_book_5(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
+const WITHOUT_SLOTS = { name: 'book-usage-5', text: TEXT };
+
 /** Slots are freed by the same commit, after everything else that the statement locks. */
-const TEXT_WITH_SLOTS = `WITH booked AS MATERIALIZED (${TEXT})
+const WITH_SLOTS = {
+  name: 'book-usage-5-slots',
+  text: `WITH booked AS MATERIALIZED (${TEXT})
   SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM booked) >= 0 THEN $29::uuid[] END)) f
-    LEFT JOIN booked b ON true`;
+    LEFT JOIN booked b ON true`,
+};
 
 /** Amounts of the settings, in micro-cents. */
 export interface BookTerms {
@@ -46,15 +51,10 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
     <Value extends string | number>(pick: (report: UsageReport) => Value | null) =>
     (entry: BookEntry) =>
       entry.kind === 'usage' ? pick(entry.report) : null;
-  const all = entries.flatMap((entry, index) =>
-    (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })),
-  );
-  const holds = all.filter(({ period }) => period !== SLOT);
-  const slots = all.length === holds.length ? [] : all.filter(({ period }) => period === SLOT);
+  const { holds, slots } = holdsOf(entries);
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: slots.length === 0 ? 'book-usage-5' : 'book-usage-5-slots',
-    text: slots.length === 0 ? TEXT : TEXT_WITH_SLOTS,
+    ...(slots.length === 0 ? WITHOUT_SLOTS : WITH_SLOTS),
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.callerId : null)),
@@ -115,6 +115,20 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
 /** What an entry settles or drops, or null. */
 export function reservationOf(entry: BookEntry): Reservation | null {
   return entry.kind === 'usage' ? entry.report.reservation : entry.reservation;
+}
+
+interface HoldOfEntry extends Hold {
+  /** The place of its entry, from 1. */
+  readonly event: number;
+}
+
+/** What the entries hold: slots are freed, everything else is settled. */
+function holdsOf(entries: readonly BookEntry[]): { holds: HoldOfEntry[]; slots: HoldOfEntry[] } {
+  const [holds, slots]: [HoldOfEntry[], HoldOfEntry[]] = [[], []];
+  for (const [index, entry] of entries.entries())
+    for (const hold of reservationOf(entry)?.holds ?? [])
+      (hold.period === SLOT ? slots : holds).push({ ...hold, event: index + 1 });
+  return { holds, slots };
 }
 
 /** Names who ended a reservation: the same name again is a repeat. Without a reservation nobody asks. */

@@ -38,8 +38,8 @@ export interface SlotHandler {
 }
 
 /**
- * Asks for slots, for the calls that wait at a moment together, and frees those that no call got. A call comes here once
- * everything else that it needs is in memory: one that is refused by a rate limit holds no slot while it is refused.
+ * Asks for slots, for the calls that wait at a moment together, and frees those that no call got. A call comes here
+ * once everything else that it needs is in memory: one that a rate limit refuses has no slot while it is refused.
  */
 export class SlotPump {
   private queue: Asking[] = [];

@@ -131,13 +131,15 @@ class LimitTwins {
     const { random } = this;
     const kind = random.pick(['key', 'owner', 'project', 'installation'] as const);
     const ids = { key: [...this.model.keys.keys()], owner: this.owners, project: this.projects, installation: [''] };
+    const unit = random.pick(['cents', 'cents', 'tokens', 'requests'] as const);
     const limit: LimitRow = {
       id: this.newId(),
+      unit,
       target: { kind, id: random.pick(ids[kind]) },
       each: random.pick(EACH[kind]),
       per: random.pick(['day', 'day', 'week', 'month', 'total'] as const),
       timeZone: random.pick(ZONES),
-      amount: BigInt(random.pick([0, 300, 2_000, 20_000])),
+      amount: BigInt(random.pick(unit === 'requests' ? [0, 20, 100, 20_000] : [0, 300, 2_000, 20_000])),
       models: random.chance(0.4) ? ['gpt'] : [],
       mode: random.chance(0.2) ? 'observe' : 'enforce',
       overrides: new Map(),
@@ -147,10 +149,10 @@ class LimitTwins {
     await this.database.asOwner(
       `INSERT INTO quota_limit (id, name, unit, per, amount, time_zone, target_kind, target_id, each, models, mode, counts_from,
          created_at, updated_at)
-       VALUES ($1, 'limit', 'cents', $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9, now(), now(), now())`,
+       VALUES ($1, 'limit', $10, $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9, now(), now(), now())`,
       [
         ...[limit.id, limit.per, limit.amount.toString(), limit.timeZone, limit.target.kind, limit.target.id],
-        ...[limit.each, limit.models, limit.mode],
+        ...[limit.each, limit.models, limit.mode, limit.unit],
       ],
     );
   }

@@ -33,7 +33,10 @@ export class SlotBooks {
         const most = this.mostOf(account.id, answer.clockMs);
         return most !== null && this.inFlight(account.id) >= most;
       });
-      must(verdict.granted === !full.includes(true), `a call was ${verdict.granted ? 'granted' : 'refused'}: ${full}`);
+      must(
+        verdict.granted === !full.includes(true),
+        `a call was ${verdict.granted ? 'granted' : 'refused'}: ${full.join()}`,
+      );
       if (!verdict.granted) return must(full[verdict.refusedBy] === true, 'another account refused than was told');
       const holdUntil = answer.clockMs + 7_000 + ttlSeconds * 1000;
       for (const { account, leaseId } of needs)

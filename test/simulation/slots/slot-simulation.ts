@@ -125,7 +125,7 @@ export class SlotSimulation extends World {
 
   private change(): void {
     const { random } = this;
-    const limit = random.pick([...this.store.limits.values()]) as SlotLimit;
+    const limit = random.pick<SlotLimit>([...this.store.limits.values()]);
     this.tally.changes++;
     const dice = random.next();
     if (dice < 0.4) limit.amount = random.pick([1, 2, 5, 30]);
