@@ -10,7 +10,8 @@ export interface LimitRow {
   readonly alias: string | null;
   readonly description: string;
   readonly unit: LimitUnit;
-  readonly per: LimitPeriod;
+  /** Null: `slots`, which have no period. */
+  readonly per: LimitPeriod | null;
   readonly amount: bigint;
   readonly timeZone: string;
   readonly targetKind: LimitTarget;
