@@ -15,6 +15,7 @@ export interface LimitTarget {
 
 /** Which limits of a list. All that is given must hold. */
 export interface LimitFilter {
+  readonly ids?: readonly string[] | undefined;
   readonly target?: LimitTarget | undefined;
   /** A key that they bind. */
   readonly binds?: string | undefined;
@@ -182,8 +183,9 @@ export class LimitsRepository {
     return this.manager.createQueryBuilder(Limit, 'l').where('l.endedAt IS NULL');
   }
 
-  private matching({ target, binds, usedAbove }: LimitFilter): SelectQueryBuilder<Limit> {
+  private matching({ ids, target, binds, usedAbove }: LimitFilter): SelectQueryBuilder<Limit> {
     const query = this.holding();
+    if (ids !== undefined) query.andWhere('l.id = ANY(:ids)', { ids });
     if (target !== undefined) this.onTarget(query, target);
     if (binds !== undefined)
       query.andWhere(`EXISTS (SELECT FROM api_key k WHERE k.id = :binds AND ${BINDS_KEY})`, { binds });

@@ -149,12 +149,8 @@ function Resource({ event: { resourceType, resourceId } }: { event: AuditEvent }
         {text}
       </Link>
     );
-  if (resourceType === 'limit')
-    return (
-      <Link className="plain-link" to="/limits/$limitId" params={{ limitId: resourceId }} title={resourceId}>
-        {text}
-      </Link>
-    );
+  if (resourceType === 'limit') return <LimitName id={resourceId} />;
+  if (resourceType === 'project') return <ProjectName id={resourceId} />;
   return <span title={resourceId}>{text}</span>;
 }
 
@@ -181,6 +177,30 @@ function UserName({ id }: { id: string }) {
   return (
     <Link className="plain-link" to="/people/$userId" params={{ userId: id }} title={id}>
       {name ?? `user ${shortId(id)}`}
+    </Link>
+  );
+}
+
+function LimitName({ id }: { id: string }) {
+  const name = useName(id) ?? shortId(id);
+  return (
+    <Link className="plain-link" to="/limits/$limitId" params={{ limitId: id }} title={id}>
+      limit {name}
+    </Link>
+  );
+}
+
+function ProjectName({ id }: { id: string }) {
+  const name = useName(id) ?? shortId(id);
+  return (
+    <Link
+      className="plain-link"
+      to="/projects/$projectId"
+      params={{ projectId: id }}
+      search={{ tab: undefined }}
+      title={id}
+    >
+      project {name}
     </Link>
   );
 }

@@ -218,6 +218,15 @@ describe('/limits', () => {
       }
     });
 
+    it('finds limits by their ids, and leaves out what there is not and what was deleted', async () => {
+      const [one, other, deleted] = [await make(), await make(), await make()];
+      await app.delete(`/limits/${deleted.id}`, { token: admin });
+      const query = `id=${other.id.toUpperCase()}&id=${one.id}&id=${deleted.id}&id=${NO_ID}&sort=createdAt`;
+      const { body } = await app.get(`/limits?${query}`, { token: admin });
+      expect(body.data.map(({ name }: { name: string }) => name)).toEqual([one.name, other.name]);
+      expect(pathsOf(await app.get('/limits?id=one', { token: admin }))).toEqual(['id.0']);
+    });
+
     it('finds limits by their target, by a key that they bind, and by what is used of them', async () => {
       const id = await project();
       const key = await makeKey(app, admin, { projectId: id });
