@@ -3,14 +3,15 @@ import type { Statements } from './schema/sources.js';
 /**
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
  * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
- * that keys share. The first release tells nothing.
+ * that keys share. 5: it enforces limits of tokens, requests and calls in flight. The first release tells nothing.
  */
-export const BUILD_LEVEL = 4;
+export const BUILD_LEVEL = 5;
 
 /** From which level on a build does without what {@link hasOlderReplicas} keeps. */
 const BINDING_LEVEL = 2;
 const COMMITMENT_LEVEL = 3;
 const LIMITS_LEVEL = 4;
+const UNITS_LEVEL = 5;
 
 /** A replica that was killed may come back with its old build for so long, in seconds. */
 const MAY_COME_BACK_SECONDS = 60;
@@ -35,10 +36,11 @@ export async function hasOlderReplicas(on: Statements): Promise<boolean> {
 }
 
 /**
- * Whether every replica that has been alive of late enforces limits. One that does not would let calls pass that a
- * limit refuses, and charge it with nothing.
+ * Whether every replica that has been alive of late enforces limits of this unit. One that does not would let calls
+ * pass that a limit refuses, and charge it with nothing.
  */
-export async function limitsMayBegin(on: Statements): Promise<boolean> {
-  const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(LIMITS_LEVEL)} AS older`);
+export async function limitsMayBegin(on: Statements, unit: string): Promise<boolean> {
+  const level = unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
+  const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(level)} AS older`);
   return !row!.older;
 }

@@ -33,7 +33,8 @@ export class Limit {
   @Column('text')
   unit: LimitUnit;
 
-  @Column('text')
+  /** Stored null for calls in flight, which have no period. */
+  @Column('text', { nullable: true })
   per: LimitPeriod;
 
   /** Micro-cents. */
