@@ -43,12 +43,22 @@ export function tooManyLimits(most: number, limits: readonly string[]): DomainEr
   );
 }
 
+/** 409: the target has as many limits as it may have of units that a call holds. */
+export function tooManyHoldingLimits(most: number, limits: readonly string[]): DomainError {
+  return new DomainError(
+    'conflict',
+    'TOO_MANY_LIMITS',
+    `A target has at most ${most} limits of cents, tokens and slots together: delete or change one of those that it has.`,
+    { most, limits },
+  );
+}
+
 /** 409: a limit says the same but for its amount. */
 export function limitExists(id: string): DomainError {
   return new DomainError(
     'conflict',
     'LIMIT_EXISTS',
-    'A limit with this target, each, per, timeZone, models and mode exists: change its amount instead.',
+    'A limit with this target, each, unit, per, timeZone, models and mode exists: change its amount instead.',
     { limitId: id },
   );
 }

@@ -1,6 +1,6 @@
 import { ApiHideProperty } from '@nestjs/swagger';
 import { FLAG, UUID, decimalsProblem, oneOf, setOf } from '../../packages/contract/src/grammar.js';
-import { LIMIT_TARGETS } from '../../packages/contract/src/limit.js';
+import { LIMIT_TARGETS, LIMIT_UNITS, type LimitUnit } from '../../packages/contract/src/limit.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
 import { Field, optional } from '../common/field.js';
 import { PageQueryDto } from '../common/page-query.dto.js';
@@ -58,6 +58,10 @@ export class LimitsQueryDto extends PageQueryDto {
   @Field(optional(UUID))
   binds?: string;
 
+  /** Limits of this unit. */
+  @Field(optional(oneOf(LIMIT_UNITS)))
+  unit?: LimitUnit;
+
   /**
    * Limits with an account of which more than so many percent are used in the running period.
    * @example 80
@@ -109,7 +113,7 @@ export class DryRunQueryDto {
 /** How the limit of an alias is changed. */
 export class PutLimitQueryDto {
   /**
-   * Whether a limit with another target, `each`, `per` or `timeZone` may take the place of the one that the alias has:
+   * Whether a limit with another target, `each`, `unit`, `per` or `timeZone` may take the place of the one that the alias has:
    * that one ends, and the sum starts from 0.
    */
   @BooleanText()

@@ -42,14 +42,15 @@ export class LimitsReader {
 
   /** A page of limits. @throws DomainError 400 for a cursor of another list */
   async list(query: LimitsQueryDto): Promise<LimitsPageView> {
-    const { id, target, binds, usedAbove, sort = 'name' } = query;
+    const { id, target, binds, unit, usedAbove, sort = 'name' } = query;
     const start = pageOf(query);
-    const list = { list: 'limits', id, target, binds, usedAbove, sort };
+    const list = { list: 'limits', id, target, binds, unit, usedAbove, sort };
     const behind = start.cursor === null ? null : this.cursors.read(list, start.cursor);
     const filter = {
       ids: id,
       target: target === undefined ? undefined : targetFromText(target),
       binds: binds?.toLowerCase(),
+      unit,
       usedAbove,
     };
     const [found, count] = await Promise.all([

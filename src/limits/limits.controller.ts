@@ -58,8 +58,9 @@ export class LimitsController {
   @ApiOperation({
     summary: 'Add a limit',
     description:
-      'Bounds what a key, an owner, a project or all keys may spend in a period, on all calls together or for each key or owner. ' +
-      'It counts from now on. A target has at most 3 limits, a key 2 beside its own budget.',
+      'Bounds what a key, an owner, a project or all keys may spend or use in a period, or have in flight, on all calls together or for ' +
+      'each key or owner. It counts from now on. A target has at most 4 limits, 3 of them of cents, tokens and slots; a key one less of ' +
+      'both, beside its own budget.',
   })
   @ApiCreatedResponse({ description: 'Made.', type: LimitView })
   @ApiOkResponse({ description: 'With `dryRun=true`: nothing was made.', schema: DRY_RUN })
@@ -91,7 +92,7 @@ export class LimitsController {
   @ApiOperation({
     summary: 'Change a limit',
     description:
-      'Absent fields stay. Target, `each`, `per` and `timeZone` cannot be changed, because the sum would start from 0: make another limit.',
+      'Absent fields stay. Target, `each`, `unit`, `per` and `timeZone` cannot be changed, because the sum would start from 0: make another limit.',
   })
   @ApiOkResponse({ description: 'Changed; or, with `dryRun=true`, what it would come to.', schema: LIMIT_OR_DRY_RUN })
   update(
@@ -125,9 +126,9 @@ export class LimitsController {
   @ApiOperation({
     summary: 'Create or change the limit of an alias',
     description:
-      'The limit is as the request says then; absent fields have their defaults, and overrides stay. Another target, `each`, `per` or ' +
-      '`timeZone` needs `restart=true` and the permission `platform:limits:delete`: the limit ends, and a new one takes its place, ' +
-      'with the overrides in force where `each` is the same. `replaced` says which sum starts from 0.',
+      'The limit is as the request says then; absent fields have their defaults, and overrides stay. Another target, `each`, `unit`, ' +
+      '`per` or `timeZone` needs `restart=true` and the permission `platform:limits:delete`: the limit ends, and a new one takes its place, ' +
+      'with the overrides in force where `each` and `unit` are the same. `replaced` says which sum starts from 0.',
   })
   @ApiCreatedResponse({ description: 'Made.', type: PutLimitView })
   @ApiOkResponse({ description: 'Changed, or as it was.', type: PutLimitView })

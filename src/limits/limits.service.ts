@@ -120,7 +120,8 @@ export class LimitsService {
     if (!principal.may(DELETE)) throw permissionDenied(DELETE);
     await this.end(change, before, { replacedBy: after.id });
     const limit = await this.insert(change, after, { replaces: before.id });
-    if (after.each !== null && after.each === before.each)
+    // Amounts of members are in the unit of their limit.
+    if (after.each !== null && after.each === before.each && after.unit === before.unit)
       change.write(this.accounts.in(change.tx).keepOverrides(before.id, after.id));
     return { limit, isNew: true, replaced: before };
   }
@@ -128,7 +129,7 @@ export class LimitsService {
   /** What the old limit had counted, for those who may know it. */
   private async replacedFor({ principal }: KnownCaller, limit: Limit): Promise<ReplacedLimitView> {
     const spent = principal.may('platform:limits:read') ? await this.accounts.spentOf(limit.id) : null;
-    return ReplacedLimitView.of(limit.id, spent);
+    return ReplacedLimitView.of(limit, spent);
   }
 
   private async insert({ tx, record, write }: Change, limit: Limit, details?: Record<string, unknown>): Promise<Limit> {

@@ -1,5 +1,6 @@
 import type { BindingLimit } from '../quotas/limits/limit-accounts.js';
-import type { LimitFacts, LimitTarget } from '../quotas/limits/limit-facts.js';
+import type { LimitTarget } from '../quotas/limits/limit-facts.js';
+import type { LimitRow } from '../quotas/limits/limit-row.js';
 import type { CheckOutcome } from './checks.js';
 import type { QuotaRefusal } from './quota-gate.js';
 import type { RefusingLimitView } from './verdict.view.js';
@@ -17,7 +18,7 @@ export function limitDetail(target: LimitTarget): string {
 }
 
 /** The limit as every caller may know it. @param resetsAtMs Unix milliseconds; null: it never starts anew */
-export function refusingLimitView({ id, per }: Pick<LimitFacts, 'id' | 'per'>, resetsAtMs: number | null) {
+export function refusingLimitView({ id, per }: Pick<LimitRow, 'id' | 'per'>, resetsAtMs: number | null) {
   const view: RefusingLimitView = { id, unit: 'cents', per, state: 'exhausted' };
   if (resetsAtMs !== null) view.resetsAt = new Date(resetsAtMs).toISOString();
   return view;

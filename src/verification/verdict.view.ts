@@ -79,8 +79,9 @@ export class RefusingLimitView {
   @ApiProperty({ enum: ['cents'], example: 'cents' })
   unit: 'cents';
 
-  @ApiProperty({ enum: LIMIT_PERIODS, example: 'month' })
-  per: LimitPeriod;
+  /** null: calls in flight, which no period counts. */
+  @ApiProperty({ enum: LIMIT_PERIODS, nullable: true, example: 'month' })
+  per: LimitPeriod | null;
 
   @ApiProperty({ enum: ['exhausted'], example: 'exhausted' })
   state: 'exhausted';

@@ -2,6 +2,10 @@
 export const LIMIT_TARGETS = ['key', 'owner', 'project', 'installation'] as const;
 export type LimitTarget = (typeof LIMIT_TARGETS)[number];
 
+/** What a limit counts; `slots`: calls in flight. */
+export const LIMIT_UNITS = ['cents', 'tokens', 'requests', 'slots'] as const;
+export type LimitUnit = (typeof LIMIT_UNITS)[number];
+
 /** How often a limit starts anew; `total`: never. */
 export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];

@@ -1,4 +1,4 @@
-import type { LimitMember, LimitPeriod, LimitTarget } from './limit-facts.js';
+import type { LimitMember, LimitPeriod, LimitTarget, LimitUnit } from './limit-facts.js';
 
 /**
  * A row of `quota_limit`; amounts are micro-cents. What says which account a call is charged to never changes: `per`,
@@ -9,8 +9,9 @@ export interface LimitRow {
   readonly name: string;
   readonly alias: string | null;
   readonly description: string;
-  readonly unit: 'cents';
-  readonly per: LimitPeriod;
+  readonly unit: LimitUnit;
+  /** Null: `slots`, which have no period. */
+  readonly per: LimitPeriod | null;
   readonly amount: bigint;
   readonly timeZone: string;
   readonly targetKind: LimitTarget;

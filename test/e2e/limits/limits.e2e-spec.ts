@@ -68,6 +68,10 @@ describe('/limits', () => {
       expect(fullest).toEqual({
         member: null,
         state: 'ok',
+        amount: 0.000001,
+        used: 0,
+        held: 0,
+        remaining: 0.000001,
         amountCents: 0.000001,
         spentCents: 0,
         heldCents: 0,
@@ -90,7 +94,11 @@ describe('/limits', () => {
     it.each([
       [{ name: ' ', amountCents: -1, per: 'hour' }, ['amountCents', 'name', 'per']],
       [{ amountCents: 1.1234567 }, ['amountCents']],
-      [{ unit: 'tokens' }, ['unit']],
+      [{ unit: 'litres' }, ['unit']],
+      [{ amountCents: undefined }, ['amountCents']],
+      [{ amount: 5 }, ['amount']],
+      [{ per: undefined }, ['per']],
+      [{ per: 'minute' }, ['per']],
       [{ each: 'subject' }, ['each']],
       [{ mode: 'off' }, ['mode']],
       [{ models: ['a', 'a'] }, ['models.1']],
@@ -135,7 +143,7 @@ describe('/limits', () => {
       expect((await create({ ...first, mode: 'observe' })).status).toBe(201);
     });
 
-    it('409: refuses a fourth limit of a target, of those that come at once too', async () => {
+    it('409: refuses a fourth limit of cents of a target, of those that come at once too', async () => {
       const target = { kind: 'project', id: await project() };
       const all = await Promise.all(
         ['a', 'b', 'c', 'd', 'e'].map(async (model) => create(await fields({ target, models: [model] }))),
@@ -183,6 +191,7 @@ describe('/limits', () => {
         ownerCount: 2,
         accountCount: 2,
         exhaustedCount: 0,
+        usedSoFar: 0,
         costSoFarCents: 0,
         costUnknown: null,
       });
