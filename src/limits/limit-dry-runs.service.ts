@@ -11,6 +11,7 @@ import type { CreateLimitDto, UpdateLimitDto } from './limit.dto.js';
 import { changedLimit, newLimit } from './limit-draft.js';
 import { limitNotFound } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
+import { LimitChangeRights } from './limit-change-rights.js';
 import { LimitPlacement } from './limit-placement.js';
 import { targetOf } from './limit-targets.js';
 import { type LimitDryRunView, type UnknownUse, sentenceOf } from './limit.view.js';
@@ -27,6 +28,7 @@ export class LimitDryRuns {
     private readonly limits: LimitsRepository,
     private readonly accounts: LimitAccountsRepository,
     private readonly placement: LimitPlacement,
+    private readonly rights: LimitChangeRights,
     private readonly changes: Changes,
     private readonly clock: Clock,
     private readonly config: Config,
@@ -51,6 +53,7 @@ export class LimitDryRuns {
       if (found === null) throw limitNotFound();
       requireVersion(caller, 'limit', id, auditedLimit(found));
       const changed = changedLimit(found, input, this.clock.now());
+      await this.rights.require(tx, caller.principal, found, changed);
       await this.placement.require(tx, changed);
       await this.placement.requireFreeAlias(tx, changed);
       return { before: found, after: changed };

@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { LIMIT_MEMBERS, LIMIT_PERIODS, LIMIT_TARGETS, LIMIT_UNITS } from '../../packages/contract/src/limit.js';
-import { type LimitShape, faultsOfLimit, fixedFieldsChanged, identityOf } from './limit-rules.js';
+import {
+  type ChangeableLimit,
+  type LimitShape,
+  faultsOfLimit,
+  fixedFieldsChanged,
+  identityOf,
+  loosenedFields,
+} from './limit-rules.js';
 
 const ID = '019a8b5e-0004-7cb7-98e5-7eb06351d299';
 const LIMIT: LimitShape = {
@@ -121,6 +128,17 @@ describe('A limit', () => {
     expect(identityOf({ ...LIMIT, models: ['b'] })).not.toBe(one);
     expect(identityOf({ ...LIMIT, models: ['a', 'b'], unit: 'tokens' })).not.toBe(one);
     expect(identityOf({ ...LIMIT, models: ['a', 'b'], mode: 'observe' })).not.toBe(one);
+  });
+
+  it('refuses more with a lower amount or once it is enforced, and with nothing else', () => {
+    const before: ChangeableLimit = {
+      ...{ name: 'A', alias: null, description: '', unit: 'cents', amount: 10n, models: ['b', 'a'], mode: 'observe' },
+    };
+    expect(loosenedFields(before, { ...before, amount: 9n, mode: 'enforce', models: ['a', 'b'] })).toEqual([]);
+    const after: ChangeableLimit = { ...before, name: 'B', alias: 'b', description: 'C', amount: 11n, models: ['a'] };
+    expect(loosenedFields(before, after)).toEqual(['name', 'alias', 'description', 'amountCents', 'models']);
+    const enforced: ChangeableLimit = { ...before, unit: 'tokens', mode: 'enforce' };
+    expect(loosenedFields(enforced, { ...enforced, amount: 11n, mode: 'observe' })).toEqual(['amount', 'mode']);
   });
 
   it('keeps what decides which accounts there are', () => {

@@ -94,6 +94,30 @@ function eachSentence(kind: LimitTargetKind): string {
     : `must be ${members.join(' or ')}, or be left out`;
 }
 
+/** As much of a limit as can be changed. */
+export interface ChangeableLimit extends Pick<LimitShape, 'unit' | 'models' | 'mode'> {
+  readonly name: string;
+  readonly alias: string | null;
+  readonly description: string;
+  readonly amount: bigint;
+}
+
+/**
+ * Fields of a change that do more than let a limit refuse more, by their names in a request. A lower amount and the step
+ * from `observe` to `enforce` are none of them.
+ */
+export function loosenedFields(before: ChangeableLimit, after: ChangeableLimit): string[] {
+  const isSameSet = (one: readonly string[], other: readonly string[]) =>
+    JSON.stringify([...one].sort()) === JSON.stringify([...other].sort());
+  const amount = before.unit === 'cents' ? 'amountCents' : 'amount';
+  return [
+    ...(['name', 'alias', 'description'] as const).filter((field) => before[field] !== after[field]),
+    ...(after.amount > before.amount ? [amount] : []),
+    ...(isSameSet(before.models, after.models) ? [] : ['models']),
+    ...(after.mode === 'observe' && before.mode === 'enforce' ? ['mode'] : []),
+  ];
+}
+
 /** What two limits have in common that say the same but for their amounts. */
 export function identityOf({ targetKind, targetId, each, unit, per, timeZone, models, mode }: LimitShape): string {
   return JSON.stringify([targetKind, targetId, each, unit, per, timeZone, [...models].sort(), mode]);

@@ -28,6 +28,20 @@ export function invalidLimit(errors: readonly FieldError[]): DomainError {
 /** What is wrong with a target that needs an id and has none. */
 export const TARGET_ID_ABSENT: FieldError = { path: 'target.id', message: SENTENCES.absent };
 
+/** 403: an admin of a project without `platform:limits:update` would do more than let its limit refuse more. */
+export function adminMayOnlyTighten(paths: readonly string[]): DomainError {
+  const permission = 'platform:limits:update';
+  return new DomainError(
+    'forbidden',
+    'ADMIN_MAY_ONLY_TIGHTEN',
+    `An admin of the project may lower the amount of its limit and enforce it; this needs ${permission}: ${paths.join(', ')}.`,
+    {
+      permission,
+      errors: paths.map((path) => ({ path, message: `cannot be changed so without the permission ${permission}` })),
+    },
+  );
+}
+
 /** 409: another limit has this alias. */
 export function limitAliasTaken(): DomainError {
   return new DomainError('conflict', 'LIMIT_ALIAS_TAKEN', 'Another limit has this alias.');

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import { LIMIT_MEMBERS } from '../../packages/contract/src/limit.js';
 import type { KnownCaller } from '../access/caller.js';
 import { ListCursors } from '../common/list-cursors.js';
@@ -39,6 +40,11 @@ export class LimitsReader {
     private readonly cursors: ListCursors,
     private readonly config: Config,
   ) {}
+
+  /** The same reader inside a transaction. */
+  in(tx: EntityManager): LimitsReader {
+    return new LimitsReader(this.limits.in(tx), this.accounts.in(tx), this.cursors, this.config);
+  }
 
   /** A page of limits. @throws DomainError 400 for a cursor of another list */
   async list(query: LimitsQueryDto): Promise<LimitsPageView> {

@@ -43,7 +43,9 @@ describe('A limit of a unit', () => {
   });
   afterAll(() => app.stop());
 
-  it.each(ENFORCED_UNITS)('is made, says what it bounds, and is found by its unit: %s', async (unit) => {
+  const enforced: readonly LimitUnit[] = ENFORCED_UNITS;
+
+  it.each(enforced)('is made, says what it bounds, and is found by its unit: %s', async (unit) => {
     const { status, body } = await create({ ...RIGHT[unit], each: 'owner' });
     expect([status, body.errors]).toEqual([201, undefined]);
     expect(body.sentence).toBe(`Each owner in project ${body.target.name} ${SAID[unit]}`);
@@ -60,9 +62,7 @@ describe('A limit of a unit', () => {
   });
 
   it('that is not enforced is not made', async () => {
-    const others = (['cents', 'tokens', 'requests', 'slots'] as const).filter(
-      (unit) => !(ENFORCED_UNITS as readonly string[]).includes(unit),
-    );
+    const others = (['cents', 'tokens', 'requests', 'slots'] as const).filter((unit) => !enforced.includes(unit));
     for (const unit of others) expect(pathsOf(await create(RIGHT[unit]))).toEqual(['unit']);
     expect(pathsOf(await create({ unit: 'litres', amount: 1, per: 'day' }))).toEqual(['unit']);
   });
