@@ -36,6 +36,7 @@ export class LimitGuard implements CanActivate {
     const projectId = limit?.targetKind === 'project' ? limit.targetId : null;
     const role = principal && projectId !== null ? await this.members.roleOf(principal, projectId) : null;
     if (isAtLeast(role, rule.role)) return true;
-    throw role !== null || principal?.may(READ) ? permissionDenied(rule.permission) : limitNotFound();
+    const isKnown = limit !== null && (role !== null || principal?.may(READ));
+    throw isKnown ? permissionDenied(rule.permission) : limitNotFound();
   }
 }
