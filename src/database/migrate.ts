@@ -55,7 +55,7 @@ const GRANTS = [
   `GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`,
   `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`,
   `GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`,
-  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric) TO ${APP_ROLE}`,
+  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric), usage_event_archive_2(date, text, bytea, bigint, numeric, numeric, numeric, numeric) TO ${APP_ROLE}`,
   `REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint, key_version, user_version, project_version, personal_value FROM ${APP_ROLE}`,
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON installation FROM ${APP_ROLE}`,
   `REVOKE INSERT, DELETE, TRUNCATE ON change_head FROM ${APP_ROLE}`,

@@ -36,6 +36,9 @@ import { ProjectsInReports1790000003100 } from './migrations/1790000003100-proje
 import { KeysOfProjects1790000003110 } from './migrations/1790000003110-keys-of-projects.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
 import { LimitUnits1790000003200 } from './migrations/1790000003200-limit-units.js';
+import { CountedLeases1790000003210 } from './migrations/1790000003210-counted-leases.js';
+import { ChargedTokens1790000003220 } from './migrations/1790000003220-charged-tokens.js';
+import { ArchivedTokens1790000003230 } from './migrations/1790000003230-archived-tokens.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -77,4 +80,7 @@ export const migrations = [
   KeysOfProjects1790000003110,
   RaisedAccounts1790000003150,
   LimitUnits1790000003200,
+  CountedLeases1790000003210,
+  ChargedTokens1790000003220,
+  ArchivedTokens1790000003230,
 ];

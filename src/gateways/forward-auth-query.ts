@@ -17,6 +17,7 @@ export type GatewayMode = 'plain' | 'nginx';
     chatbot: QUESTION_FIELDS.chatbot,
     cost: QUESTION_FIELDS.cost,
     reserveCents: QUESTION_FIELDS.reserveCents,
+    reserveTokens: QUESTION_FIELDS.reserveTokens,
     reservationTtlSeconds: QUESTION_FIELDS.reservationTtlSeconds,
   },
 })
@@ -27,6 +28,7 @@ export class ForwardAuthQuery {
   chatbot?: string;
   cost?: number;
   reserveCents?: number;
+  reserveTokens?: number;
   reservationTtlSeconds?: number;
 }
 
@@ -43,6 +45,7 @@ const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   chatbot: (text) => text,
   cost: (text) => (WHOLE.test(text) ? Number(text) : text),
   reserveCents: (text) => (CENTS.test(text) ? Number(text) : text),
+  reserveTokens: (text) => (WHOLE.test(text) ? Number(text) : text),
   reservationTtlSeconds: (text) => (WHOLE.test(text) ? Number(text) : text),
 };
 

@@ -43,10 +43,10 @@ export class ForwardAuthService {
    */
   async handle(request: FastifyRequest, reply: FastifyReply, ask: ForwardAuthQuery, mode: GatewayMode): Promise<void> {
     const caller = callerOf(request);
-    if (ask.reserveCents !== undefined && caller.principal === null) {
-      throw validationFailed([
-        { path: 'reserveCents', message: 'needs a gateway with a key of its own: only its owner may settle' },
-      ]);
+    if (caller.principal === null) {
+      const asked = (['reserveCents', 'reserveTokens'] as const).filter((name) => ask[name] !== undefined);
+      const message = 'needs a gateway with a key of its own: only its owner may settle';
+      if (asked.length > 0) throw validationFailed(asked.map((path) => ({ path, message })));
     }
     const decision = await this.decide(request, caller, ask, mode);
     if (decision.verdict !== null) void reply.headers(rateLimitHeaders(decision.verdict));

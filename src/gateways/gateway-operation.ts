@@ -29,7 +29,10 @@ const ALLOW_HEADERS = {
     'chat:read chat:write',
   ),
   'X-Latchkey-Tags': text('Its tags, in the same way. Always there; may be empty.', 'team:billing'),
-  'X-Latchkey-Reservation-Id': text('With `reserveCents`: the reservation to settle. Always there; may be empty.', ''),
+  'X-Latchkey-Reservation-Id': text(
+    'With `reserveCents` or `reserveTokens`: the reservation to settle. Always there; may be empty.',
+    '',
+  ),
   ...RATE_LIMIT_HEADERS,
 };
 
@@ -125,6 +128,13 @@ export const AskedByQuery = () =>
       required: false,
       schema: { type: 'number', minimum: 0, maximum: 1_000_000_000, example: 1.5 },
       description: 'Cents to hold until the service behind reports what the request cost; needs a gateway with a key.',
+    }),
+    ApiQuery({
+      name: 'reserveTokens',
+      required: false,
+      schema: { type: 'integer', minimum: 0, maximum: 1_000_000_000_000, example: 4000 },
+      description:
+        'Tokens to hold in limits of tokens until the service behind reports what the request took; needs a gateway with a key.',
     }),
     ApiQuery({
       name: 'reservationTtlSeconds',

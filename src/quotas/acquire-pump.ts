@@ -1,4 +1,4 @@
-import { poolOf, reserveIn } from './admission.js';
+import { amountIn, hasOwnLease, poolOf } from './admission.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
@@ -8,7 +8,6 @@ import type {
   QuotaStore,
   WindowAsk,
 } from './quota-store.js';
-import { POOLED_TTL_SECONDS } from './quota-store.js';
 import type { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
@@ -85,6 +84,8 @@ const MAX_JOINT_ASKS = 16;
 const OWN_CALLS = 2;
 /** The most that a replica expects to need of one account: no amount is greater, and sums of it stay within 64 bits. */
 const MOST_WANTED = 1e15;
+
+const POOLS: readonly PoolKind[] = ['pooled', 'default', 'counted'];
 
 /**
  * What calls are made of, by turns: calls that several accounts decide together, accounts that all calls of a limit
@@ -298,8 +299,8 @@ export class AcquirePump {
       if (budgets.length >= mostAsks) break;
       queue.delete(entry);
       if (entry.isAsking) continue;
-      for (const kind of ['pooled', 'default'] as const) {
-        const waiters = take(entry, this.options.maxNeeds, ({ request }) => poolOf(request) === kind);
+      for (const kind of POOLS) {
+        const waiters = take(entry, this.options.maxNeeds, ({ request }) => poolOf(request, entry.account) === kind);
         if (waiters.length > 0) budgets.push(this.budgetRecord(entry, kind, waiters, nowMs));
       }
     }
@@ -323,7 +324,8 @@ export class AcquirePump {
         const part = asked.get(entry) ?? { waiters: [], needs: [] };
         asked.set(entry, part);
         part.waiters.push(waiter);
-        const { reserve: amount, ttlSeconds } = waiter.request;
+        const amount = amountIn(waiter.request, entry.account);
+        const { ttlSeconds } = waiter.request;
         part.needs.push({ amount, own: { leaseId: this.newId(), ttlSeconds }, joint: number });
       }
       number++;
@@ -338,11 +340,10 @@ export class AcquirePump {
   private budgetRecord(entry: BudgetEntry, kind: PoolKind, waiters: Waiter[], nowMs: number): BudgetRecord {
     entry.isAsking = true;
     const needs = waiters.map(({ request }): BudgetDemand => {
-      const amount = reserveIn(request, entry.account);
-      const isLong = request.ttlSeconds > POOLED_TTL_SECONDS && amount > 0n;
+      const isOwn = hasOwnLease(request, entry.account);
       return {
-        amount,
-        own: isLong ? { leaseId: this.newId(), ttlSeconds: request.ttlSeconds } : null,
+        amount: amountIn(request, entry.account),
+        own: isOwn ? { leaseId: this.newId(), ttlSeconds: request.ttlSeconds } : null,
       };
     });
     const want = wantedOf(entry, nowMs);

@@ -1,3 +1,4 @@
+import type { BudgetLease } from './lease.js';
 import { POOLED_TTL_SECONDS } from './quota-store.js';
 import type { Account, Hold, Period, PoolKind, RateWindow, WindowName } from './quota-store.js';
 
@@ -10,8 +11,10 @@ export interface AdmitRequest {
   readonly windows: readonly RateWindow[];
   /** Requests that the call counts as in every window; at least 1. */
   readonly cost: number;
-  /** Micro-cents to hold in every account; 0 = only ask whether anything is left. */
+  /** Micro-cents to hold in every account of cents; 0 = only ask whether anything is left. */
   readonly reserve: bigint;
+  /** Tokens to hold in every account of tokens; 0 or absent: only ask whether anything is left. */
+  readonly reserveTokens?: bigint;
   /** 1…1800. */
   readonly ttlSeconds: number;
   /** True for the hold that `DEFAULT_RESERVATION_CENTS` places (time to live ≤ 60 s). */
@@ -21,6 +24,8 @@ export interface AdmitRequest {
 /** What a reservation is made of, for the signer. */
 export interface ReservationParts {
   readonly amount: bigint;
+  /** What it holds in accounts of tokens; 0 where it names none. */
+  readonly tokens: bigint;
   readonly month: Period;
   /** By the store's clock, at least the asked time to live from the verdict. */
   readonly expiresAtMs: number;
@@ -35,6 +40,14 @@ export interface Admitted {
   readonly degraded: boolean;
   /** Null if nothing was held. */
   readonly reservation: ReservationParts | null;
+  /** What a call that waited was counted as, so that it can be undone; absent: it did not wait, or nothing counts it. */
+  readonly counted?: readonly CountedDraw[];
+}
+
+/** What a call has drawn from a lease whose use counts at the verdict. */
+export interface CountedDraw {
+  readonly lease: BudgetLease;
+  readonly amount: bigint;
 }
 
 /** Nothing was taken. */
@@ -45,6 +58,8 @@ export interface Refused {
   readonly retryAfterMs: number | null;
   readonly window: WindowName | null;
   readonly account: Account | null;
+  /** The call takes more of the account than its limit allows at all. */
+  readonly isTooLarge?: boolean;
 }
 
 /** The lease manager's verdict: a value, never an exception. */
@@ -79,17 +94,42 @@ export function unavailable(retryAfterMs: number): Refused {
   return { admitted: false, code: 'UNAVAILABLE', retryAfterMs, window: null, account: null };
 }
 
-/** What a call holds in an account: a hold that the caller did not ask for is placed in the key's own budget alone. */
-export function reserveIn({ reserve, isDefaultHold }: AdmitRequest, account: Account): bigint {
-  return isDefaultHold && account.limit !== undefined ? 0n : reserve;
+/**
+ * What a call takes of an account, in its unit; 0: it only asks whether anything is left. A hold that the caller did not
+ * ask for is placed in the key's own budget alone.
+ */
+export function amountIn(request: AdmitRequest, { limit }: Account): bigint {
+  if (limit === undefined) return request.reserve;
+  if (limit.unit === 'requests') return request.cost === 1 ? 1n : BigInt(request.cost);
+  if (limit.unit === 'tokens') return request.reserveTokens ?? 0n;
+  return request.isDefaultHold ? 0n : request.reserve;
 }
 
-/** Whether all accounts of a call decide together: it gets leases of its own, in several accounts. */
-export function isJoint({ accounts, reserve, ttlSeconds }: AdmitRequest): boolean {
-  return ttlSeconds > POOLED_TTL_SECONDS && reserve > 0n && accounts.length > 1;
+/** Whether a call that is admitted counts there for good: it is neither held nor reported. */
+export function isCounted({ limit }: Account): boolean {
+  return limit?.unit === 'requests';
 }
 
-/** The pool a short hold draws from. */
-export function poolOf(request: AdmitRequest): PoolKind {
-  return request.isDefaultHold ? 'default' : 'pooled';
+/** Whether a call holds something until it is reported. */
+export function isReserving({ reserve, reserveTokens }: AdmitRequest): boolean {
+  return reserve > 0n || (reserveTokens ?? 0n) > 0n;
+}
+
+/** Whether the call gets a lease of its own there. */
+export function hasOwnLease(request: AdmitRequest, account: Account): boolean {
+  return request.ttlSeconds > POOLED_TTL_SECONDS && !isCounted(account) && amountIn(request, account) > 0n;
+}
+
+/** Whether accounts of a call decide together: it gets leases of its own, in several of them. */
+export function isJoint(request: AdmitRequest): boolean {
+  if (request.ttlSeconds <= POOLED_TTL_SECONDS || request.accounts.length < 2) return false;
+  let own = 0;
+  for (const account of request.accounts) if (hasOwnLease(request, account)) own++;
+  return own > 1;
+}
+
+/** The pool that a call draws from there. */
+export function poolOf(request: AdmitRequest, account: Account): PoolKind {
+  if (isCounted(account)) return 'counted';
+  return request.isDefaultHold && account.limit === undefined ? 'default' : 'pooled';
 }

@@ -1,4 +1,4 @@
-import type { AdmitRequest } from './admission.js';
+import { type AdmitRequest, amountIn } from './admission.js';
 import type { Account, BudgetGrant, PoolKind } from './quota-store.js';
 import { POOLED_TTL_SECONDS } from './quota-store.js';
 import { DemandEstimator } from './demand-estimator.js';
@@ -39,11 +39,12 @@ export class BudgetEntry {
 
   constructor(readonly account: Account) {}
 
-  /** A lease that covers the call, or null. Calls with a long time to live never draw from the pool. */
+  /** A lease that covers the call, or null. What is held for a long time never comes from a pool. */
   findLease(request: AdmitRequest, kind: PoolKind, nowMs: number): BudgetLease | null {
-    if (request.ttlSeconds > POOLED_TTL_SECONDS) return null;
+    if (request.ttlSeconds > POOLED_TTL_SECONDS && kind !== 'counted') return null;
+    const amount = amountIn(request, this.account);
     for (const lease of this.leases) {
-      if (lease.kind === kind && lease.remaining >= request.reserve && nowMs < lease.deadlineMs) return lease;
+      if (lease.kind === kind && lease.remaining >= amount && nowMs < lease.deadlineMs) return lease;
     }
     return null;
   }

@@ -21,6 +21,8 @@ export class GrantMemory implements QuotaStore {
   private calls: Granted[] = [];
   /** What each lease that is remembered was granted, in micro-cents; without those that were given back unused. */
   private readonly held = new Map<string, bigint>();
+  /** Those among them that end with their return, whatever was used. */
+  private readonly counted = new Set<string>();
   private forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -28,7 +30,8 @@ export class GrantMemory implements QuotaStore {
     private readonly monotonicMs: () => number,
   ) {
     this.giveBack = (back) => {
-      for (const { leaseId, amount } of back.leases) if (amount === this.held.get(leaseId)) this.held.delete(leaseId);
+      for (const { leaseId, amount } of back.leases)
+        if (amount === this.held.get(leaseId) || this.counted.has(leaseId)) this.drop(leaseId);
       return store.giveBack(back);
     };
     this.settle = (settlements) => store.settle(settlements);
@@ -56,7 +59,7 @@ export class GrantMemory implements QuotaStore {
 
   /**
    * Leases of grants that were answered at `atMs` or later; null if some of these are forgotten. Not those that were
-   * given back unused: their rows may be gone, and nothing is drawn from them.
+   * given back unused, or end with their return: their rows may be gone, and nothing is drawn from them.
    */
   since(atMs: number): readonly string[] | null {
     if (atMs < this.forgottenUntilMs) return null;
@@ -70,25 +73,33 @@ export class GrantMemory implements QuotaStore {
     let kept = 0;
     while (kept < this.calls.length && this.calls[kept]!.answeredAtMs < atMs) kept += 1;
     if (kept === 0) return;
-    for (const { leaseIds } of this.calls.splice(0, kept)) for (const id of leaseIds) this.held.delete(id);
+    for (const { leaseIds } of this.calls.splice(0, kept)) for (const id of leaseIds) this.drop(id);
   }
 
   private note(sentAtMs: number, leases: readonly GrantedLease[]): void {
     if (this.calls.length >= MOST_CALLS) this.forgetBefore(this.calls[this.calls.length >> 1]!.answeredAtMs + 1);
     this.calls.push({ sentAtMs, answeredAtMs: this.monotonicMs(), leaseIds: leases.map(([id]) => id) });
-    for (const [id, amount] of leases) this.held.set(id, amount);
+    for (const [id, amount, isCounted] of leases) {
+      this.held.set(id, amount);
+      if (isCounted) this.counted.add(id);
+    }
+  }
+
+  private drop(leaseId: string): void {
+    this.held.delete(leaseId);
+    this.counted.delete(leaseId);
   }
 }
 
-/** Its id, and what it was granted. */
-type GrantedLease = readonly [string, bigint];
+/** Its id, what it was granted, and whether it ends with its return. */
+type GrantedLease = readonly [id: string, amount: bigint, isCounted: boolean];
 
 function leasesOf({ budgets: asks }: AcquireRequest, { budgets: grants }: AcquireAnswer): GrantedLease[] {
   return grants.flatMap(({ slice, verdicts }, index) => {
     const ask = asks[index]!;
     const own = ask.needs.flatMap((need, at): GrantedLease[] =>
-      need.own !== null && verdicts[at] === true ? [[need.own.leaseId, need.amount]] : [],
+      need.own !== null && verdicts[at] === true ? [[need.own.leaseId, need.amount, false]] : [],
     );
-    return slice > 0n ? [[ask.leaseId, slice], ...own] : own;
+    return slice > 0n ? [[ask.leaseId, slice, ask.kind === 'counted'], ...own] : own;
   });
 }

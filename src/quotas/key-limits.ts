@@ -77,7 +77,11 @@ export function isBinding({ models }: Pick<LimitFacts, 'models'>, model: string 
   return models.length === 0 || model === undefined || matchesAny(models, model);
 }
 
-function accountOf({ id, per, each }: LimitFacts, key: { readonly id: string; readonly ownerId: string }): Account {
+function accountOf(
+  { id, unit, per, each }: LimitFacts,
+  key: { readonly id: string; readonly ownerId: string },
+): Account {
   const member = each === null ? null : each === 'key' ? key.id : key.ownerId;
-  return { id: limitAccountId(id, member), type: per === 'total' ? 'total' : 'monthly', limit: { id, member } };
+  const limit = unit === 'cents' ? { id, member } : { id, member, unit };
+  return { id: limitAccountId(id, member), type: per === 'total' ? 'total' : 'monthly', limit };
 }

@@ -1,7 +1,25 @@
 import { AcquirePump, pairs } from './acquire-pump.js';
 import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-pump.js';
-import { ADMITTED, ADMITTED_DEGRADED, isJoint, poolOf, reserveIn, unavailable } from './admission.js';
-import type { Admission, AdmitRequest, BudgetState, Refused, ReservationParts, WindowState } from './admission.js';
+import {
+  ADMITTED,
+  ADMITTED_DEGRADED,
+  amountIn,
+  hasOwnLease,
+  isCounted,
+  isJoint,
+  isReserving,
+  poolOf,
+  unavailable,
+} from './admission.js';
+import type {
+  Admission,
+  AdmitRequest,
+  BudgetState,
+  CountedDraw,
+  Refused,
+  ReservationParts,
+  WindowState,
+} from './admission.js';
 import { SuspendGuard } from '../common/suspend-guard.js';
 import type {
   Account,
@@ -23,11 +41,11 @@ import { BudgetLease, PermitLease, type UnusedLease } from './lease.js';
 import { LEDGER_DEFAULTS, type LeaseManagerOptions } from './lease-manager-options.js';
 import type { QuotaClock } from './quota-clock.js';
 import {
-  budgetExceeded,
   isBusy,
   isGone,
   isWaitedFor,
   rateLimited,
+  refusedBy,
   type Sweep,
   touchedAt,
   WINDOW_NAMES,
@@ -175,7 +193,15 @@ export class LeaseManager implements AcquireHandler {
     this.monthlies.get(accountId)?.forgetRefusal(nowMs);
   }
 
-  /** What no reservation holds of the leases of an account in this memory. */
+  /**
+   * Undoes what an admitted call was counted as: it is refused after all, or decided anew. A lease that has been handed
+   * back meanwhile counts it for good.
+   */
+  uncount(draws: readonly CountedDraw[]): void {
+    for (const { lease, amount } of draws) if (!lease.isReturned) lease.remaining += amount;
+  }
+
+  /** What no call has drawn of the leases of an account in this memory. */
   unusedOf(accountId: string): UnusedLease[] {
     const nowMs = this.clock.monotonicMs();
     return [this.totals.get(accountId), this.monthlies.get(accountId)].flatMap((entry) =>
@@ -295,28 +321,28 @@ export class LeaseManager implements AcquireHandler {
     const { accounts } = request;
     for (let index = 0; index < accounts.length; index++) {
       const account = accounts[index] as Account;
-      const reserve = reserveIn(request, account);
+      const amount = amountIn(request, account);
       const entry = this.budgetEntry(account);
       if (entry === null) return unavailable(1_000);
       entry.touchedAtMs = nowMs;
       this.foundAccounts[index] = entry;
       this.foundLeases[index] = null;
-      if (reserve === 0n) {
+      if (amount === 0n) {
         // A reservation names the period of each account, so it has to be known.
-        if (waiter?.isOpen(entry) && (request.reserve === 0n || entry.known !== null)) continue;
+        if (waiter?.isOpen(entry) && (!isReserving(request) || entry.known !== null)) continue;
         if (entry.isOpen(nowMs)) {
           // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
           if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
           continue;
         }
       } else {
-        const lease = this.ownLease(waiter, entry, nowMs) ?? entry.findLease(request, poolOf(request), nowMs);
+        const lease = this.ownLease(waiter, entry, nowMs) ?? entry.findLease(request, poolOf(request, account), nowMs);
         this.foundLeases[index] = lease;
         if (lease !== null) continue;
         // Admitted without a lease: the reservation names the account and its period all the same.
         if (waiter?.isOpen(entry) && nowMs < entry.knownUntilMs) continue;
       }
-      if (entry.isRefused(reserve, nowMs)) return budgetExceeded(entry);
+      if (entry.isRefused(amount, nowMs)) return refusedBy(entry, amount);
       this.missing.push(entry);
     }
     return null;
@@ -342,8 +368,25 @@ export class LeaseManager implements AcquireHandler {
       // Those of one key share their flow and come one after the other.
       if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
     }
-    if (request.reserve === 0n || request.accounts.length === 0) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
+    const isHeld = this.drawLeases(request, nowMs);
+    if (!isHeld || !isReserving(request)) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
     return { admitted: true, degraded: isDegraded, reservation: this.hold(request, nowMs) };
+  }
+
+  /** Takes the call from the leases that were found. Gives whether an account is among them that may hold something. */
+  private drawLeases(request: AdmitRequest, nowMs: number): boolean {
+    let isHeld = false;
+    for (let index = 0; index < request.accounts.length; index++) {
+      const account = request.accounts[index] as Account;
+      if (!isCounted(account)) isHeld = true;
+      const lease = this.foundLeases[index] ?? null;
+      if (lease === null) continue;
+      const amount = amountIn(request, account);
+      lease.remaining -= amount;
+      lease.usedAtMs = nowMs;
+      (this.foundAccounts[index] as BudgetEntry).flow.add(Number(amount), nowMs);
+    }
+    return isHeld;
   }
 
   private hold(request: AdmitRequest, nowMs: number): ReservationParts {
@@ -351,8 +394,11 @@ export class LeaseManager implements AcquireHandler {
     const ttlMs = request.ttlSeconds * 1000;
     let month = '';
     let expiresAtMs = Infinity;
+    let tokens = 0n;
     for (let index = 0; index < request.accounts.length; index++) {
       const entry = this.foundAccounts[index] as BudgetEntry;
+      if (isCounted(entry.account)) continue;
+      if (entry.account.limit?.unit === 'tokens') tokens = request.reserveTokens ?? 0n;
       const lease = this.foundLeases[index] ?? null;
       if (lease === null) {
         const known = entry.known!;
@@ -361,14 +407,11 @@ export class LeaseManager implements AcquireHandler {
         expiresAtMs = Math.min(expiresAtMs, known.clockMs + (nowMs - known.receivedAtMs) + ttlMs);
         continue;
       }
-      lease.remaining -= request.reserve;
-      lease.usedAtMs = nowMs;
-      entry.flow.add(Number(request.reserve), nowMs);
       holds.push({ accountId: entry.account.id, period: lease.period, leaseId: lease.id });
       month = lease.month;
       expiresAtMs = Math.min(expiresAtMs, lease.clockMs + (nowMs - lease.receivedAtMs) + ttlMs);
     }
-    return { amount: request.reserve, month, expiresAtMs, isDefaultHold: request.isDefaultHold, holds };
+    return { amount: request.reserve, tokens, month, expiresAtMs, isDefaultHold: request.isDefaultHold, holds };
   }
 
   // ---- waiting
@@ -389,12 +432,12 @@ export class LeaseManager implements AcquireHandler {
     waiter.rounds++;
     const isWhole = isJoint(waiter.request);
     if (isWhole) {
-      const together = this.missing.filter((entry) => entry instanceof BudgetEntry);
+      const together = this.missing.filter((entry) => isTogether(waiter.request, entry));
       waiter.pending += together.length;
       if (together.length > 0) this.pump.askTogether(waiter, together);
     }
     for (const entry of this.missing) {
-      if (isWhole && entry instanceof BudgetEntry) continue;
+      if (isWhole && isTogether(waiter.request, entry)) continue;
       waiter.pending++;
       enqueue(entry, waiter);
       if (entry instanceof BudgetEntry) this.pump.askBudget(entry);
@@ -539,8 +582,8 @@ export class LeaseManager implements AcquireHandler {
         return;
       }
       if (call.sentMs >= entry.freedAtMs)
-        entry.rememberRefusal(reserveIn(waiter.request, entry.account), nowMs + this.options.refusalMs, nowMs);
-      waiter.refusal ??= budgetExceeded(entry);
+        entry.rememberRefusal(amountIn(waiter.request, entry.account), nowMs + this.options.refusalMs, nowMs);
+      waiter.refusal ??= refusedBy(entry, amountIn(waiter.request, entry.account));
     });
     if (grant.slice === 0n) return null;
     const pooled = lease(ask.leaseId, ask.kind, grant.slice);
@@ -548,7 +591,9 @@ export class LeaseManager implements AcquireHandler {
       this.handBack(pooled);
       return null;
     }
-    entry.leases = entry.leases.filter((held) => held.remaining > 0n);
+    const left = entry.leases.filter((held) => held.remaining > 0n);
+    for (const held of entry.leases) if (held.remaining === 0n) this.handBack(held);
+    entry.leases = left;
     entry.leases.push(pooled);
     this.watch(entry, nowMs);
     return pooled;
@@ -569,23 +614,37 @@ export class LeaseManager implements AcquireHandler {
     for (const account of request.accounts) {
       if (account.id === refusal.account.id) break;
       const entry = this.bookOf(account).get(account.id);
-      if (entry?.isRefused(reserveIn(request, account), nowMs) === true) return budgetExceeded(entry);
+      const amount = amountIn(request, account);
+      if (entry?.isRefused(amount, nowMs) === true) return refusedBy(entry, amount);
     }
     return refusal;
   }
 
   private decide(waiter: Waiter, nowMs: number): void {
     const verdict = this.attempt(waiter.request, waiter, nowMs);
-    if (verdict !== null) this.finish(waiter, verdict);
+    if (verdict !== null) this.finish(waiter, this.withCounted(waiter.request, verdict));
     else if (waiter.rounds >= MOST_ROUNDS) this.finish(waiter, unavailable(1_000));
     else this.queueMissing(waiter);
+  }
+
+  /** A call that waited may be undone: it is decided again when its key has changed meanwhile. */
+  private withCounted(request: AdmitRequest, verdict: Admission): Admission {
+    if (!verdict.admitted || !request.accounts.some(isCounted)) return verdict;
+    const counted = request.accounts.flatMap((account, index): CountedDraw[] => {
+      const lease = this.foundLeases[index] ?? null;
+      return lease === null || !isCounted(account) ? [] : [{ lease, amount: amountIn(request, account) }];
+    });
+    return { ...verdict, counted };
   }
 
   // ---- handing back
 
   private handBack(lease: BudgetLease): void {
     const amount = this.empty(lease);
-    if (amount > 0n) this.back.addLease({ leaseId: lease.id, number: 1, amount });
+    // One whose use counts is closed by its return, also when all of it was used.
+    if (amount > 0n || (lease.kind === 'counted' && !lease.isReturned))
+      this.back.addLease({ leaseId: lease.id, number: 1, amount });
+    lease.isReturned = true;
   }
 
   private dropBudget(entry: BudgetEntry): void {
@@ -765,4 +824,9 @@ export class LeaseManager implements AcquireHandler {
     }
     return false;
   }
+}
+
+/** Whether it is an account that decides about the call together with others. */
+function isTogether(request: AdmitRequest, entry: BudgetEntry | WindowEntry): entry is BudgetEntry {
+  return entry instanceof BudgetEntry && hasOwnLease(request, entry.account);
 }

@@ -1,8 +1,13 @@
 import type { Period, PoolKind } from './quota-store.js';
 
-/** A slice of a budget in this replica's memory. What remains of it only ever shrinks. */
+/**
+ * A slice of a budget in this replica's memory. What remains of it only ever shrinks, but for a call that was counted
+ * and is undone.
+ */
 export class BudgetLease {
   remaining: bigint;
+  /** Handed back: nothing that was drawn from it can be undone any more. */
+  isReturned = false;
   usedAtMs: number;
 
   constructor(
@@ -43,7 +48,7 @@ export class PermitLease {
   }
 }
 
-/** What no reservation holds of a lease, in micro-cents. */
+/** What no call has drawn of a lease, in the unit of its account. */
 export interface UnusedLease {
   readonly leaseId: string;
   readonly amount: bigint;

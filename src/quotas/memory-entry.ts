@@ -1,4 +1,4 @@
-import type { Refused } from './admission.js';
+import { isCounted, type Refused } from './admission.js';
 import { BudgetEntry } from './budget-entry.js';
 import type { WindowName } from './quota-store.js';
 import type { WindowEntry } from './window-entry.js';
@@ -20,10 +20,23 @@ export function rateLimited(window: WindowName, retryAfterMs: number | null): Re
   return { admitted: false, code: 'RATE_LIMITED', retryAfterMs, window, account: null };
 }
 
-/** A refusal by a budget, as of its last answer. */
-export function budgetExceeded(entry: BudgetEntry): Refused {
-  const retryAfterMs = entry.account.type === 'monthly' ? (entry.known?.monthEndsInMs ?? null) : null;
-  return { admitted: false, code: 'BUDGET_EXCEEDED', retryAfterMs, window: null, account: entry.account };
+/**
+ * A refusal by an account, as of its last answer. One that counts calls is told as a rate: the caller waits for the next
+ * period. One that holds what a call may cost is told as a budget: a cheaper call may pass (docs/adr/0045).
+ *
+ * @param need what the call takes of it
+ */
+export function refusedBy({ account, known }: BudgetEntry, need: bigint): Refused {
+  const isTooLarge = account.limit !== undefined && known !== null && known.limit !== null && need > known.limit;
+  const endsInMs = account.type === 'monthly' ? (known?.monthEndsInMs ?? null) : null;
+  return {
+    admitted: false,
+    code: isCounted(account) ? 'RATE_LIMITED' : 'BUDGET_EXCEEDED',
+    retryAfterMs: isTooLarge ? null : endsInMs,
+    window: null,
+    account,
+    isTooLarge,
+  };
 }
 
 /** Whether calls wait for it, or it is being asked for. */

@@ -91,7 +91,7 @@ export class PostgresQuotaStore implements QuotaStore {
     if (leases.length > 0) {
       await retrying(() =>
         this.sql(
-          'SELECT quota_give_back($1::uuid[], $2::integer[], $3::bigint[])',
+          'SELECT quota_give_back_2($1::uuid[], $2::integer[], $3::bigint[])',
           [
             list(leases.map((one) => one.leaseId)),
             list(leases.map((one) => one.number)),
@@ -117,7 +117,7 @@ export class PostgresQuotaStore implements QuotaStore {
   async closeExpired(order: CloseOrder): Promise<number> {
     const [row] = await retrying(() =>
       this.sql(
-        `SELECT quota_close_expired(to_timestamp($1::numeric / 1000), make_interval(secs => $2::float8 / 1000), $3) AS closed`,
+        `SELECT quota_close_expired_2(to_timestamp($1::numeric / 1000), make_interval(secs => $2::float8 / 1000), $3) AS closed`,
         [Math.floor(order.beforeMs), Math.floor(order.watchedMs), order.limit],
       ),
     );
@@ -132,7 +132,7 @@ export class PostgresQuotaStore implements QuotaStore {
 
   /** Closes those of these leases that are still in the future, and gives how many. */
   async closeFuture(ids: readonly string[]): Promise<number> {
-    const [row] = await retrying(() => this.sql(`SELECT quota_close_future($1::uuid[]) AS closed`, [list(ids)]));
+    const [row] = await retrying(() => this.sql(`SELECT quota_close_future_2($1::uuid[]) AS closed`, [list(ids)]));
     return Number(row?.closed ?? 0);
   }
 
@@ -182,8 +182,8 @@ class Statement {
 async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promise<SettleResult[]> {
   const holds = settlements.flatMap((one, index) => one.holds.map((hold) => ({ ...hold, event: index + 1 })));
   const rows = await sql(
-    `SELECT event, outcome, is_late, excess FROM quota_settle_3($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
-       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}') ORDER BY event`,
+    `SELECT event, outcome, is_late, excess FROM quota_settle_4($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
+       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}', $13::bigint[], $14::bigint[]) ORDER BY event`,
     [
       settlements.map((one) => one.kind),
       settlements.map((one) => one.keyId),
@@ -197,6 +197,8 @@ async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promis
       holds.map((hold) => hold.accountId),
       holds.map((hold) => hold.period),
       holds.map(({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
+      settlements.map((one) => String(one.reservedTokens ?? 0n)),
+      settlements.map((one) => String(one.kind === 'release' ? 0n : (one.tokens ?? 0n))),
     ],
   );
   return rows.map((row) => ({

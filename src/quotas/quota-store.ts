@@ -1,6 +1,9 @@
+import type { LimitUnit } from './limits/limit-facts.js';
+
 /**
  * The store over money and rate windows, as the lease managers see it. PostgreSQL is the only real one
- * (`postgres-store.ts`); the simulation has a model of it. Amounts are bigint micro-cents, durations
+ * (`postgres-store.ts`); the simulation has a model of it. Amounts are bigint: micro-cents, or tokens or requests in accounts
+ * of limits of these; durations
  * milliseconds, instants milliseconds of the store's own clock.
  * @see docs/quotas.md
  */
@@ -16,6 +19,8 @@ export interface AccountOfLimit {
   readonly id: string;
   /** The key or owner whose account it is; null: all calls share it. */
   readonly member: string | null;
+  /** What its amounts count; absent: micro-cents. */
+  readonly unit?: Exclude<LimitUnit, 'cents'>;
 }
 
 /** A budget to draw from. The store's clock, not ours, says which month, day or week it means. */
@@ -37,8 +42,11 @@ export interface RateWindow {
   readonly limit: number;
 }
 
-/** Leases shared by short reservations; `default` ones carry the holds of callers who do not reserve. */
-export type PoolKind = 'pooled' | 'default';
+/**
+ * Leases shared by short reservations; `default` ones carry the holds of callers who do not reserve. What is drawn from
+ * a `counted` one is used at once: who closes it spends what is not handed back.
+ */
+export type PoolKind = 'pooled' | 'default' | 'counted';
 
 /** One waiting call's need of a budget; `own` asks for a lease of its own (time to live over 60 s). */
 export interface BudgetDemand {
@@ -178,6 +186,10 @@ export interface Settlement {
   readonly reserved: bigint;
   /** What it cost; 0 in a release. */
   readonly amount: bigint;
+  /** Tokens that it held in accounts of tokens; absent: 0. */
+  readonly reservedTokens?: bigint;
+  /** Tokens to charge to accounts of tokens; absent: 0. */
+  readonly tokens?: bigint;
   /** Names the settling event: the same reservation under the same name is a repeat, under another a conflict. */
   readonly settledBy: string;
   /** Without a reservation: the size of the default hold that this event frees (the oldest open one); 0 = none. */

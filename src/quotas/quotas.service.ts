@@ -8,7 +8,7 @@ import { microCentsFromCents } from '../common/money.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { sessionConfigOf } from '../database/session-config.js';
-import type { Admission, BudgetState, WindowState } from './admission.js';
+import type { Admission, BudgetState, CountedDraw, WindowState } from './admission.js';
 import type { Account, RateWindow } from './quota-store.js';
 import { POOLED_TTL_SECONDS } from './quota-store.js';
 import { ClockWatch } from './clock-watch.js';
@@ -47,6 +47,8 @@ export interface QuotaQuestion {
   readonly cost: number;
   /** Upper bound of what it will cost, in micro-cents; null: the caller does not reserve. */
   readonly reserveMicroCents: bigint | null;
+  /** Upper bound of the tokens it will take; null: the caller does not reserve any. */
+  readonly reserveTokens: bigint | null;
   /** 1…1800. */
   readonly ttlSeconds: number;
   /** What the caller asks for; absent: any, so that limits of every model bind the call. */
@@ -59,12 +61,15 @@ export interface GivenReservation {
   readonly id: string;
   readonly expiresAt: Date;
   readonly amountMicroCents: bigint;
+  /** null: none were asked for. */
+  readonly tokens: bigint | null;
 }
 
 /** Most calls reserve nothing and count once. */
 export const ONE_REQUEST: QuotaQuestion = Object.freeze({
   cost: 1,
   reserveMicroCents: null,
+  reserveTokens: null,
   ttlSeconds: POOLED_TTL_SECONDS,
 });
 
@@ -161,7 +166,9 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       windows: limits.windows,
       cost: question.cost,
       reserve: question.reserveMicroCents ?? (isDefaultHold ? this.defaultHold : 0n),
-      ttlSeconds: isDefaultHold ? POOLED_TTL_SECONDS : question.ttlSeconds,
+      reserveTokens: question.reserveTokens ?? 0n,
+      // A caller that reserves tokens reports by the reservation, and says how long it holds.
+      ttlSeconds: isDefaultHold && question.reserveTokens === null ? POOLED_TTL_SECONDS : question.ttlSeconds,
       isDefaultHold,
     });
   }
@@ -179,20 +186,21 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   ): GivenReservation | null {
     if (!admission.admitted) return null;
     const parts = admission.reservation;
-    const amount = parts?.amount ?? question.reserveMicroCents;
-    if (amount === null || amount === 0n) return null;
+    const amount = parts?.amount ?? question.reserveMicroCents ?? 0n;
+    if (amount === 0n && (question.reserveTokens ?? 0n) === 0n) return null;
     const expiresAtMs = Math.floor((parts?.expiresAtMs ?? databaseNowMs + question.ttlSeconds * 1000) / 1000) * 1000;
     const id = this.signer.sign({
       keyId,
       reservationId: uuidv7(),
       callerId,
       amount,
+      tokens: parts?.tokens ?? 0n,
       month: parts?.month ?? monthOf(databaseNowMs),
       expiresAtMs,
       isDefaultHold: parts?.isDefaultHold ?? false,
       holds: parts?.holds ?? [],
     });
-    return { id, expiresAt: new Date(expiresAtMs), amountMicroCents: amount };
+    return { id, expiresAt: new Date(expiresAtMs), amountMicroCents: amount, tokens: question.reserveTokens };
   }
 
   /**
@@ -202,14 +210,20 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   async release(reservationId: string): Promise<void> {
     const reservation = this.signer.open(reservationId);
     if (reservation === null) return;
-    const { keyId, reservationId: id, month, holds, amount: reserved } = reservation;
-    const settlement = { kind: 'release' as const, keyId, reservationId: id, month, holds, reserved, amount: 0n };
+    const { keyId, reservationId: id, month, holds, amount: reserved, tokens: reservedTokens } = reservation;
+    const amounts = { reserved, reservedTokens, amount: 0n };
+    const settlement = { kind: 'release' as const, keyId, reservationId: id, month, holds, ...amounts };
     const released = this.quietly('What a call had reserved under former limits could not be released', async () => {
       await this.store.settle([{ ...settlement, settledBy: '', defaultHold: 0n }]);
       for (const { accountId } of holds) this.noteFreed(accountId);
     });
     const isLong = new Promise<void>((resolve) => setTimeout(resolve, MOST_RELEASE_MS).unref());
     await Promise.race([released, isLong]);
+  }
+
+  /** Undoes what an admitted call was counted as: it is refused after all, or decided anew. */
+  uncount(draws: readonly CountedDraw[]): void {
+    this.leaseManager.uncount(draws);
   }
 
   /** What is known of a window, as of the last acquire; null before the first. */

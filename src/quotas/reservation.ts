@@ -10,6 +10,8 @@ export interface Reservation {
   /** The owner of the credential that verified: only he may settle it. */
   readonly callerId: string;
   readonly amount: bigint;
+  /** What it holds in accounts of limits of tokens; 0 where it names none. */
+  readonly tokens: bigint;
   readonly month: Period;
   /** Milliseconds of the store's clock, whole seconds. */
   readonly expiresAtMs: number;
@@ -30,11 +32,14 @@ const PLAIN_FORMAT = 1;
 const VERSIONED_FORMAT = 2;
 /** Ends as form 2, whatever the version; its holds are of any accounts, and their periods any dates. */
 const LIMITS_FORMAT = 3;
+/** As form 3, and the tokens that are held follow the holds. */
+const TOKENS_FORMAT = 4;
 const HEAD = 68;
 const HOLD = 34;
 const HOLD_OF_LIMIT = 36;
+const TOKENS = 8;
 const MAC = 16;
-/** That of `MAX_HOLDS` holds and the longest name of a version has 903. */
+/** That of `MAX_HOLDS` holds, tokens and the longest name of a version has 914. */
 const MAX_CHARACTERS = 1024;
 const DAY_MS = 86_400_000;
 const VERSION_SHAPE = /^[A-Za-z0-9]{1,16}$/;
@@ -68,8 +73,11 @@ export class ReservationSigner {
     if (reservation.holds.length > MAX_HOLDS) throw new RangeError('A reservation has too many holds.');
     const ofLimits = isOfLimits(reservation);
     const size = ofLimits ? HOLD_OF_LIMIT : HOLD;
-    const body = Buffer.allocUnsafe(HEAD + size * reservation.holds.length);
-    body.writeUInt8(ofLimits ? LIMITS_FORMAT : this.format, 0);
+    const end = HEAD + size * reservation.holds.length;
+    const body = Buffer.allocUnsafe(end + (reservation.tokens > 0n ? TOKENS : 0));
+    const format = reservation.tokens > 0n ? TOKENS_FORMAT : ofLimits ? LIMITS_FORMAT : this.format;
+    body.writeUInt8(format, 0);
+    if (reservation.tokens > 0n) body.writeBigUInt64BE(reservation.tokens, end);
     body.writeUInt8(reservation.isDefaultHold ? 1 : 0, 1);
     writeId(body, reservation.keyId, 2);
     writeId(body, reservation.reservationId, 18);
@@ -134,7 +142,7 @@ function versionIn(signed: Buffer): string | null {
   const bodyLength = bodyLengthOf(signed);
   const suffix = signed.subarray(bodyLength);
   if (format === PLAIN_FORMAT) return signed.length === bodyLength ? PLAIN_VERSION : null;
-  const isNamed = format === VERSIONED_FORMAT || format === LIMITS_FORMAT;
+  const isNamed = format === VERSIONED_FORMAT || format === LIMITS_FORMAT || format === TOKENS_FORMAT;
   if (!isNamed || suffix.length === 0 || suffix.at(-1) !== suffix.length - 1) return null;
   const version = suffix.toString('latin1', 0, suffix.length - 1);
   return VERSION_SHAPE.test(version) ? version : null;
@@ -147,22 +155,31 @@ function isOfTheseDays(signed: Buffer, nowMs: number): boolean {
 }
 
 /** Whether it needs the form of limits: a key that none binds gets one that every build knows. */
-function isOfLimits({ keyId, holds }: Reservation): boolean {
-  return holds.length > MAX_OWN_HOLDS || holds.some(({ accountId }) => accountId !== keyId);
+function isOfLimits({ keyId, tokens, holds }: Reservation): boolean {
+  return tokens > 0n || holds.length > MAX_OWN_HOLDS || holds.some(({ accountId }) => accountId !== keyId);
 }
 
 function holdSizeOf(body: Buffer): number {
-  return body.readUInt8(0) === LIMITS_FORMAT ? HOLD_OF_LIMIT : HOLD;
+  return body.readUInt8(0) === LIMITS_FORMAT || hasTokens(body) ? HOLD_OF_LIMIT : HOLD;
+}
+
+function hasTokens(body: Buffer): boolean {
+  return body.readUInt8(0) === TOKENS_FORMAT;
 }
 
 function bodyLengthOf(signed: Buffer): number {
-  return HEAD + holdSizeOf(signed) * signed.readUInt16BE(66);
+  return tokensAt(signed) + (hasTokens(signed) ? TOKENS : 0);
+}
+
+/** Where the tokens are, or would be: after the holds. */
+function tokensAt(body: Buffer): number {
+  return HEAD + holdSizeOf(body) * body.readUInt16BE(66);
 }
 
 function read(body: Buffer): Reservation {
   const holds: Hold[] = [];
   const size = holdSizeOf(body);
-  for (let at = HEAD; at < body.length; at += size) {
+  for (let at = HEAD; at < tokensAt(body); at += size) {
     const period = size === HOLD ? readPeriod(body, at + 16) : readDate(body, at + 16);
     holds.push({ accountId: readId(body, at), period, leaseId: readId(body, at + size - 16) });
   }
@@ -171,6 +188,7 @@ function read(body: Buffer): Reservation {
     reservationId: readId(body, 18),
     callerId: readId(body, 34),
     amount: body.readBigUInt64BE(50),
+    tokens: hasTokens(body) ? body.readBigUInt64BE(tokensAt(body)) : 0n,
     month: readPeriod(body, 64),
     expiresAtMs: body.readUIntBE(58, 6) * 1000,
     isDefaultHold: body.readUInt8(1) === 1,

@@ -111,9 +111,12 @@ const COSTS = `(SELECT key_id, month, cost_micro_cents FROM usage_event
     UNION ALL SELECT key_id, month, cost_micro_cents FROM usage_archived_sum)`;
 
 /** What events charged to accounts of limits: those that are there, and those that were archived. */
-const CHARGES = `(SELECT c.account, c.period, v.cost_micro_cents
+const CHARGES = `(SELECT c.account, c.period, v.cost_micro_cents, v.charged_tokens
       FROM usage_event v, unnest(v.charged_accounts, v.charged_periods) AS c(account, period) WHERE v.charged_accounts IS NOT NULL
-    UNION ALL SELECT account_id, period, cost_micro_cents FROM usage_archived_account)`;
+    UNION ALL SELECT account_id, period, cost_micro_cents, charged_tokens FROM usage_archived_account)`;
+
+/** What the events of an account come to, in the unit of its limit. */
+const CHARGED = `CASE l.unit WHEN 'tokens' THEN coalesce(e.tokens, 0) ELSE coalesce(e.cost, 0) END`;
 
 const BUDGETS: readonly Comparison[] = [
   {
@@ -129,13 +132,23 @@ const BUDGETS: readonly Comparison[] = [
   },
   {
     // What is charged after an account was swept makes it anew, so those that could have been are left out.
-    check: 'spent of limits = Σ costs of the events that name them',
-    sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found, ${upTo('coalesce(e.cost, 0)')}::text AS expected
+    check: 'spent of limits = Σ costs, or tokens, of the events that name them',
+    sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found, ${upTo(CHARGED)}::text AS expected
             FROM budget_account a
-            LEFT JOIN (SELECT account, period, sum(cost_micro_cents) AS cost FROM ${CHARGES} c GROUP BY 1, 2) e
+            JOIN quota_limit l ON l.id = a.limit_id AND l.unit IN ('cents', 'tokens')
+            LEFT JOIN (SELECT account, period, sum(cost_micro_cents) AS cost, sum(charged_tokens) AS tokens FROM ${CHARGES} c GROUP BY 1, 2) e
                  ON e.account = a.key_id AND e.period = a.period
-           WHERE a.limit_id IS NOT NULL AND a.ends_at > now() - interval '34 days'
-             AND ${upTo('a.spent_micro_cents')} <> ${upTo('coalesce(e.cost, 0)')}`,
+           WHERE a.ends_at > now() - interval '34 days' AND ${upTo('a.spent_micro_cents')} <> ${upTo(CHARGED)}`,
+  },
+  {
+    // No event says what they counted: a call is counted when it is admitted. Only what may not be can be looked for.
+    check: 'limits of requests have counted no more than they allow',
+    sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, (a.spent_micro_cents + a.leased_micro_cents)::text AS found,
+                 concat('at most ', greatest(a.limit_micro_cents, a.floor_micro_cents)) AS expected
+            FROM budget_account a
+            JOIN quota_limit l ON l.id = a.limit_id AND l.unit = 'requests'
+           WHERE a.overdraft_micro_cents <> 0
+              OR a.spent_micro_cents + a.leased_micro_cents > greatest(a.limit_micro_cents, a.floor_micro_cents)`,
   },
   {
     check: 'every event has the accounts of limits that it charged',

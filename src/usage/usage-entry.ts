@@ -11,6 +11,8 @@ export interface UsageReport {
   readonly requests: number;
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** It names neither of them: what it took is then what was reserved. */
+  readonly isWithoutTokens?: boolean;
   /** null: not named. It then costs what was reserved, or nothing. */
   readonly costMicroCents: bigint | null;
   readonly model: string | null;
@@ -33,6 +35,8 @@ export interface UsageEntry {
   readonly payloadHash: string;
   /** What the event costs. */
   readonly chargeMicroCents: bigint;
+  /** What limits of tokens are charged with. */
+  readonly chargeTokens: bigint;
   readonly report: UsageReport;
 }
 
@@ -87,6 +91,10 @@ export function entryOf(callerId: string, report: UsageReport): UsageEntry {
     idHash: hashOf(report.id),
     payloadHash: hashOf(payloadOf(report)),
     chargeMicroCents: report.costMicroCents ?? report.reservation?.amount ?? 0n,
+    chargeTokens:
+      report.isWithoutTokens === true
+        ? (report.reservation?.tokens ?? 0n)
+        : BigInt(report.inputTokens) + BigInt(report.outputTokens),
     report,
   };
 }
@@ -139,6 +147,8 @@ function payloadOf(report: UsageReport): string {
     report.occurredAt,
     // Form 2.
     ...(report.tags.length > 0 ? [report.tags] : []),
+    // Form 3: without them, what was reserved is charged; 0 is charged as 0.
+    ...(report.isWithoutTokens === true && (report.reservation?.tokens ?? 0n) > 0n ? [null] : []),
   ]);
 }
 

@@ -20,7 +20,7 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book_4(${Array.from({ length: 26 }, (_, index) => `$${index + 1}`).join(', ')})`;
+  FROM usage_book_5(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Amounts of the settings, in micro-cents. */
 export interface BookTerms {
@@ -34,7 +34,7 @@ export interface BookTerms {
  * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
  * id.
  *
- * @see src/database/functions/usage_book_4.sql
+ * @see src/database/functions/usage_book_5.sql
  */
 export function insertUsageStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
   const ofReport =
@@ -46,7 +46,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
   );
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: 'book-usage-4',
+    name: 'book-usage-5',
     text: TEXT,
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
@@ -98,6 +98,8 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
         entries,
         ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
       ),
+      plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
+      plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
     ],
   };
 }

@@ -13,6 +13,7 @@ const reservation: Reservation = {
   reservationId: '019a8b5e-1111-7cc3-b4a1-3a7c2f1d9e55',
   callerId: CALLER,
   amount: 1_500_000n,
+  tokens: 0n,
   month: '2026-11-01',
   expiresAtMs: 0,
   isDefaultHold: false,

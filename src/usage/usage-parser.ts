@@ -224,6 +224,10 @@ function reportOf(event: RawEvent, context: ParserContext, labelsCut: readonly s
     requests: event.requests ?? 1,
     inputTokens: event.inputTokens ?? 0,
     outputTokens: event.outputTokens ?? 0,
+    isWithoutTokens:
+      (event.inputTokens === undefined && event.outputTokens === undefined) ||
+      // One of the two was wrong: the other alone says too little.
+      labelsCut.some((name) => name === 'inputTokens' || name === 'outputTokens'),
     costMicroCents: event.costCents === undefined ? null : costFromCents(event.costCents),
     model: event.model ?? null,
     chatbot: event.chatbot ?? null,

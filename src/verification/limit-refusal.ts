@@ -1,6 +1,5 @@
 import type { BindingLimit } from '../quotas/limits/limit-accounts.js';
-import type { LimitTarget } from '../quotas/limits/limit-facts.js';
-import type { LimitRow } from '../quotas/limits/limit-row.js';
+import type { LimitFacts, LimitTarget, LimitUnit } from '../quotas/limits/limit-facts.js';
 import type { CheckOutcome } from './checks.js';
 import type { QuotaRefusal } from './quota-gate.js';
 import type { RefusingLimitView } from './verdict.view.js';
@@ -12,22 +11,38 @@ const TARGETS: Readonly<Record<LimitTarget, string>> = {
   installation: 'of the installation',
 };
 
-/** The sentence of a refusal by a limit. It tells no numbers: services may not know them. */
-export function limitDetail(target: LimitTarget): string {
-  return `A limit ${TARGETS[target]} does not cover this call.`;
+const NOUNS: Readonly<Record<LimitUnit, string>> = {
+  cents: 'limit',
+  tokens: 'limit of tokens',
+  requests: 'limit of requests',
+  slots: 'limit of calls in flight',
+};
+
+/**
+ * The sentence of a refusal by a limit. It tells no numbers: services may not know them.
+ *
+ * @param isTooLarge the call takes more than the limit allows at all
+ */
+export function limitDetail(target: LimitTarget, unit: LimitUnit, isTooLarge = false): string {
+  return isTooLarge
+    ? `The call asks for more than a ${NOUNS[unit]} ${TARGETS[target]} allows at all: it never fits.`
+    : `A ${NOUNS[unit]} ${TARGETS[target]} does not cover this call.`;
 }
 
 /** The limit as every caller may know it. @param resetsAtMs Unix milliseconds; null: it never starts anew */
-export function refusingLimitView({ id, per }: Pick<LimitRow, 'id' | 'per'>, resetsAtMs: number | null) {
-  const view: RefusingLimitView = { id, unit: 'cents', per, state: 'exhausted' };
+export function refusingLimitView(
+  { id, name, unit, per }: Pick<LimitFacts, 'id' | 'name' | 'unit' | 'per'>,
+  resetsAtMs: number | null,
+): RefusingLimitView {
+  const view: RefusingLimitView = { id, name, unit, per, state: 'exhausted' };
   if (resetsAtMs !== null) view.resetsAt = new Date(resetsAtMs).toISOString();
   return view;
 }
 
 /**
- * Whether a limit covers a call that reserves so much, as the database has it. One that observes covers every call.
+ * Whether a limit covers a call that takes so much, as the database has it. One that observes covers every call.
  *
- * @param need micro-cents; null: it is only told whether anything is left
+ * @param need in the unit of the limit; null: it is only told whether anything is left
  */
 export function limitCheck(
   { limit, account }: BindingLimit,
@@ -38,15 +53,15 @@ export function limitCheck(
   const end = account.endsAt === null ? '' : ` It starts anew at ${account.endsAt.toISOString()}.`;
   const covers = need === null ? 'is not exhausted' : 'covers the call';
   const detail = isCovered
-    ? `The limit ${limit.id} ${TARGETS[limit.targetKind]} ${covers}.`
-    : `The limit ${limit.id} ${TARGETS[limit.targetKind]} does not cover the call${passes ? ', and only observes' : ''}.${end}`;
+    ? `The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} ${covers}.`
+    : `The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} does not cover the call${passes ? ', and only observes' : ''}.${end}`;
   const check: CheckOutcome = { check: 'limit', outcome: passes ? 'passed' : 'failed', detail };
   if (passes) return { check, refuses: null };
   return {
     check,
     refuses: {
-      code: 'BUDGET_EXCEEDED',
-      detail: limitDetail(limit.targetKind),
+      code: limit.unit === 'requests' ? 'RATE_LIMITED' : 'BUDGET_EXCEEDED',
+      detail: limitDetail(limit.targetKind, limit.unit, need !== null && need > account.amount),
       retryAfterSeconds: null,
       limit: refusingLimitView(limit, account.endsAt?.getTime() ?? null),
     },

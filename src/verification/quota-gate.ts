@@ -7,7 +7,8 @@ import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-account
 import { limitCheck, limitDetail, refusingLimitView } from './limit-refusal.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
-import type { Admission, Refused } from '../quotas/admission.js';
+import type { Admission, CountedDraw, Refused } from '../quotas/admission.js';
+import type { LimitUnit } from '../quotas/limits/limit-facts.js';
 import type { WindowName } from '../quotas/quota-store.js';
 import { type BudgetStanding, findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
@@ -31,6 +32,8 @@ export interface QuotaOutcome {
   /** A window was counted by this replica alone. */
   readonly isDegraded: boolean;
   readonly reservation: GivenReservation | null;
+  /** What limits of requests have counted of a call that waited. */
+  readonly counted?: readonly CountedDraw[];
 }
 
 /** Budgets and windows as they stand, and what a call would come to. */
@@ -41,7 +44,7 @@ export interface QuotaSnapshot {
   readonly checks: CheckOutcome[];
 }
 
-type Asked = Pick<VerifyQuestion, 'cost' | 'model' | 'reserveCents' | 'reservationTtlSeconds'>;
+type Asked = Pick<VerifyQuestion, 'cost' | 'model' | 'reserveCents' | 'reserveTokens' | 'reservationTtlSeconds'>;
 
 const PASSED: QuotaOutcome = Object.freeze({ refusal: null, isDegraded: false, reservation: null });
 const DEFAULT_TTL_SECONDS = 60;
@@ -71,7 +74,7 @@ export class QuotaGate {
     callerId: string,
     databaseNowMs: number,
   ): QuotaOutcome | Promise<QuotaOutcome> {
-    if (limits.windows.length === 0 && limits.accounts.length === 0 && asked.reserveCents === undefined) return PASSED;
+    if (limits.windows.length === 0 && limits.accounts.length === 0 && !isReserving(asked)) return PASSED;
     const question = limits.isByModel ? { ...questionOf(asked), model: asked.model } : questionOf(asked);
     const admission = this.quotas.admit(limits, question);
     return admission instanceof Promise
@@ -79,8 +82,9 @@ export class QuotaGate {
       : this.outcome(admission, key, limits, callerId, question, databaseNowMs);
   }
 
-  /** Ends what was reserved for a call that is refused after all, or decided anew. */
-  async undo({ reservation }: QuotaOutcome): Promise<void> {
+  /** Ends what was reserved and counted for a call that is refused after all, or decided anew. */
+  async undo({ reservation, counted }: QuotaOutcome): Promise<void> {
+    if (counted !== undefined) this.quotas.uncount(counted);
     if (reservation !== null) await this.quotas.release(reservation.id);
   }
 
@@ -135,7 +139,7 @@ export class QuotaGate {
     }
     for (const bound of await this.limitAccounts.bindingKey(key.id, (id) => this.quotas.unusedOf(id))) {
       if (!isBinding(bound.limit, asked.model)) continue;
-      const { check, refuses } = limitCheck(bound, mayKnow(bound) ? (question.reserveMicroCents ?? 0n) : null);
+      const { check, refuses } = limitCheck(bound, mayKnow(bound) ? needOf(bound.limit.unit, question) : null);
       checks.push(check);
       refusal ??= refuses;
     }
@@ -182,25 +186,25 @@ export class QuotaGate {
       return { refusal, isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
-    return reservation === null && !admission.degraded
-      ? PASSED
-      : { refusal: null, isDegraded: admission.degraded, reservation };
+    const { degraded: isDegraded, counted } = admission;
+    if (reservation === null && !isDegraded && counted === undefined) return PASSED;
+    return { refusal: null, isDegraded, reservation, ...(counted === undefined ? {} : { counted }) };
   }
 
   private refusalOf(
-    { code, window, account, retryAfterMs }: Refused,
+    { code, window, account, retryAfterMs, isTooLarge }: Refused,
     key: KeyFacts,
     { limits }: KeyLimits,
     cost: number,
   ): QuotaRefusal {
     const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
-    const name = window ?? 'minute';
-    if (code === 'RATE_LIMITED') return { code, detail: rateDetail(name, limitOf(key, name), cost), retryAfterSeconds };
+    if (window !== null) return { code, detail: rateDetail(window, limitOf(key, window), cost), retryAfterSeconds };
     const bound = limits.find((one) => one.account === account || one.account.id === account?.id);
     if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
-    this.meters.countLimit(bound.facts.target);
+    const { target, unit } = bound.facts;
+    this.meters.countLimit(target, unit);
     const limit = refusingLimitView(bound.facts, this.quotas.findBudget(bound.account)?.endsAtMs ?? null);
-    return { code, detail: limitDetail(bound.facts.target), retryAfterSeconds, limit };
+    return { code, detail: limitDetail(target, unit, isTooLarge), retryAfterSeconds, limit };
   }
 }
 
@@ -222,11 +226,23 @@ function undecidable(retryAfterMs: number | null): Error {
   );
 }
 
-function questionOf({ cost, reserveCents, reservationTtlSeconds }: Asked): QuotaQuestion {
-  if (cost === undefined && reserveCents === undefined) return ONE_REQUEST;
+function isReserving({ reserveCents, reserveTokens }: Asked): boolean {
+  return reserveCents !== undefined || reserveTokens !== undefined;
+}
+
+/** What a call takes of a limit, in the limit's unit. */
+function needOf(unit: LimitUnit, { cost, reserveMicroCents, reserveTokens }: QuotaQuestion): bigint {
+  if (unit === 'requests') return BigInt(cost);
+  return (unit === 'tokens' ? reserveTokens : reserveMicroCents) ?? 0n;
+}
+
+function questionOf(asked: Asked): QuotaQuestion {
+  const { cost, reserveCents, reserveTokens, reservationTtlSeconds } = asked;
+  if (cost === undefined && !isReserving(asked)) return ONE_REQUEST;
   return {
     cost: cost ?? 1,
     reserveMicroCents: reserveCents === undefined ? null : boundFromCents(reserveCents),
+    reserveTokens: reserveTokens === undefined ? null : BigInt(reserveTokens),
     ttlSeconds: reservationTtlSeconds ?? DEFAULT_TTL_SECONDS,
   };
 }

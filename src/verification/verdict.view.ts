@@ -2,7 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { BudgetType, Environment } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
-import { LIMIT_PERIODS, type LimitPeriod } from '../quotas/limits/limit-facts.js';
+import { LIMIT_PERIODS, LIMIT_UNITS, type LimitPeriod, type LimitUnit } from '../quotas/limits/limit-facts.js';
 import { FieldErrorView } from '../common/problem.view.js';
 
 /** One check of an explanation. */
@@ -76,8 +76,11 @@ export class RefusingLimitView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
 
-  @ApiProperty({ enum: ['cents'], example: 'cents' })
-  unit: 'cents';
+  /** @example "Search, monthly" */
+  name: string;
+
+  @ApiProperty({ enum: LIMIT_UNITS, example: 'cents' })
+  unit: LimitUnit;
 
   /** null: calls in flight, which no period counts. */
   @ApiProperty({ enum: LIMIT_PERIODS, nullable: true, example: 'month' })
@@ -93,7 +96,7 @@ export class RefusingLimitView {
   resetsAt?: string;
 }
 
-/** Budget that is held for this call until it is reported or released. */
+/** What is held for this call until it is reported or released. */
 export class ReservationView {
   /** Opaque; give it to `POST /usage` or `POST /reservations/release`. */
   id: string;
@@ -103,6 +106,12 @@ export class ReservationView {
 
   /** @example 1 */
   cents: number;
+
+  /**
+   * With `reserveTokens`.
+   * @example 4000
+   */
+  tokens?: number;
 }
 
 /** The answer to a verify. */
@@ -120,7 +129,10 @@ export class VerdictView {
   /** With a refusal that ends by itself: when to ask again. */
   retryAfterSeconds?: number;
 
-  /** With `BUDGET_EXCEEDED` by a limit that the key shares: the narrowest that refuses. */
+  /**
+   * With `BUDGET_EXCEEDED`, or with `RATE_LIMITED` by a limit of requests: the narrowest limit that refuses. Absent: a
+   * budget or a rate limit of the key itself does.
+   */
   limit?: RefusingLimitView;
 
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */

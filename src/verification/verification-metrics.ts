@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { Counter } from 'prom-client';
 import { Clock } from '../common/clock.js';
 import { Conditions } from '../common/conditions.js';
 import { Metrics, type Tally } from '../common/metrics.js';
@@ -6,7 +7,7 @@ import { VERDICT_CODES, type VerdictCode } from './checks.js';
 import { FeedService } from '../key-cache/feed/feed.service.js';
 import { RecordCache } from '../key-cache/records/record-cache.js';
 import { RecordLoader } from '../key-cache/records/record-loader.js';
-import { LIMIT_TARGETS, type LimitTarget } from '../quotas/limits/limit-facts.js';
+import { LIMIT_TARGETS, LIMIT_UNITS, type LimitTarget, type LimitUnit } from '../quotas/limits/limit-facts.js';
 import { ReplicasService } from '../replicas/replicas.service.js';
 
 const NOT_FRESH =
@@ -19,7 +20,7 @@ const CLOCK_TOLERANCE_MS = 1_000;
 @Injectable()
 export class VerificationMetrics {
   private readonly verdicts: Tally<VerdictCode>;
-  private readonly limits: Tally<LimitTarget>;
+  private readonly limits: Counter<'target' | 'unit'>;
 
   constructor(
     meters: Metrics,
@@ -46,12 +47,12 @@ export class VerificationMetrics {
       'warn',
     );
     this.verdicts = meters.tally('latchkey_verdicts_total', 'Verdicts.', 'code', VERDICT_CODES);
-    this.limits = meters.tally(
+    this.limits = meters.counter(
       'latchkey_limit_refusals_total',
-      'Calls refused by a limit that keys share, by what it is of.',
-      'target',
-      LIMIT_TARGETS,
+      'Calls refused by a limit that keys share, by what it is of and what it counts.',
+      ['target', 'unit'],
     );
+    for (const target of LIMIT_TARGETS) for (const unit of LIMIT_UNITS) this.limits.inc({ target, unit }, 0);
     meters.gauge(
       'latchkey_feed_age_seconds',
       'Age of what this replica knows of changes. Beyond MAX_STALENESS_SECONDS nothing is answered.',
@@ -74,8 +75,8 @@ export class VerificationMetrics {
   }
 
   /** Counts one refusal by a limit. */
-  countLimit(target: LimitTarget): void {
-    this.limits.count(target);
+  countLimit(target: LimitTarget, unit: LimitUnit): void {
+    this.limits.inc({ target, unit });
   }
 }
 

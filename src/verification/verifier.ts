@@ -135,8 +135,9 @@ export class Verifier {
     const verdict = this.verdict(recognition, question, null, asker);
     if (outcome.isDegraded) verdict.degraded = true;
     if (outcome.reservation !== null) {
-      const { id, expiresAt, amountMicroCents } = outcome.reservation;
+      const { id, expiresAt, amountMicroCents, tokens } = outcome.reservation;
       verdict.reservation = { id, expiresAt: expiresAt.toISOString(), cents: centsFromMicroCents(amountMicroCents) };
+      if (tokens !== null) verdict.reservation.tokens = Number(tokens);
     }
     return verdict;
   }

@@ -2,7 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
 import type { Environment } from '../api-keys/api-key.entity.js';
 import { BodySchema } from '../common/body-schema.js';
-import { AMOUNT, CHATBOT, MODEL, PRESENTED_KEY, SCOPE } from '../../packages/contract/src/grammar.js';
+import { AMOUNT, CHATBOT, MODEL, PRESENTED_KEY, SCOPE, TOKENS } from '../../packages/contract/src/grammar.js';
 
 /** The fields of a question, as they are checked. */
 export const QUESTION_FIELDS = {
@@ -15,6 +15,7 @@ export const QUESTION_FIELDS = {
   scopes: { type: 'array', maxItems: 100, items: SCOPE },
   cost: { type: 'integer', minimum: 1, maximum: 1000 },
   reserveCents: AMOUNT,
+  reserveTokens: TOKENS,
   reservationTtlSeconds: { type: 'integer', minimum: 1, maximum: 1800 },
   dryRun: { type: 'boolean' },
   explain: { type: 'boolean' },
@@ -92,6 +93,14 @@ export class VerifyDto {
    */
   @ApiPropertyOptional({ minimum: 0, maximum: 1_000_000_000 })
   reserveCents?: number | null;
+
+  /**
+   * Tokens to hold for this call in limits of tokens until it is reported: an upper bound of what it takes in and gives
+   * out.
+   * @example 4000
+   */
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 1_000_000_000_000 })
+  reserveTokens?: number | null;
 
   /**
    * How long the reservation holds, in seconds, 1 to 1800. What is reported later is charged as late.

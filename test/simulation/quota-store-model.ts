@@ -10,6 +10,7 @@ import type {
   LeaseReturn,
   Period,
   PermitReturn,
+  PoolKind,
   Settlement,
   SettleResult,
   WindowAsk,
@@ -52,7 +53,7 @@ export interface ModelLease {
   readonly id: string;
   readonly keyId: string;
   readonly period: Period;
-  readonly kind: 'pooled' | 'own' | 'default';
+  readonly kind: PoolKind | 'own';
   granted: bigint;
   settled: bigint;
   returns: number;

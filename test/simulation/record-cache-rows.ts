@@ -36,5 +36,5 @@ export const LIMIT_CHANGED = { action: 'limits:update', resourceType: 'limit', r
 
 /** A limit whose name tells its version. */
 export function limitNamed(target: LimitTarget, version: number): LimitFacts {
-  return { id: `${target}-limit`, name: String(version), target, per: 'month', each: null, models: [] };
+  return { id: `${target}-limit`, name: String(version), target, unit: 'cents', per: 'month', each: null, models: [] };
 }

@@ -20,17 +20,17 @@ export async function insertLimit(
   await query(
     `INSERT INTO quota_limit (id, name, unit, per, amount, time_zone, target_kind, target_id, each, models, mode, counts_from, ended_at,
        created_at, updated_at)
-     VALUES ($1, $2, 'cents', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $11, $11)`,
+     VALUES ($1, $2, $13, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $11, $11)`,
     [
       ...[row.id, row.name, row.per, row.amount.toString(), row.timeZone, row.targetKind, row.targetId, row.each],
-      ...[row.models, row.mode, row.countsFrom, row.endedAt],
+      ...[row.models, row.mode, row.countsFrom, row.endedAt, row.unit],
     ],
   );
   return row;
 }
 
 /** The account of a limit, or of one of its members. */
-export function accountOfLimit({ id, per }: LimitRow, member: string | null = null): Account {
+export function accountOfLimit({ id, unit, per }: LimitRow, member: string | null = null): Account {
   const type = per === 'total' ? 'total' : 'monthly';
-  return { id: limitAccountId(id, member), type, limit: { id, member } };
+  return { id: limitAccountId(id, member), type, limit: { id, member, ...(unit === 'cents' ? {} : { unit }) } };
 }

@@ -33,6 +33,7 @@ export async function reserve(app: TestApp, keyId: string, options: ReserveOptio
     reservationId: uuidv7(),
     callerId: options.callerId,
     amount,
+    tokens: 0n,
     month: grant.month,
     expiresAtMs: grant.clockMs + ttlSeconds * 1000,
     isDefaultHold: false,

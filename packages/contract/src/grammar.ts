@@ -130,6 +130,12 @@ export const CENT_DECIMALS = 6;
 /** An amount that is rounded, because a program calculates it: any number of decimals. */
 export const AMOUNT = { type: 'number', minimum: 0, maximum: MAX_CENTS } as const satisfies Schema;
 
+/** The most tokens that one value of the API may name. */
+export const MAX_LIMIT_TOKENS = 1_000_000_000_000;
+
+/** Tokens of one call, as a program estimates them. */
+export const TOKENS = { type: 'integer', minimum: 0, maximum: MAX_LIMIT_TOKENS } as const satisfies Schema;
+
 /** An amount that a person decides: more decimals than can be told apart are a mistake. */
 export const CENTS = {
   ...AMOUNT,

@@ -2,9 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { UnusedLease } from '../lease.js';
 import { limitAccountId } from './account-id.js';
+import type { LimitUnit } from './limit-facts.js';
 import type { LimitRow } from './limit-row.js';
 
-/** One account of a limit in one period; amounts are micro-cents. */
+/** One account of a limit in one period; amounts are in its unit, those of cents in micro-cents. */
 export interface LimitAccountState {
   /** The key or owner whose account it is; null: all calls share it. */
   readonly member: string | null;
@@ -16,7 +17,7 @@ export interface LimitAccountState {
   /** What is in force at the moment, with an override while it runs. */
   readonly amount: bigint;
   readonly spent: bigint;
-  /** Reserved, and what replicas have in hand for the next calls. */
+  /** Reserved, and what replicas have in hand for the next calls. Of requests, which are counted at once: 0. */
   readonly held: bigint;
   /** Never below 0. */
   readonly remaining: bigint;
@@ -45,6 +46,7 @@ const OVERRIDE_IN_FORCE = `o.limit_id = l.id AND coalesce(o.until, 'infinity') >
 type Stored<T> = { readonly [Member in keyof T]: T[Member] extends bigint ? string : T[Member] };
 
 interface StateRow {
+  readonly unit: LimitUnit;
   readonly member: string | null;
   readonly period: string;
   readonly startsAt: Date | null;
@@ -126,7 +128,7 @@ export function limitRowOf(row: Stored<LimitRow>): LimitRow {
  */
 export async function limitRowChanged(tx: EntityManager, before: LimitRow | null, after: LimitRow): Promise<void> {
   if (before === null) return;
-  const fixed = ['per', 'timeZone', 'targetKind', 'targetId', 'each'] as const;
+  const fixed = ['unit', 'per', 'timeZone', 'targetKind', 'targetId', 'each'] as const;
   for (const member of fixed)
     if (before[member] !== after[member]) throw new Error(`The ${member} of a limit never changes.`);
   if (after.each !== null) return;
@@ -139,8 +141,10 @@ export async function limitRowChanged(tx: EntityManager, before: LimitRow | null
   await tx.query(`SELECT limit_accounts_refresh($1::uuid[], $2::text[])`, [periods.map(() => after.id), periods]);
 }
 
-function stateOf({ member, period, startsAt, endsAt, ...row }: StateRow): LimitAccountState {
-  const [amount, spent, held] = [BigInt(row.amountInForce), BigInt(row.spent), BigInt(row.held)];
-  const left = amount - spent - held;
+function stateOf({ unit, member, period, startsAt, endsAt, ...row }: StateRow): LimitAccountState {
+  const [amount, charged, leased] = [BigInt(row.amountInForce), BigInt(row.spent), BigInt(row.held)];
+  const left = amount - charged - leased;
+  // What is drawn from a lease of requests is used at once, and is in `spent` when the lease is closed.
+  const [spent, held] = unit === 'requests' ? [charged + leased, 0n] : [charged, leased];
   return { member, period, startsAt, endsAt, amount, spent, held, remaining: left > 0n ? left : 0n };
 }

@@ -18,6 +18,7 @@ export interface LimitFacts {
   readonly id: string;
   readonly name: string;
   readonly target: LimitTarget;
+  readonly unit: LimitUnit;
   readonly per: LimitPeriod;
   /** Null: all calls of the target share one account. */
   readonly each: LimitMember | null;

@@ -95,7 +95,7 @@ export class UsageArchiver {
       lines: () => copyOut(session, eventsOf(month)),
     });
     const sums = SUMMED.map((name) => manifest.sums[name]);
-    await session.query('SELECT usage_event_archive($1, $2, $3, $4, $5, $6, $7, $8)', [
+    await session.query('SELECT usage_event_archive_2($1, $2, $3, $4, $5, $6, $7, $8)', [
       first,
       manifest.file,
       Buffer.from(manifest.sha256, 'hex'),

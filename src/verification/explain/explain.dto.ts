@@ -2,13 +2,13 @@ import { PickType } from '@nestjs/swagger';
 import { BodySchema } from '../../common/body-schema.js';
 import { QUESTION_FIELDS, VerifyDto, type VerifyQuestion } from '../verify.dto.js';
 
-const { environment, ip, model, chatbot, scopes, cost, reserveCents } = QUESTION_FIELDS;
+const { environment, ip, model, chatbot, scopes, cost, reserveCents, reserveTokens } = QUESTION_FIELDS;
 
 /** A call to be tried on a key, without its secret. */
 @BodySchema({
   type: 'object',
   additionalProperties: false,
-  properties: { environment, ip, model, chatbot, scopes, cost, reserveCents },
+  properties: { environment, ip, model, chatbot, scopes, cost, reserveCents, reserveTokens },
 })
 export class ExplainDto extends PickType(VerifyDto, [
   'environment',
@@ -18,10 +18,11 @@ export class ExplainDto extends PickType(VerifyDto, [
   'scopes',
   'cost',
   'reserveCents',
+  'reserveTokens',
 ] as const) {}
 
 /** The call once its form is checked. */
 export type ExplainQuestion = Pick<
   VerifyQuestion,
-  'environment' | 'ip' | 'model' | 'chatbot' | 'scopes' | 'cost' | 'reserveCents'
+  'environment' | 'ip' | 'model' | 'chatbot' | 'scopes' | 'cost' | 'reserveCents' | 'reserveTokens'
 >;

@@ -49,6 +49,7 @@ describe('Functions that work with the rights of the schema’s owner', () => {
     try {
       for (const call of [
         `usage_event_archive('2020-01-01', 'file', sha256('file'), 0, 0, 0, 0, 0)`,
+        `usage_event_archive_2('2020-01-01', 'file', sha256('file'), 0, 0, 0, 0, 0)`,
         `usage_event_prepare(24, '2020-01-01')`,
         'refused_calls_prepare()',
       ])

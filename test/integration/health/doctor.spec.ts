@@ -7,7 +7,8 @@ import { TestProvider } from '../../support/key-set.js';
 import { reserve } from '../../support/reserve.js';
 
 const OF_LIMITS = [
-  'ok    spent of limits = Σ costs of the events that name them',
+  'ok    spent of limits = Σ costs, or tokens, of the events that name them',
+  'ok    limits of requests have counted no more than they allow',
   'ok    every event has the accounts of limits that it charged',
   'ok    accounts of limits are named by limit and member',
 ];

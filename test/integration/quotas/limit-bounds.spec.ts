@@ -144,7 +144,7 @@ describe('The sums of accounts of limits', () => {
       ...{ id: randomUUID(), keyId, requests: 1, inputTokens: 0, outputTokens: 0, costMicroCents: 7n, model: null },
       ...{ chatbot: null, endpoint: null, statusCode: null, latencyMs: null, occurredAt: null, tags: [] },
       reservation: {
-        ...{ keyId, reservationId: randomUUID(), callerId: CALLER, amount: MOST, month },
+        ...{ keyId, reservationId: randomUUID(), callerId: CALLER, amount: MOST, tokens: 0n, month },
         ...{ expiresAtMs: 0, isDefaultHold: false, holds },
       },
     });

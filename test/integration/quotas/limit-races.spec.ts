@@ -84,7 +84,8 @@ describe('Accounts of limits in PostgreSQL', () => {
         holds === null
           ? null
           : {
-              ...{ keyId, reservationId: randomUUID(), callerId: CALLER, amount: 100n, month: '2026-11-01' },
+              ...{ keyId, reservationId: randomUUID(), callerId: CALLER, amount: 100n, tokens: 0n },
+              month: '2026-11-01',
               ...{ expiresAtMs: 0, isDefaultHold: false, holds },
             },
     });

@@ -324,7 +324,13 @@ class LimitTwins {
       one.reservationId === null
         ? null
         : {
-            ...{ keyId: one.keyId, reservationId: one.reservationId, callerId: CALLER, amount: one.reserved },
+            ...{
+              keyId: one.keyId,
+              reservationId: one.reservationId,
+              callerId: CALLER,
+              amount: one.reserved,
+              tokens: 0n,
+            },
             ...{ month: one.month ?? '', expiresAtMs: 0, isDefaultHold: false },
             holds: one.holds.map((hold) => ({ ...hold, accountId: this.accountOf(hold.accountId).id })),
           };

@@ -147,6 +147,7 @@ describe('Sums that reach their end', () => {
       reservationId: randomUUID(),
       callerId: CALLER,
       amount: 1_000_000n,
+      tokens: 0n,
       month: grant.month,
       expiresAtMs: grant.clockMs + 60_000,
       isDefaultHold: false,

@@ -40,7 +40,10 @@ describe('Versions of keys', () => {
   /** As the release before does, which knows no versions. */
   const bookAsBefore = async (keyId: string, cents: number) => {
     const { text, values } = insertUsageStatement([event(keyId, cents)], TERMS);
-    await app.dataSource.query(text.replace('usage_book_4', 'usage_book_2').replace(', $26', ''), values!.slice(0, 25));
+    await app.dataSource.query(
+      text.replace('usage_book_5', 'usage_book_2').replace(', $26, $27, $28', ''),
+      values!.slice(0, 25),
+    );
   };
   /** By owner, in cents; the books balance. */
   const spent = async (): Promise<Map<string, number>> => {

@@ -113,7 +113,7 @@ describe('Usage events of old months', () => {
     expect(kept).toEqual(LIMITS.slice(0, 2).map((id) => ({ account_id: id, months: 3 })));
     await expect(pool.query('DELETE FROM usage_archived_account')).rejects.toMatchObject({ code: '42501' });
     const told = (subject: string) => [
-      expect.objectContaining({ check: 'spent of limits = Σ costs of the events that name them', subject }),
+      expect.objectContaining({ check: 'spent of limits = Σ costs, or tokens, of the events that name them', subject }),
     ];
     await asOwner(database, async (client) => {
       const [total, period] = LIMITS;
@@ -145,7 +145,7 @@ describe('Usage events of old months', () => {
       await eventually(async () => {
         expect(await files()).toEqual([`usage-events-${first}.ndjson.gz`]);
         const waiting = await pool.query(
-          `SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT usage_event_archive(%'`,
+          `SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT usage_event_archive_2(%'`,
         );
         expect(waiting).toHaveLength(1);
       }, PATIENCE_MS);
@@ -201,7 +201,7 @@ describe('Usage events of old months', () => {
     }
     const [first] = await archiver().due();
     const call = (...amounts: bigint[]) =>
-      pool.query(`SELECT usage_event_archive($1, 'file', sha256('file'), $2, $3, $4, $5, $6)`, [
+      pool.query(`SELECT usage_event_archive_2($1, 'file', sha256('file'), $2, $3, $4, $5, $6)`, [
         `${first}-01`,
         ...amounts,
       ]);
@@ -216,7 +216,7 @@ describe('Usage events of old months', () => {
       );
     const month = `${new Date().toISOString().slice(0, 7)}-01`;
     await expect(
-      pool.query(`SELECT usage_event_archive($1, 'file', sha256('file'), 0, 0, 0, 0, 0)`, [month]),
+      pool.query(`SELECT usage_event_archive_2($1, 'file', sha256('file'), 0, 0, 0, 0, 0)`, [month]),
     ).rejects.toThrow('over for 35 days');
     expect([await countArchived(pool), await findWrongEvents(database, directory)]).toEqual([0, []]);
   });
