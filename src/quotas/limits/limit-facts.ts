@@ -19,7 +19,8 @@ export interface LimitFacts {
   readonly name: string;
   readonly target: LimitTarget;
   readonly unit: LimitUnit;
-  readonly per: LimitPeriod;
+  /** Null: `slots`, which have no period. */
+  readonly per: LimitPeriod | null;
   /** Null: all calls of the target share one account. */
   readonly each: LimitMember | null;
   /** Patterns; empty: every call. A call that names no model is bound whatever they are. */
