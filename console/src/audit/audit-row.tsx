@@ -211,10 +211,18 @@ function LimitSaid({ event: { resourceType, changes } }: { event: AuditEvent }) 
   const name = useName(String(said['targetId']));
   if (resourceType !== 'limit' || said['targetKind'] === undefined) return null;
   const target = { kind: said['targetKind'], name: name ?? said['targetId'] ?? null };
+  const amount = said['amount'] ?? said['amountCents'];
   return (
     <Text size="sm" className="breakable">
       {limitSentence(
-        { ...said, each: said['each'] ?? null, models: said['models'] ?? [], target } as unknown as SaidLimit,
+        {
+          ...said,
+          amount,
+          per: said['per'] ?? null,
+          each: said['each'] ?? null,
+          models: said['models'] ?? [],
+          target,
+        } as unknown as SaidLimit,
         settings.currency,
       )}
     </Text>
