@@ -9,6 +9,7 @@ import {
   redirect,
   useRouter,
 } from '@tanstack/react-router';
+import { LIMIT_UNITS, type LimitUnit } from '../../packages/contract/src/limit';
 import { readKeySearch } from './keys/key-search';
 import { LonePage } from './session/lone-page';
 import { Shell } from './session/shell';
@@ -173,8 +174,9 @@ const role = createRoute({
 const limits = createRoute({
   getParentRoute: () => shell,
   path: '/limits',
-  validateSearch: (search: Search): { page?: number; usedAbove?: string } => ({
+  validateSearch: (search: Search): { page?: number; unit?: LimitUnit; usedAbove?: string } => ({
     page: whole(search['page']),
+    unit: oneOf(search['unit'], LIMIT_UNITS),
     usedAbove: text(search['usedAbove']),
   }),
   component: lazyRouteComponent(() => import('./limits/limits-page'), 'LimitsPage'),

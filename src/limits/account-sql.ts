@@ -1,3 +1,4 @@
+import type { LimitUnit } from '../../packages/contract/src/limit.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 
 /**
@@ -20,8 +21,8 @@ export const KEYS_OF = `
    UNION ALL
    SELECT k.id, k.owner_id, k.revoked_at FROM api_key k WHERE l.target_kind = 'installation')`;
 
-/** The running period `p` of a limit `l`. */
-export const RUNNING_PERIOD = `limit_period_at(quota_clock(), l.per, l.time_zone) AS p`;
+/** The running period `p` of a limit `l`. Calls in flight have one account for good. */
+export const RUNNING_PERIOD = `limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) AS p`;
 
 /**
  * Members `m` of a limit `l` whose accounts are told of: those that have called in the period `p`, and those with an
@@ -50,19 +51,22 @@ const STATE = `
   LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name`;
 
 const AMOUNT = 'coalesce(o.amount, l.amount)';
-const SPENT = 'coalesce(a.spent_micro_cents, 0)';
+/** Of calls in flight nothing is spent: those that are leased are what is used. */
+const SPENT = `CASE l.unit WHEN 'slots' THEN coalesce(a.leased_micro_cents, 0) ELSE coalesce(a.spent_micro_cents, 0) END`;
+const HELD = `CASE l.unit WHEN 'slots' THEN 0 ELSE coalesce(a.leased_micro_cents, 0) END`;
 /** Percent; nothing fits into an amount of 0. */
-const USED = `CASE ${AMOUNT} WHEN 0 THEN 100 ELSE ${SPENT} * 100.0 / ${AMOUNT} END`;
+const USED = `CASE ${AMOUNT} WHEN 0 THEN 100 ELSE (${SPENT}) * 100.0 / ${AMOUNT} END`;
 
 /** Columns of an account. `held`: reserved, or set aside by a replica for its next calls. */
 const COLUMNS = `
-  l.id AS limit_id, m.id AS member_id, ${AMOUNT} AS amount, ${SPENT} AS spent, coalesce(a.leased_micro_cents, 0) AS held,
+  l.id AS limit_id, l.unit, m.id AS member_id, ${AMOUNT} AS amount, ${SPENT} AS spent, ${HELD} AS held,
   round(${USED}, 6) AS used, nullif(p.starts_at, '-infinity') AS starts_at, nullif(p.ends_at, 'infinity') AS ends_at,
   o.amount AS override_amount, o.until AS override_until, o.reason AS override_reason`;
 
-/** An account as `COLUMNS` give it; amounts are micro-cents. */
+/** An account as `COLUMNS` give it; amounts are micro-cents, or whole numbers of another unit. */
 export interface AccountRow {
   readonly limit_id: string;
+  readonly unit: LimitUnit;
   readonly member_id: string | null;
   readonly amount: string;
   readonly spent: string;

@@ -1,8 +1,10 @@
 import type { Audited } from '../audit/diff.js';
-import { centsFromMicroCents } from '../common/money.js';
+import type { LimitUnit } from '../../packages/contract/src/limit.js';
+import { inUnit } from './limit-amount.js';
 import type { Override } from './limit-override.js';
 
-/** An override as the audit trail shows it, among the changes of its limit. */
-export function auditedOverride({ amount, until, reason }: Override): Audited {
-  return { overrideAmountCents: centsFromMicroCents(amount), overrideUntil: until, overrideReason: reason };
+/** An override as the audit trail shows it, among the changes of its limit, in the unit of the limit. */
+export function auditedOverride(unit: LimitUnit, { amount, until, reason }: Override): Audited {
+  const field = unit === 'cents' ? 'overrideAmountCents' : 'overrideAmount';
+  return { [field]: inUnit(unit, amount), overrideUntil: until, overrideReason: reason };
 }

@@ -30,6 +30,14 @@ export interface AccountFilter {
   readonly usedAbove?: number | undefined;
 }
 
+/** A limit of a unit that reports tell. */
+export type ReportedLimit = Limit & { readonly unit: keyof typeof REPORTED };
+
+/** Whether reports tell what is used of a limit. */
+export function isReported(limit: Limit): limit is ReportedLimit {
+  return limit.unit in REPORTED;
+}
+
 /** How much a limit concerns. */
 export interface LimitReach {
   readonly keys: number;
@@ -109,7 +117,7 @@ export class LimitAccountsRepository {
     return row?.count ?? null;
   }
 
-  /** Micro-cents that a limit has counted in the running period, over all accounts; null: it has too many. */
+  /** What a limit has counted in the running period, over all accounts; null: it has too many. */
   async spentOf(limitId: string): Promise<bigint | null> {
     const [row] = await this.manager.query<{ spent: string }[]>(
       `SELECT (SELECT coalesce(sum(a.spent_micro_cents), 0) FROM budget_account a
@@ -132,14 +140,14 @@ export class LimitAccountsRepository {
   }
 
   /**
-   * Micro-cents that the keys of a limit have cost in the running period, by whole hours; null: too much to sum up. It
+   * What the keys of a limit have used of its unit in the running period, by whole hours; null: too much to sum up. It
    * need not be stored.
    */
-  async costSoFar({ targetKind, targetId, per, timeZone, models }: Limit): Promise<bigint | null> {
+  async usedSoFar({ unit, targetKind, targetId, per, timeZone, models }: ReportedLimit): Promise<bigint | null> {
     const values = [per, timeZone, models, ...(targetKind === 'installation' ? [] : [targetKind, targetId])];
     const rows = targetKind === 'installation' ? ROWS_OF_ALL : ROWS_OF_TARGET;
-    const [row] = await this.manager.query<{ rows: number; cost: string }[]>(costOf(rows), values);
-    return row!.rows > MAX_REACH ? null : BigInt(row!.cost);
+    const [row] = await this.manager.query<{ rows: number; used: string }[]>(usedOf(unit, rows), values);
+    return row!.rows > MAX_REACH ? null : BigInt(row!.used);
   }
 
   /** Whether a limit binds a member: a key that is not revoked, or an owner of one. */
@@ -199,18 +207,21 @@ export class LimitAccountsRepository {
 }
 
 /** Rows of reports since an hour, of all keys. */
-const ROWS_OF_ALL = 'SELECT r.model, r.cost_micro_cents FROM usage_rollup_hour r WHERE r.hour >= since';
+const ROWS_OF_ALL = 'SELECT r.* FROM usage_rollup_hour r WHERE r.hour >= since';
 
 /** Of the keys of a target `$4`, `$5`. A key that has no row counts as one, so that so many keys are not looked up. */
 const ROWS_OF_TARGET = `
-  SELECT r.model, r.cost_micro_cents FROM (SELECT $4::text AS target_kind, $5::uuid AS target_id) AS l
+  SELECT r.* FROM (SELECT $4::text AS target_kind, $5::uuid AS target_id) AS l
     CROSS JOIN LATERAL ${KEYS_OF} AS k LEFT JOIN usage_rollup_hour r ON r.key_id = k.id AND r.hour >= since`;
 
-/** What rows of reports have cost in the running period, on models of a limit, and how many there are up to a bound. */
-function costOf(rows: string): string {
+/** What reports tell of each unit. */
+const REPORTED = { cents: 'f.cost_micro_cents', tokens: 'f.input_tokens + f.output_tokens' } as const;
+
+/** What rows of reports have used in the running period, on models of a limit, and how many there are up to a bound. */
+function usedOf(unit: keyof typeof REPORTED, rows: string): string {
   return `
-    SELECT count(*)::int AS rows, (coalesce(sum(f.cost_micro_cents) FILTER (
-             WHERE $3::text[] = '{}' OR limit_matches($3::text[], nullif(f.model, ''))), 0))::text AS cost
+    SELECT count(*)::int AS rows, (coalesce(sum(${REPORTED[unit]}) FILTER (
+             WHERE $3::text[] = '{}' OR limit_matches($3::text[], nullif(f.model, ''))), 0))::text AS used
       FROM (SELECT date_trunc('hour', starts_at) AS since FROM limit_period_at(quota_clock(), $1, $2)) AS p
       CROSS JOIN LATERAL (${rows} LIMIT ${MAX_REACH + 1}) AS f`;
 }

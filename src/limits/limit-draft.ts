@@ -1,5 +1,5 @@
-import { microCentsFromCents } from '../common/money.js';
 import { uuidv7 } from '../common/uuid.js';
+import { amountFrom, amountIfGiven } from './limit-amount.js';
 import type { CreateLimitDto, UpdateLimitDto } from './limit.dto.js';
 import { limitIsFixed } from './limit.errors.js';
 import { Limit } from './limit.entity.js';
@@ -8,17 +8,18 @@ import { targetFrom } from './limit-targets.js';
 
 const CREATE_ANOTHER = 'make another limit, and delete this one.';
 
-/** A new limit as a request asks for, which counts from `now`. */
+/** A new limit as a request asks for, which counts from `now`. @throws DomainError 400 for an amount of another unit */
 export function newLimit({ target, ...input }: CreateLimitDto, now: Date): Limit {
   const { kind, id } = targetFrom(target);
+  const unit = input.unit ?? 'cents';
   return limitWith(new Limit(), {
     id: uuidv7(now.getTime()),
     name: input.name.trim(),
     alias: input.alias ?? null,
     description: input.description ?? '',
-    unit: input.unit ?? 'cents',
-    amount: microCentsFromCents(input.amountCents),
-    per: input.per,
+    unit,
+    amount: amountFrom(unit, input),
+    per: input.per ?? null,
     timeZone: input.timeZone ?? 'UTC',
     targetKind: kind,
     targetId: id,
@@ -32,15 +33,15 @@ export function newLimit({ target, ...input }: CreateLimitDto, now: Date): Limit
   });
 }
 
-/** A limit as a PATCH asks for. @throws DomainError 409 LIMIT_FIELD_FIXED */
+/** A limit as a PATCH asks for. @throws DomainError 400 for an amount of another unit; 409 LIMIT_FIELD_FIXED */
 export function changedLimit(before: Limit, input: UpdateLimitDto, now: Date): Limit {
   const target = input.target && targetFrom(input.target);
   const after = limitWith(before, {
     name: input.name?.trim() ?? before.name,
     alias: input.alias === undefined ? before.alias : input.alias,
     description: input.description ?? before.description,
-    amount: input.amountCents === undefined ? before.amount : microCentsFromCents(input.amountCents),
-    per: input.per ?? before.per,
+    unit: input.unit ?? before.unit,
+    per: input.per === undefined ? before.per : input.per,
     timeZone: input.timeZone ?? before.timeZone,
     targetKind: target?.kind ?? before.targetKind,
     targetId: target === undefined ? before.targetId : target.id,
@@ -51,7 +52,7 @@ export function changedLimit(before: Limit, input: UpdateLimitDto, now: Date): L
   });
   const fixed = fixedFieldsChanged(before, after);
   if (fixed.length > 0) throw limitIsFixed(fixed, CREATE_ANOTHER);
-  return after;
+  return limitWith(after, { amount: amountIfGiven(before.unit, input) ?? before.amount });
 }
 
 /** A limit with some of its fields replaced. */

@@ -2,18 +2,19 @@ import { Injectable } from '@nestjs/common';
 import type { KnownCaller } from '../access/caller.js';
 import { Changes } from '../audit/changes.js';
 import { Clock } from '../common/clock.js';
-import { centsFromMicroCents } from '../common/money.js';
 import { requireVersion } from '../common/version.js';
 import { Config } from '../config/config.js';
 import { auditedLimit } from '../quotas/limits/audited-limit.js';
-import { LimitAccountsRepository, type LimitReach } from './limit-accounts.repository.js';
+import { LimitAccountsRepository, type LimitReach, isReported } from './limit-accounts.repository.js';
+import { inCents, inUnit } from './limit-amount.js';
 import type { CreateLimitDto, UpdateLimitDto } from './limit.dto.js';
 import { changedLimit, newLimit } from './limit-draft.js';
 import { limitNotFound } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
+import { LimitChangeRights } from './limit-change-rights.js';
 import { LimitPlacement } from './limit-placement.js';
 import { targetOf } from './limit-targets.js';
-import { type LimitDryRunView, type UnknownCost, sentenceOf } from './limit.view.js';
+import { type LimitDryRunView, type UnknownUse, sentenceOf } from './limit.view.js';
 import { nameOf } from './limits-reader.service.js';
 import { LimitsRepository } from './limits.repository.js';
 
@@ -27,6 +28,7 @@ export class LimitDryRuns {
     private readonly limits: LimitsRepository,
     private readonly accounts: LimitAccountsRepository,
     private readonly placement: LimitPlacement,
+    private readonly rights: LimitChangeRights,
     private readonly changes: Changes,
     private readonly clock: Clock,
     private readonly config: Config,
@@ -51,6 +53,7 @@ export class LimitDryRuns {
       if (found === null) throw limitNotFound();
       requireVersion(caller, 'limit', id, auditedLimit(found));
       const changed = changedLimit(found, input, this.clock.now());
+      await this.rights.require(tx, caller.principal, found, changed);
       await this.placement.require(tx, changed);
       await this.placement.requireFreeAlias(tx, changed);
       return { before: found, after: changed };
@@ -61,10 +64,10 @@ export class LimitDryRuns {
   /** @param before the stored limit of which it is a change; null: it is new */
   private async tell({ principal }: KnownCaller, limit: Limit, before: Limit | null): Promise<LimitDryRunView> {
     const seesNumbers = principal.may('platform:limits:read');
-    const [names, reach, cost, full] = await Promise.all([
+    const [names, reach, use, full] = await Promise.all([
       this.limits.namesOf([targetOf(limit)]),
       this.accounts.reachOf(limit),
-      this.costSoFar(limit, seesNumbers),
+      this.usedSoFar(limit, seesNumbers),
       before === null || !seesNumbers ? null : this.accounts.countFull(before.id, limit.amount),
     ]);
     const accountCount = accountsIn(limit, reach);
@@ -74,21 +77,24 @@ export class LimitDryRuns {
       ownerCount: reach?.owners ?? null,
       accountCount,
       exhaustedCount: exhaustedIn(limit, { accountCount, full, isNew: before === null }),
-      ...cost,
+      ...use,
     };
   }
 
-  private async costSoFar(
-    limit: Limit,
-    seesNumbers: boolean,
-  ): Promise<{ costSoFarCents: number | null; costUnknown: UnknownCost | null }> {
-    if (limit.per === 'total') return { costSoFarCents: null, costUnknown: 'total' };
-    if (!seesNumbers) return { costSoFarCents: null, costUnknown: 'not-permitted' };
-    const cost = await this.accounts.costSoFar(limit);
-    return cost === null
-      ? { costSoFarCents: null, costUnknown: 'too-many-rows' }
-      : { costSoFarCents: centsFromMicroCents(cost), costUnknown: null };
+  private async usedSoFar(limit: Limit, seesNumbers: boolean): Promise<UseSoFar> {
+    if (!isReported(limit)) return unknownUse('not-reported');
+    if (limit.per === 'total') return unknownUse('total');
+    if (!seesNumbers) return unknownUse('not-permitted');
+    const used = await this.accounts.usedSoFar(limit);
+    if (used === null) return unknownUse('too-many-rows');
+    return { usedSoFar: inUnit(limit.unit, used), costSoFarCents: inCents(limit.unit, used), costUnknown: null };
   }
+}
+
+type UseSoFar = Pick<LimitDryRunView, 'usedSoFar' | 'costSoFarCents' | 'costUnknown'>;
+
+function unknownUse(costUnknown: UnknownUse): UseSoFar {
+  return { usedSoFar: null, costSoFarCents: null, costUnknown };
 }
 
 /** null: not counted, because there are too many keys. */

@@ -1,7 +1,7 @@
 /** An amount of its own for one member of a limit. */
 export interface Override {
   readonly memberId: string;
-  /** Micro-cents. */
+  /** Micro-cents of a limit of cents, whole numbers of any other. */
   readonly amount: bigint;
   /** When it ends by itself; null: it does not. */
   readonly until: Date | null;

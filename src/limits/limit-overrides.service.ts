@@ -5,8 +5,8 @@ import { Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
 import { validationFailed } from '../common/domain-error.js';
-import { microCentsFromCents } from '../common/money.js';
 import { auditedOverride } from './audited-override.js';
+import { amountFrom } from './limit-amount.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import type { OverrideDto } from './limit.dto.js';
 import { limitIsShared, limitMemberNotFound, limitNotFound } from './limit.errors.js';
@@ -30,20 +30,17 @@ export class LimitOverrides {
 
   /** Gives a member an amount of its own. @throws DomainError 400; 404; 409 LIMIT_IS_SHARED */
   async put(caller: KnownCaller, id: string, memberId: string, input: OverrideDto): Promise<LimitAccountView> {
-    const after: Override = {
-      memberId,
-      amount: microCentsFromCents(input.amountCents),
-      until: input.until == null ? null : new Date(input.until),
-      reason: input.reason ?? '',
-    };
-    if (after.until !== null && after.until <= this.clock.now())
+    const until = input.until == null ? null : new Date(input.until);
+    if (until !== null && until <= this.clock.now())
       throw validationFailed([{ path: 'until', message: 'must lie in the future' }]);
     const limit = await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const found = await this.lock(tx, id);
+      const { unit } = found;
+      const after: Override = { memberId, amount: amountFrom(unit, input), until, reason: input.reason ?? '' };
       const accounts = this.accounts.in(tx);
       const before = await accounts.findOverride(id, memberId);
       if (before === null && !(await accounts.isMember(found, memberId))) throw limitMemberNotFound();
-      const changes = diff(before && auditedOverride(before), auditedOverride(after));
+      const changes = diff(before && auditedOverride(unit, before), auditedOverride(unit, after));
       if (changes.length === 0) return found;
       write(accounts.putOverride(id, after));
       record({ resourceType: 'limit', resourceId: id, changes, details: { memberId } });
@@ -63,7 +60,7 @@ export class LimitOverrides {
         return;
       }
       write(accounts.deleteOverride(id, memberId));
-      const changes = diff(auditedOverride(before), null);
+      const changes = diff(auditedOverride(found.unit, before), null);
       record({ resourceType: 'limit', resourceId: id, changes, details: { memberId } });
     });
   }

@@ -2,9 +2,15 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { validationFailed } from '../common/domain-error.js';
 import { limitsMayBegin } from '../database/older-replicas.js';
-import { limitAliasTaken, limitExists, limitsNotEnforced, tooManyLimits } from './limit.errors.js';
+import {
+  limitAliasTaken,
+  limitExists,
+  limitsNotEnforced,
+  tooManyHoldingLimits,
+  tooManyLimits,
+} from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
-import { MAX_LIMITS, faultsOfLimit, identityOf } from './limit-rules.js';
+import { MAX_HOLDING_LIMITS, MAX_LIMITS, faultsOfLimit, identityOf, isHolding } from './limit-rules.js';
 import { targetOf } from './limit-targets.js';
 import { LimitsRepository } from './limits.repository.js';
 
@@ -36,12 +42,7 @@ export class LimitPlacement {
     const others = (await limits.findOfTarget(targetOf(limit))).filter(({ id }) => id !== limit.id);
     const twin = others.find((other) => identityOf(other) === identityOf(limit));
     if (twin !== undefined) throw limitExists(twin.id);
-    const most = MAX_LIMITS[limit.targetKind];
-    if (others.length >= most)
-      throw tooManyLimits(
-        most,
-        others.map(({ id }) => id),
-      );
+    requireRoom(limit, others);
   }
 
   /** @throws DomainError 409 LIMIT_ALIAS_TAKEN */
@@ -49,6 +50,15 @@ export class LimitPlacement {
     const holder = alias === null ? null : await this.limits.in(tx).findByAlias(alias);
     if (holder !== null && holder.id !== id) throw limitAliasTaken();
   }
+}
+
+/** @throws DomainError 409 TOO_MANY_LIMITS */
+function requireRoom({ targetKind, unit }: Limit, others: readonly Limit[]): void {
+  const idsOf = (limits: readonly Limit[]) => limits.map(({ id }) => id);
+  const [most, mostHolding] = [MAX_LIMITS[targetKind], MAX_HOLDING_LIMITS[targetKind]];
+  if (others.length >= most) throw tooManyLimits(most, idsOf(others));
+  const holding = others.filter((other) => isHolding(other.unit));
+  if (isHolding(unit) && holding.length >= mostHolding) throw tooManyHoldingLimits(mostHolding, idsOf(holding));
 }
 
 const ZONE_SENTENCE = 'must be a time zone of the IANA database, such as Europe/Berlin';

@@ -1,12 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
-import { LIMIT_MEMBERS, LIMIT_TARGETS } from '../../packages/contract/src/limit.js';
-import { type LimitShape, faultsOfLimit, fixedFieldsChanged, identityOf } from './limit-rules.js';
+import { LIMIT_MEMBERS, LIMIT_PERIODS, LIMIT_TARGETS, LIMIT_UNITS } from '../../packages/contract/src/limit.js';
+import {
+  type ChangeableLimit,
+  type LimitShape,
+  faultsOfLimit,
+  fixedFieldsChanged,
+  identityOf,
+  loosenedFields,
+} from './limit-rules.js';
 
 const ID = '019a8b5e-0004-7cb7-98e5-7eb06351d299';
 const LIMIT: LimitShape = {
   targetKind: 'project',
   targetId: ID,
   each: null,
+  unit: 'cents',
   per: 'month',
   timeZone: 'UTC',
   models: [],
@@ -36,6 +44,62 @@ describe('A limit', () => {
     ]);
   });
 
+  /** The whole table: a row for each target and its members, a column for each unit; letters are periods. */
+  it('has these periods for each target, its members and each unit', () => {
+    const periods = [...LIMIT_PERIODS, null];
+    const rows = LIMIT_TARGETS.flatMap((targetKind) =>
+      [null, ...LIMIT_MEMBERS].map((each) => {
+        const targetId = targetKind === 'installation' ? null : ID;
+        const cells = LIMIT_UNITS.map((unit) => {
+          const right = periods.filter(
+            (per) => faultsOfLimit({ ...LIMIT, targetKind, targetId, each, unit, per }).length === 0,
+          );
+          return right.map((per) => per?.at(0) ?? 'none').join('') || '-';
+        });
+        return [targetKind, each ?? '', ...cells].join(' | ');
+      }),
+    );
+    expect(['target | each | cents | tokens | requests | slots', ...rows]).toEqual([
+      'target | each | cents | tokens | requests | slots',
+      // The budget of a key says cents in total and by months of UTC.
+      'key |  | dw | dwmt | dwmt | none',
+      'key | key | - | - | - | -',
+      'key | owner | - | - | - | -',
+      'owner |  | dwmt | dwmt | dwmt | none',
+      'owner | key | dwmt | dwmt | dwmt | none',
+      'owner | owner | - | - | - | -',
+      'project |  | dwmt | dwmt | dwmt | none',
+      'project | key | dwmt | dwmt | dwmt | none',
+      'project | owner | dwmt | dwmt | dwmt | none',
+      'installation |  | dwmt | dwmt | dwmt | none',
+      'installation | key | dwmt | dwmt | dwmt | none',
+      'installation | owner | dwmt | dwmt | dwmt | none',
+    ]);
+  });
+
+  it.each<[Partial<LimitShape>, [path: string, message: string][]]>([
+    [{ unit: 'slots' }, [['per', 'must be left out: slots have no period']]],
+    [
+      { unit: 'slots', timeZone: 'Europe/Berlin' },
+      [
+        ['per', 'must be left out: slots have no period'],
+        ['timeZone', 'must be left out: slots have no calendar'],
+      ],
+    ],
+    [
+      { unit: 'slots', per: null, timeZone: 'Europe/Berlin' },
+      [['timeZone', 'must be left out: slots have no calendar']],
+    ],
+    [{ per: null }, [['per', 'must be given']]],
+    [{ unit: 'requests', per: null }, [['per', 'must be given']]],
+    [
+      { unit: 'tokens', per: 'total', timeZone: 'Asia/Tokyo' },
+      [['timeZone', 'must be left out: total has no calendar']],
+    ],
+  ])('with %j is told of its period: %j', (fields, faults) => {
+    expect(faultsOfLimit({ ...LIMIT, ...fields })).toEqual(faults.map(([path, message]) => ({ path, message })));
+  });
+
   it.each<[Partial<LimitShape>, string]>([
     [{ targetId: null }, 'target.id'],
     [{ targetKind: 'installation' }, 'target.id'],
@@ -62,13 +126,32 @@ describe('A limit', () => {
     const one = identityOf({ ...LIMIT, models: ['a', 'b'] });
     expect(identityOf({ ...LIMIT, models: ['b', 'a'] })).toBe(one);
     expect(identityOf({ ...LIMIT, models: ['b'] })).not.toBe(one);
+    expect(identityOf({ ...LIMIT, models: ['a', 'b'], unit: 'tokens' })).not.toBe(one);
     expect(identityOf({ ...LIMIT, models: ['a', 'b'], mode: 'observe' })).not.toBe(one);
+  });
+
+  it('refuses more with a lower amount or once it is enforced, and with nothing else', () => {
+    const before: ChangeableLimit = {
+      ...{ name: 'A', alias: null, description: '', unit: 'cents', amount: 10n, models: ['b', 'a'], mode: 'observe' },
+    };
+    expect(loosenedFields(before, { ...before, amount: 9n, mode: 'enforce', models: ['a', 'b'] })).toEqual([]);
+    const after: ChangeableLimit = { ...before, name: 'B', alias: 'b', description: 'C', amount: 11n, models: ['a'] };
+    expect(loosenedFields(before, after)).toEqual(['name', 'alias', 'description', 'amountCents', 'models']);
+    const enforced: ChangeableLimit = { ...before, unit: 'tokens', mode: 'enforce' };
+    expect(loosenedFields(enforced, { ...enforced, amount: 11n, mode: 'observe' })).toEqual(['amount', 'mode']);
   });
 
   it('keeps what decides which accounts there are', () => {
     expect(fixedFieldsChanged(LIMIT, { ...LIMIT, models: ['a'], mode: 'observe' })).toEqual([]);
     expect(
-      fixedFieldsChanged(LIMIT, { ...LIMIT, targetKind: 'owner', each: 'key', per: 'day', timeZone: 'Asia/Tokyo' }),
-    ).toEqual(['target', 'each', 'per', 'timeZone']);
+      fixedFieldsChanged(LIMIT, {
+        ...LIMIT,
+        targetKind: 'owner',
+        each: 'key',
+        unit: 'tokens',
+        per: 'day',
+        timeZone: 'Asia/Tokyo',
+      }),
+    ).toEqual(['target', 'each', 'unit', 'per', 'timeZone']);
   });
 });

@@ -3,20 +3,38 @@ import {
   type LimitMode,
   type LimitPeriod,
   type LimitTargetKind,
+  type LimitUnit,
   MEMBERS_OF,
 } from '../../packages/contract/src/limit.js';
 import type { FieldError } from '../common/domain-error.js';
 import { SENTENCES } from '../../packages/contract/src/schema.js';
 
-/** Limits that a target has at most. A key has a budget of its own beside them. */
-export const MAX_LIMITS: Readonly<Record<LimitTargetKind, number>> = { key: 2, owner: 3, project: 3, installation: 3 };
+/** Limits that a target has at most. A key has a budget of its own, which counts as one of them. */
+export const MAX_LIMITS: Readonly<Record<LimitTargetKind, number>> = { key: 3, owner: 4, project: 4, installation: 4 };
+
+/**
+ * How many of them may be of units that a call holds: a reservation names each account in which it holds something, and
+ * is one string. The budget of a key is one of them.
+ */
+export const MAX_HOLDING_LIMITS: Readonly<Record<LimitTargetKind, number>> = {
+  key: 2,
+  owner: 3,
+  project: 3,
+  installation: 3,
+};
+
+/** Units of which a call holds some until it ends; requests are counted once, when they are let in. */
+export function isHolding(unit: LimitUnit): boolean {
+  return unit !== 'requests';
+}
 
 /** What the fields of a limit say together. */
 export interface LimitShape {
   readonly targetKind: LimitTargetKind;
   readonly targetId: string | null;
   readonly each: LimitMember | null;
-  readonly per: LimitPeriod;
+  readonly unit: LimitUnit;
+  readonly per: LimitPeriod | null;
   readonly timeZone: string;
   readonly models: readonly string[];
   readonly mode: LimitMode;
@@ -32,12 +50,21 @@ export function faultsOfLimit({ targetKind, targetId, each, ...limit }: LimitSha
     faults.push({ path: 'target.id', message: SENTENCES.absent });
   }
   if (!MEMBERS_OF[targetKind].includes(each)) faults.push({ path: 'each', message: eachSentence(targetKind) });
-  if (limit.per === 'total' && limit.timeZone !== 'UTC') {
-    faults.push({ path: 'timeZone', message: 'must be left out: total has no calendar' });
-  }
+  faults.push(...faultsOfPeriod(limit));
   const field = targetKind === 'key' ? sameBudgetType(limit) : null;
   if (field !== null) faults.push({ path: 'target.kind', message: budgetSentence(field) });
   return faults;
+}
+
+function faultsOfPeriod({ unit, per, timeZone }: Pick<LimitShape, 'unit' | 'per' | 'timeZone'>): FieldError[] {
+  if (unit !== 'slots' && per === null) return [{ path: 'per', message: SENTENCES.absent }];
+  const without = unit === 'slots' ? 'slots have no' : 'total has no';
+  return [
+    ...(unit === 'slots' && per !== null ? [{ path: 'per', message: `must be left out: ${without} period` }] : []),
+    ...((unit === 'slots' || per === 'total') && timeZone !== 'UTC'
+      ? [{ path: 'timeZone', message: `must be left out: ${without} calendar` }]
+      : []),
+  ];
 }
 
 /**
@@ -45,12 +72,13 @@ export function faultsOfLimit({ targetKind, targetId, each, ...limit }: LimitSha
  * of UTC. null: it has no field for that.
  */
 function sameBudgetType({
+  unit,
   per,
   timeZone,
   models,
   mode,
-}: Pick<LimitShape, 'per' | 'timeZone' | 'models' | 'mode'>): 'total' | 'monthly' | null {
-  if (models.length > 0 || mode === 'observe') return null;
+}: Pick<LimitShape, 'unit' | 'per' | 'timeZone' | 'models' | 'mode'>): 'total' | 'monthly' | null {
+  if (unit !== 'cents' || models.length > 0 || mode === 'observe') return null;
   if (per === 'total') return 'total';
   return per === 'month' && timeZone === 'UTC' ? 'monthly' : null;
 }
@@ -66,9 +94,33 @@ function eachSentence(kind: LimitTargetKind): string {
     : `must be ${members.join(' or ')}, or be left out`;
 }
 
+/** As much of a limit as can be changed. */
+export interface ChangeableLimit extends Pick<LimitShape, 'unit' | 'models' | 'mode'> {
+  readonly name: string;
+  readonly alias: string | null;
+  readonly description: string;
+  readonly amount: bigint;
+}
+
+/**
+ * Fields of a change that do more than let a limit refuse more, by their names in a request. A lower amount and the step
+ * from `observe` to `enforce` are none of them.
+ */
+export function loosenedFields(before: ChangeableLimit, after: ChangeableLimit): string[] {
+  const isSameSet = (one: readonly string[], other: readonly string[]) =>
+    JSON.stringify([...one].sort()) === JSON.stringify([...other].sort());
+  const amount = before.unit === 'cents' ? 'amountCents' : 'amount';
+  return [
+    ...(['name', 'alias', 'description'] as const).filter((field) => before[field] !== after[field]),
+    ...(after.amount > before.amount ? [amount] : []),
+    ...(isSameSet(before.models, after.models) ? [] : ['models']),
+    ...(after.mode === 'observe' && before.mode === 'enforce' ? ['mode'] : []),
+  ];
+}
+
 /** What two limits have in common that say the same but for their amounts. */
-export function identityOf({ targetKind, targetId, each, per, timeZone, models, mode }: LimitShape): string {
-  return JSON.stringify([targetKind, targetId, each, per, timeZone, [...models].sort(), mode]);
+export function identityOf({ targetKind, targetId, each, unit, per, timeZone, models, mode }: LimitShape): string {
+  return JSON.stringify([targetKind, targetId, each, unit, per, timeZone, [...models].sort(), mode]);
 }
 
 /** Fields that cannot change because they decide which accounts there are, by their names in a request. */
@@ -77,6 +129,7 @@ export function fixedFieldsChanged(before: LimitShape, after: LimitShape): strin
   return [
     ...(isSameTarget ? [] : ['target']),
     ...(before.each === after.each ? [] : ['each']),
+    ...(before.unit === after.unit ? [] : ['unit']),
     ...(before.per === after.per ? [] : ['per']),
     ...(before.timeZone === after.timeZone ? [] : ['timeZone']),
   ];

@@ -4,8 +4,8 @@ import {
   LIMIT_MEMBERS,
   LIMIT_MODES,
   LIMIT_PERIODS,
+  LIMIT_AMOUNTS,
   LIMIT_TARGETS,
-  LIMIT_UNITS,
   type LimitMember,
   type LimitMode,
   type LimitPeriod,
@@ -14,12 +14,15 @@ import {
 } from '../../packages/contract/src/limit.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
 import { Field, clearable, optional, required } from '../common/field.js';
+import { ENFORCED_UNITS } from '../quotas/limits/enforced-units.js';
 
 /** Which zones there are is known to PostgreSQL alone. */
 const ZONE = { type: 'string', minLength: 1, maxLength: 64 } as const satisfies Schema;
 /** Models that one limit names at most. */
 const MODELS = setOf(50, MODEL);
 const DESCRIPTION = textOf(500);
+/** Whatever is counted; each unit has bounds of its own inside these. */
+const AMOUNT = { type: 'integer', minimum: 0, maximum: LIMIT_AMOUNTS.tokens.maximum } as const satisfies Schema;
 
 const TARGET = {
   type: 'object',
@@ -57,23 +60,38 @@ export class CreateLimitDto {
   @Field(optional(DESCRIPTION))
   description?: string;
 
-  /** What is counted. Absent: `cents`. */
-  @Field(optional(oneOf(LIMIT_UNITS)))
+  /**
+   * What is counted: cents of reported cost, tokens (input and output), `requests` (calls that were let in) or `slots`
+   * (calls in flight). Absent: `cents`.
+   */
+  @Field(optional(oneOf(ENFORCED_UNITS)))
   unit?: LimitUnit;
 
   /**
-   * The most that may be spent in a period, in cents with at most 6 decimals. 0 refuses every call.
+   * The most that may be spent in a period, in cents with at most 6 decimals. 0 refuses every call. Needed with the unit
+   * `cents`, and only there.
    * @example 50000
    */
-  @Field(required(CENTS))
-  amountCents: number;
-
-  /** The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. */
-  @Field(required(oneOf(LIMIT_PERIODS)))
-  per: LimitPeriod;
+  @Field(optional(CENTS))
+  amountCents?: number;
 
   /**
-   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `total`.
+   * The most that there may be of any other unit, as a whole number: in a period, or in flight. Tokens and requests from
+   * 0, which refuses every call, to 10^12; slots from 1 to 10^6.
+   * @example 1000000
+   */
+  @Field(optional(AMOUNT))
+  amount?: number;
+
+  /**
+   * The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. Needed, but with
+   * `slots`, which have none: absent or null.
+   */
+  @Field(clearable(oneOf(LIMIT_PERIODS)))
+  per?: LimitPeriod | null;
+
+  /**
+   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `total`, nor with `slots`.
    * @example "Europe/Berlin"
    */
   @Field(optional(ZONE))
@@ -131,20 +149,27 @@ export class UpdateLimitDto {
   description?: string;
 
   /** Cannot be changed: it must be what the limit has. */
-  @Field(optional(oneOf(LIMIT_UNITS)))
+  @Field(optional(oneOf(ENFORCED_UNITS)))
   unit?: LimitUnit;
 
   /**
-   * The most that may be spent in a period. An amount below what is spent already refuses every call until the period
-   * ends; what was reserved before may still be spent.
+   * The most that may be spent in a period, of a limit of cents. An amount below what is spent already refuses every call
+   * until the period ends; what was reserved before may still be spent.
    * @example 60000
    */
   @Field(optional(CENTS))
   amountCents?: number;
 
+  /**
+   * The most that there may be, of a limit of another unit. Calls that are in flight already end as they would.
+   * @example 2000000
+   */
+  @Field(optional(AMOUNT))
+  amount?: number;
+
   /** Cannot be changed: it must be what the limit has. */
-  @Field(optional(oneOf(LIMIT_PERIODS)))
-  per?: LimitPeriod;
+  @Field(clearable(oneOf(LIMIT_PERIODS)))
+  per?: LimitPeriod | null;
 
   /**
    * Cannot be changed: it must be what the limit has.
@@ -186,11 +211,18 @@ export class PutLimitDto extends OmitType(CreateLimitDto, ['alias'] as const) {
 /** An amount of its own for one member of a limit with `each`. */
 export class OverrideDto {
   /**
-   * The most that this member may spend in a period, in cents.
+   * The most that this member may spend in a period, in cents. Needed for a limit of cents, and only there.
    * @example 20000
    */
-  @Field(required(CENTS))
-  amountCents: number;
+  @Field(optional(CENTS))
+  amountCents?: number;
+
+  /**
+   * The most that there may be for this member, of a limit of another unit.
+   * @example 200
+   */
+  @Field(optional(AMOUNT))
+  amount?: number;
 
   /**
    * When it ends by itself; the limit's amount is in force again then. Absent or null: it does not end.

@@ -33,11 +33,11 @@ export class Limit {
   @Column('text')
   unit: LimitUnit;
 
-  /** Stored null for calls in flight, which have no period. */
+  /** null: calls in flight, which have no period. */
   @Column('text', { nullable: true })
-  per: LimitPeriod;
+  per: LimitPeriod | null;
 
-  /** Micro-cents. */
+  /** Micro-cents of a limit of cents, whole numbers of any other. */
   @Column('bigint', { transformer: bigintColumn })
   amount: bigint;
 

@@ -28,6 +28,20 @@ export function invalidLimit(errors: readonly FieldError[]): DomainError {
 /** What is wrong with a target that needs an id and has none. */
 export const TARGET_ID_ABSENT: FieldError = { path: 'target.id', message: SENTENCES.absent };
 
+/** 403: an admin of a project without `platform:limits:update` would do more than let its limit refuse more. */
+export function adminMayOnlyTighten(paths: readonly string[]): DomainError {
+  const permission = 'platform:limits:update';
+  return new DomainError(
+    'forbidden',
+    'ADMIN_MAY_ONLY_TIGHTEN',
+    `An admin of the project may lower the amount of its limit and enforce it; this needs ${permission}: ${paths.join(', ')}.`,
+    {
+      permission,
+      errors: paths.map((path) => ({ path, message: `cannot be changed so without the permission ${permission}` })),
+    },
+  );
+}
+
 /** 409: another limit has this alias. */
 export function limitAliasTaken(): DomainError {
   return new DomainError('conflict', 'LIMIT_ALIAS_TAKEN', 'Another limit has this alias.');
@@ -43,12 +57,22 @@ export function tooManyLimits(most: number, limits: readonly string[]): DomainEr
   );
 }
 
+/** 409: the target has as many limits as it may have of units that a call holds. */
+export function tooManyHoldingLimits(most: number, limits: readonly string[]): DomainError {
+  return new DomainError(
+    'conflict',
+    'TOO_MANY_LIMITS',
+    `A target has at most ${most} limits of cents, tokens and slots together: delete or change one of those that it has.`,
+    { most, limits },
+  );
+}
+
 /** 409: a limit says the same but for its amount. */
 export function limitExists(id: string): DomainError {
   return new DomainError(
     'conflict',
     'LIMIT_EXISTS',
-    'A limit with this target, each, per, timeZone, models and mode exists: change its amount instead.',
+    'A limit with this target, each, unit, per, timeZone, models and mode exists: change its amount instead.',
     { limitId: id },
   );
 }

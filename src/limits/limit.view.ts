@@ -6,14 +6,17 @@ import {
   type LimitUnit,
   limitSentence,
 } from '../../packages/contract/src/limit.js';
-import { centsFromMicroCents } from '../common/money.js';
 import { PageMetaView } from '../common/page.view.js';
 import { versionOf } from '../common/version.js';
 import { auditedLimit } from '../quotas/limits/audited-limit.js';
 import { type LimitAccount, isExhausted, remainingOf } from './limit-account.js';
+import { inCents, inUnit } from './limit-amount.js';
 import type { Limit } from './limit.entity.js';
 
-/** `exhausted`: the amount is spent, and every call is refused. A limit that observes is never exhausted. */
+/**
+ * `exhausted`: the amount is spent, or all slots are taken, and every call is refused. A limit that observes is never
+ * exhausted.
+ */
 export type LimitState = 'ok' | 'exhausted';
 
 /** Whose calls a limit counts. */
@@ -35,8 +38,17 @@ export class LimitTargetView {
 
 /** An override while it is in force. */
 export class OverrideView {
-  /** @example 20000 */
-  amountCents: number;
+  /**
+   * In the unit of the limit.
+   * @example 20000
+   */
+  amount: number;
+
+  /**
+   * null: a limit of another unit than cents.
+   * @example 20000
+   */
+  amountCents: number | null;
 
   /** When it ends by itself; null: it does not. */
   until: Date | null;
@@ -67,25 +79,44 @@ export class LimitAccountView {
   state: LimitState;
 
   /**
-   * What may be spent: that of the override while one is in force.
+   * What there may be, in the unit of the limit: that of the override while one is in force.
    * @example 50000
    */
-  amountCents: number;
+  amount: number;
 
   /**
-   * What was charged since the period began, or since the limit was made; late reports beyond the amount included.
+   * What was used since the period began, or since the limit was made, in the unit of the limit; late reports beyond the
+   * amount included. Of `slots`: calls in flight.
    * @example 12034.5
    */
-  spentCents: number;
+  used: number;
 
-  /** What is reserved, or set aside by a replica for its next calls. */
-  heldCents: number;
+  /** What is reserved, or set aside by a replica for its next calls, in the unit of the limit. */
+  held: number;
 
-  /** What is neither spent nor held. */
-  remainingCents: number;
+  /** What is neither used nor held, in the unit of the limit. */
+  remaining: number;
 
   /**
-   * Percent of the amount that is spent; more than 100 where late reports overdrew it.
+   * `amount` of a limit of cents; null: of another unit.
+   * @example 50000
+   */
+  amountCents: number | null;
+
+  /**
+   * `used` of a limit of cents; null: of another unit.
+   * @example 12034.5
+   */
+  spentCents: number | null;
+
+  /** `held` of a limit of cents; null: of another unit. */
+  heldCents: number | null;
+
+  /** `remaining` of a limit of cents; null: of another unit. */
+  remainingCents: number | null;
+
+  /**
+   * Percent of the amount that is used; more than 100 where late reports overdrew it.
    * @example 24.069
    */
   usedPercent: number;
@@ -100,21 +131,31 @@ export class LimitAccountView {
 
   /** Lists the fields that may leave. */
   static from(account: LimitAccount, member: LimitMemberView | null, mode: LimitMode): LimitAccountView {
-    const { override } = account;
+    const { override, unit } = account;
+    const remaining = remainingOf(account);
     return {
       member,
       state: isExhausted(account, mode) ? 'exhausted' : 'ok',
-      amountCents: centsFromMicroCents(account.amount),
-      spentCents: centsFromMicroCents(account.spent),
-      heldCents: centsFromMicroCents(account.held),
-      remainingCents: centsFromMicroCents(remainingOf(account)),
+      amount: inUnit(unit, account.amount),
+      used: inUnit(unit, account.spent),
+      held: inUnit(unit, account.held),
+      remaining: inUnit(unit, remaining),
+      amountCents: inCents(unit, account.amount),
+      spentCents: inCents(unit, account.spent),
+      heldCents: inCents(unit, account.held),
+      remainingCents: inCents(unit, remaining),
       usedPercent: account.usedPercent,
       startsAt: account.startsAt,
       resetsAt: account.endsAt,
       override:
         override === null
           ? null
-          : { amountCents: centsFromMicroCents(override.amount), until: override.until, reason: override.reason },
+          : {
+              amount: inUnit(unit, override.amount),
+              amountCents: inCents(unit, override.amount),
+              until: override.until,
+              reason: override.reason,
+            },
     };
   }
 }
@@ -147,10 +188,20 @@ export class LimitView {
 
   unit: LimitUnit;
 
-  /** @example 50000 */
-  amountCents: number;
+  /**
+   * In the unit.
+   * @example 50000
+   */
+  amount: number;
 
-  per: LimitPeriod;
+  /**
+   * `amount` of a limit of cents; null: of another unit.
+   * @example 50000
+   */
+  amountCents: number | null;
+
+  /** null: `slots`, which no period counts. */
+  per: LimitPeriod | null;
 
   /** @example "Europe/Berlin" */
   timeZone: string;
@@ -189,7 +240,8 @@ export class LimitView {
       description: limit.description,
       sentence: sentenceOf(limit, targetName, currency),
       unit: limit.unit,
-      amountCents: centsFromMicroCents(limit.amount),
+      amount: inUnit(limit.unit, limit.amount),
+      amountCents: inCents(limit.unit, limit.amount),
       per: limit.per,
       timeZone: limit.timeZone,
       target,
@@ -216,16 +268,25 @@ export class ReplacedLimitView {
   /** @example "019a8b5e-0006-7ed9-ba07-90d28573f4aa" */
   id: string;
 
+  unit: LimitUnit;
+
   /**
-   * What it had counted in the running period, over all its accounts; null: there are more than 10 000, or the caller
-   * lacks `platform:limits:read`.
+   * What it had counted in the running period, over all its accounts, in its unit; null: there are more than 10 000, or
+   * the caller lacks `platform:limits:read`.
+   * @example 40000
+   */
+  used: number | null;
+
+  /**
+   * `used` of a limit of cents.
    * @example 40000
    */
   spentCents: number | null;
 
-  /** Of a limit that has spent so many micro-cents. */
-  static of(id: string, spent: bigint | null): ReplacedLimitView {
-    return { id, spentCents: spent === null ? null : centsFromMicroCents(spent) };
+  /** Of a limit that has counted so much. */
+  static of({ id, unit }: Limit, spent: bigint | null): ReplacedLimitView {
+    const [used, spentCents] = spent === null ? [null, null] : [inUnit(unit, spent), inCents(unit, spent)];
+    return { id, unit, used, spentCents };
   }
 }
 
@@ -237,12 +298,9 @@ export class PutLimitView extends LimitView {
 
 /** The sentence of a limit whose target has this name. */
 export function sentenceOf(limit: Limit, targetName: string | null, currency: string): string {
-  const { targetKind: kind, each, per, timeZone, amount, models, mode } = limit;
+  const { targetKind: kind, each, unit, per, timeZone, amount, models, mode } = limit;
   const target = { kind, name: targetName };
-  return limitSentence(
-    { target, each, per, timeZone, amountCents: centsFromMicroCents(amount), models, mode },
-    currency,
-  );
+  return limitSentence({ target, each, unit, per, timeZone, amount: inUnit(unit, amount), models, mode }, currency);
 }
 
 /** A page of limits. */
@@ -257,8 +315,8 @@ export class LimitAccountsPageView {
   meta: PageMetaView;
 }
 
-/** The reason for a cost that is not told. */
-export type UnknownCost = 'total' | 'too-many-rows' | 'not-permitted';
+/** The reason for a use so far that is not told. */
+export type UnknownUse = 'total' | 'not-reported' | 'too-many-rows' | 'not-permitted';
 
 /** What a limit would come to, told without making it. */
 export class LimitDryRunView {
@@ -294,18 +352,25 @@ export class LimitDryRunView {
   exhaustedCount: number | null;
 
   /**
-   * What the keys have cost in the running period so far, by whole hours; null: see `costUnknown`. A new limit does not
-   * count it.
+   * What the keys have used in the running period so far, in the unit, by whole hours; null: see `costUnknown`. A new
+   * limit does not count it.
+   * @example 32010.25
+   */
+  usedSoFar: number | null;
+
+  /**
+   * `usedSoFar` of a limit of cents.
    * @example 32010.25
    */
   costSoFarCents: number | null;
 
   /**
-   * The reason for no `costSoFarCents`: `total`, which is not summed up; `too-many-rows`, which take too long to sum
-   * up; or `not-permitted`, without `platform:limits:read`. null: it is there.
+   * The reason for no `usedSoFar`: `total`, which is not summed up; `not-reported`, requests and slots, which no report
+   * tells; `too-many-rows`, which take too long to sum up; or `not-permitted`, without `platform:limits:read`. null: it
+   * is there.
    * @example null
    */
-  costUnknown: UnknownCost | null;
+  costUnknown: UnknownUse | null;
 }
 
 /** A limit as those see it who may know its numbers. */
@@ -341,7 +406,8 @@ export class BoundLimitView {
 
   unit: LimitUnit;
 
-  per: LimitPeriod;
+  /** null: `slots`, which no period counts. */
+  per: LimitPeriod | null;
 
   state: LimitState;
 

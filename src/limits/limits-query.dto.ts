@@ -1,10 +1,10 @@
 import { ApiHideProperty } from '@nestjs/swagger';
-import { FLAG, UUID, decimalsProblem, oneOf } from '../../packages/contract/src/grammar.js';
-import { LIMIT_TARGETS } from '../../packages/contract/src/limit.js';
+import { FLAG, UUID, decimalsProblem, oneOf, setOf } from '../../packages/contract/src/grammar.js';
+import { LIMIT_TARGETS, LIMIT_UNITS, type LimitUnit } from '../../packages/contract/src/limit.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
 import { Field, optional } from '../common/field.js';
 import { PageQueryDto } from '../common/page-query.dto.js';
-import { BooleanText, DecimalText } from '../common/query-text.js';
+import { BooleanText, DecimalText, ListText } from '../common/query-text.js';
 
 /** More than any amount that is worth asking about: an account may be overdrawn by late reports. */
 const MAX_PERCENT = 10_000;
@@ -37,6 +37,14 @@ export type AccountSort = (typeof ACCOUNT_SORTS)[number];
 /** Which limits. All that is given must hold. */
 export class LimitsQueryDto extends PageQueryDto {
   /**
+   * Limits with these ids, at most 100; repeat it for several. Ids of deleted limits are left out.
+   * @example ["019a8b5e-0006-7ed9-ba07-90d28573f4bb"]
+   */
+  @ListText()
+  @Field(optional(setOf(100, UUID)))
+  id?: string[];
+
+  /**
    * Limits on this target: `installation`, or a kind and an id.
    * @example "project:019a8b5e-0004-7cb7-98e5-7eb06351d299"
    */
@@ -49,6 +57,10 @@ export class LimitsQueryDto extends PageQueryDto {
    */
   @Field(optional(UUID))
   binds?: string;
+
+  /** Limits of this unit. */
+  @Field(optional(oneOf(LIMIT_UNITS)))
+  unit?: LimitUnit;
 
   /**
    * Limits with an account of which more than so many percent are used in the running period.
@@ -101,7 +113,7 @@ export class DryRunQueryDto {
 /** How the limit of an alias is changed. */
 export class PutLimitQueryDto {
   /**
-   * Whether a limit with another target, `each`, `per` or `timeZone` may take the place of the one that the alias has:
+   * Whether a limit with another target, `each`, `unit`, `per` or `timeZone` may take the place of the one that the alias has:
    * that one ends, and the sum starts from 0.
    */
   @BooleanText()

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import { LIMIT_MEMBERS } from '../../packages/contract/src/limit.js';
 import type { KnownCaller } from '../access/caller.js';
 import { ListCursors } from '../common/list-cursors.js';
@@ -40,15 +41,22 @@ export class LimitsReader {
     private readonly config: Config,
   ) {}
 
+  /** The same reader inside a transaction. */
+  in(tx: EntityManager): LimitsReader {
+    return new LimitsReader(this.limits.in(tx), this.accounts.in(tx), this.cursors, this.config);
+  }
+
   /** A page of limits. @throws DomainError 400 for a cursor of another list */
   async list(query: LimitsQueryDto): Promise<LimitsPageView> {
-    const { target, binds, usedAbove, sort = 'name' } = query;
+    const { id, target, binds, unit, usedAbove, sort = 'name' } = query;
     const start = pageOf(query);
-    const list = { list: 'limits', target, binds, usedAbove, sort };
+    const list = { list: 'limits', id, target, binds, unit, usedAbove, sort };
     const behind = start.cursor === null ? null : this.cursors.read(list, start.cursor);
     const filter = {
+      ids: id,
       target: target === undefined ? undefined : targetFromText(target),
       binds: binds?.toLowerCase(),
+      unit,
       usedAbove,
     };
     const [found, count] = await Promise.all([

@@ -1,4 +1,17 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Res } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Put,
+  Query,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
 import {
   ApiCreatedResponse,
   ApiExtraModels,
@@ -9,14 +22,17 @@ import {
 } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { KnownCaller } from '../access/caller.js';
-import { FromCaller, RequirePermission } from '../access/decorators.js';
+import { FromCaller, MemberOr, RequirePermission } from '../access/decorators.js';
 import { AliasPipe } from '../api-keys/by-alias/alias.pipe.js';
+import { FromIdempotencyKey, TakesIdempotencyKey } from '../api-keys/idempotency/idempotency-key.decorator.js';
+import { sendAnswer } from '../api-keys/secrets/repeated-answer.js';
 import { Audited } from '../audit/audited.decorator.js';
 import { Tagged, Versioned } from '../audit/versioned.js';
 import { WaitsForReplicas } from '../audit/waits-for-replicas.js';
 import { Compressed } from '../common/compressed.js';
 import { validationFailed } from '../common/domain-error.js';
 import { CreateLimitDto, PutLimitDto, UpdateLimitDto } from './limit.dto.js';
+import { LimitGuard } from './limit.guard.js';
 import { LimitIdPipe } from './limit-id.pipe.js';
 import { LimitDryRunView, LimitView, LimitsPageView, PutLimitView } from './limit.view.js';
 import { DryRunQueryDto, LimitsQueryDto, PutLimitQueryDto } from './limits-query.dto.js';
@@ -31,6 +47,7 @@ const LIMIT_OR_DRY_RUN = { oneOf: [{ $ref: getSchemaPath(LimitView) }, DRY_RUN] 
 @ApiTags('Limits')
 @ApiExtraModels(LimitView, LimitDryRunView)
 @Controller('limits')
+@UseGuards(LimitGuard)
 export class LimitsController {
   constructor(
     private readonly limits: LimitsService,
@@ -55,21 +72,24 @@ export class LimitsController {
   @WaitsForReplicas({ besides: DryRunQueryDto })
   @RequirePermission('platform:limits:create')
   @Audited('limits:create', 'limit')
+  @TakesIdempotencyKey()
   @ApiOperation({
     summary: 'Add a limit',
     description:
-      'Bounds what a key, an owner, a project or all keys may spend in a period, on all calls together or for each key or owner. ' +
-      'It counts from now on. A target has at most 3 limits, a key 2 beside its own budget.',
+      'Bounds what a key, an owner, a project or all keys may spend or use in a period, or have in flight, on all calls together or for ' +
+      'each key or owner. It counts from now on. A target has at most 4 limits, 3 of them of cents, tokens and slots; a key one less of ' +
+      'both, beside its own budget.',
   })
   @ApiCreatedResponse({ description: 'Made.', type: LimitView })
   @ApiOkResponse({ description: 'With `dryRun=true`: nothing was made.', schema: DRY_RUN })
-  create(
+  async create(
     @FromCaller() caller: KnownCaller,
     @Body() body: CreateLimitDto,
     @Query() { dryRun }: DryRunQueryDto,
+    @FromIdempotencyKey() idempotencyKey: string | null,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<LimitView | LimitDryRunView> {
-    if (dryRun !== true) return this.limits.create(caller, body);
+    if (dryRun !== true) return sendAnswer(reply, await this.limits.create(caller, body, idempotencyKey));
     void reply.status(200);
     return this.dryRuns.create(caller, body);
   }
@@ -86,12 +106,12 @@ export class LimitsController {
   @Patch(':id')
   @Versioned('limit')
   @WaitsForReplicas({ besides: DryRunQueryDto })
-  @RequirePermission('platform:limits:update')
+  @MemberOr('platform:limits:update', 'admin')
   @Audited('limits:update', 'limit')
   @ApiOperation({
     summary: 'Change a limit',
     description:
-      'Absent fields stay. Target, `each`, `per` and `timeZone` cannot be changed, because the sum would start from 0: make another limit.',
+      'Without the permission an admin of its project may lower the amount, and turn `observe` into `enforce`. Absent fields stay. Target, `each`, `unit`, `per` and `timeZone` cannot be changed, because the sum would start from 0: make another limit.',
   })
   @ApiOkResponse({ description: 'Changed; or, with `dryRun=true`, what it would come to.', schema: LIMIT_OR_DRY_RUN })
   update(
@@ -125,9 +145,9 @@ export class LimitsController {
   @ApiOperation({
     summary: 'Create or change the limit of an alias',
     description:
-      'The limit is as the request says then; absent fields have their defaults, and overrides stay. Another target, `each`, `per` or ' +
-      '`timeZone` needs `restart=true` and the permission `platform:limits:delete`: the limit ends, and a new one takes its place, ' +
-      'with the overrides in force where `each` is the same. `replaced` says which sum starts from 0.',
+      'The limit is as the request says then; absent fields have their defaults, and overrides stay. Another target, `each`, `unit`, ' +
+      '`per` or `timeZone` needs `restart=true` and the permission `platform:limits:delete`: the limit ends, and a new one takes its place, ' +
+      'with the overrides in force where `each` and `unit` are the same. `replaced` says which sum starts from 0.',
   })
   @ApiCreatedResponse({ description: 'Made.', type: PutLimitView })
   @ApiOkResponse({ description: 'Changed, or as it was.', type: PutLimitView })

@@ -1,11 +1,13 @@
 import { Module } from '@nestjs/common';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { IdempotencyModule } from '../api-keys/idempotency/idempotency.module.js';
 import { ProjectsModule } from '../projects/projects.module.js';
 import { KeyLimitsController, OwnerLimitsController, ProjectLimitsController } from './bound-limits.controller.js';
 import { BoundLimitsRepository } from './bound-limits.repository.js';
 import { BoundLimits } from './bound-limits.service.js';
 import { LimitAccountsController } from './limit-accounts.controller.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
+import { LimitChangeRights } from './limit-change-rights.js';
 import { LimitDryRuns } from './limit-dry-runs.service.js';
 import { LimitOverrides } from './limit-overrides.service.js';
 import { LimitPlacement } from './limit-placement.js';
@@ -16,7 +18,7 @@ import { LimitsService } from './limits.service.js';
 
 /** Limits that several calls share: their rules, and what their accounts tell. Quotas enforce them. */
 @Module({
-  imports: [ApiKeysModule, ProjectsModule],
+  imports: [ApiKeysModule, IdempotencyModule, ProjectsModule],
   controllers: [
     LimitsController,
     LimitAccountsController,
@@ -28,6 +30,7 @@ import { LimitsService } from './limits.service.js';
     LimitsService,
     LimitsReader,
     LimitPlacement,
+    LimitChangeRights,
     LimitDryRuns,
     LimitOverrides,
     BoundLimits,

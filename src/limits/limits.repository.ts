@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, type SelectQueryBuilder } from 'typeorm';
-import type { LimitTargetKind } from '../../packages/contract/src/limit.js';
+import type { LimitTargetKind, LimitUnit } from '../../packages/contract/src/limit.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { ADVISORY_LOCKS } from '../database/advisory-locks.js';
 import { BINDS_KEY, fullerThan } from './account-sql.js';
@@ -15,9 +15,11 @@ export interface LimitTarget {
 
 /** Which limits of a list. All that is given must hold. */
 export interface LimitFilter {
+  readonly ids?: readonly string[] | undefined;
   readonly target?: LimitTarget | undefined;
   /** A key that they bind. */
   readonly binds?: string | undefined;
+  readonly unit?: LimitUnit | undefined;
   /** Percent. */
   readonly usedAbove?: number | undefined;
 }
@@ -182,11 +184,13 @@ export class LimitsRepository {
     return this.manager.createQueryBuilder(Limit, 'l').where('l.endedAt IS NULL');
   }
 
-  private matching({ target, binds, usedAbove }: LimitFilter): SelectQueryBuilder<Limit> {
+  private matching({ ids, target, binds, unit, usedAbove }: LimitFilter): SelectQueryBuilder<Limit> {
     const query = this.holding();
+    if (ids !== undefined) query.andWhere('l.id = ANY(:ids)', { ids });
     if (target !== undefined) this.onTarget(query, target);
     if (binds !== undefined)
       query.andWhere(`EXISTS (SELECT FROM api_key k WHERE k.id = :binds AND ${BINDS_KEY})`, { binds });
+    if (unit !== undefined) query.andWhere('l.unit = :unit', { unit });
     if (usedAbove !== undefined) query.andWhere(fullerThan(':usedAbove'), { usedAbove });
     return query;
   }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../access/access.errors.js';
 import type { KnownCaller } from '../access/caller.js';
+import { Idempotency, type RepeatedAnswer } from '../api-keys/idempotency/idempotency.js';
 import { type Change, Changes } from '../audit/changes.js';
 import { diff } from '../audit/diff.js';
 import { Clock } from '../common/clock.js';
@@ -15,6 +16,7 @@ import type { CreateLimitDto, PutLimitDto, UpdateLimitDto } from './limit.dto.js
 import { changedLimit, limitWith, newLimit } from './limit-draft.js';
 import { limitAliasTaken, limitIsFixed, limitNotFound } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
+import { LimitChangeRights } from './limit-change-rights.js';
 import { LimitPlacement } from './limit-placement.js';
 import { fixedFieldsChanged } from './limit-rules.js';
 import { targetOf } from './limit-targets.js';
@@ -49,6 +51,8 @@ export class LimitsService {
     private readonly limits: LimitsRepository,
     private readonly accounts: LimitAccountsRepository,
     private readonly placement: LimitPlacement,
+    private readonly rights: LimitChangeRights,
+    private readonly idempotency: Idempotency,
     private readonly reader: LimitsReader,
     private readonly changes: Changes,
     private readonly clock: Clock,
@@ -56,21 +60,38 @@ export class LimitsService {
 
   /**
    * @throws DomainError 400 contradictory fields, unknown target or zone; 409 LIMIT_ALIAS_TAKEN, LIMIT_EXISTS,
-   *   TOO_MANY_LIMITS, LIMITS_NOT_ENFORCED
+   *   TOO_MANY_LIMITS, LIMITS_NOT_ENFORCED; 422 IDEMPOTENCY_KEY_REUSED
    */
-  async create(caller: KnownCaller, input: CreateLimitDto): Promise<LimitView> {
-    const limit = await this.aliased(caller, async (change) => {
-      await this.limits.in(change.tx).lockRules();
-      return this.insert(change, newLimit(input, this.clock.now()));
-    });
-    return this.reader.viewFor(caller, limit);
+  async create(
+    caller: KnownCaller,
+    input: CreateLimitDto,
+    idempotencyKey: string | null,
+  ): Promise<RepeatedAnswer<LimitView>> {
+    const principalId = caller.principal.ownerId;
+    const request = { idempotencyKey, principalId, route: 'POST /limits', target: '', payload: input };
+    return this.changes.transaction(caller, (change) =>
+      this.idempotency.answer<LimitView>(
+        change,
+        request,
+        async () => ({ status: 201, kid: null, body: await this.made(change, caller, input) }),
+        // What a new limit has counted is nothing: the answer shows no caller more than another.
+        async () => undefined,
+      ),
+    );
   }
 
-  /** @throws DomainError 400; 404; 409 LIMIT_ALIAS_TAKEN, LIMIT_EXISTS, LIMIT_FIELD_FIXED; 412 VERSION_MISMATCH */
+  /**
+   * An admin of its project may let a limit refuse more; any other change needs the permission.
+   *
+   * @throws DomainError 400; 403 ADMIN_MAY_ONLY_TIGHTEN; 404; 409 LIMIT_ALIAS_TAKEN, LIMIT_EXISTS, LIMIT_FIELD_FIXED;
+   *   412 VERSION_MISMATCH
+   */
   async update(caller: KnownCaller, id: string, input: UpdateLimitDto): Promise<LimitView> {
     const limit = await this.aliased(caller, async (change) => {
       const before = await this.lock(change.tx, caller, id);
-      return this.save(change, before, changedLimit(before, input, this.clock.now()));
+      const after = changedLimit(before, input, this.clock.now());
+      await this.rights.require(change.tx, caller.principal, before, after);
+      return this.save(change, before, after);
     });
     return this.reader.viewFor(caller, limit);
   }
@@ -120,7 +141,8 @@ export class LimitsService {
     if (!principal.may(DELETE)) throw permissionDenied(DELETE);
     await this.end(change, before, { replacedBy: after.id });
     const limit = await this.insert(change, after, { replaces: before.id });
-    if (after.each !== null && after.each === before.each)
+    // Amounts of members are in the unit of their limit.
+    if (after.each !== null && after.each === before.each && after.unit === before.unit)
       change.write(this.accounts.in(change.tx).keepOverrides(before.id, after.id));
     return { limit, isNew: true, replaced: before };
   }
@@ -128,7 +150,16 @@ export class LimitsService {
   /** What the old limit had counted, for those who may know it. */
   private async replacedFor({ principal }: KnownCaller, limit: Limit): Promise<ReplacedLimitView> {
     const spent = principal.may('platform:limits:read') ? await this.accounts.spentOf(limit.id) : null;
-    return ReplacedLimitView.of(limit.id, spent);
+    return ReplacedLimitView.of(limit, spent);
+  }
+
+  /** The view of a limit that the change makes, as the change sees it. */
+  private async made(change: Change, caller: KnownCaller, input: CreateLimitDto): Promise<LimitView> {
+    await this.limits.in(change.tx).lockRules();
+    const limit = newLimit(input, this.clock.now());
+    // No other limit gets the alias meanwhile: its change waits for the lock.
+    await this.placement.requireFreeAlias(change.tx, limit);
+    return this.reader.in(change.tx).viewFor(caller, await this.insert(change, limit));
   }
 
   private async insert({ tx, record, write }: Change, limit: Limit, details?: Record<string, unknown>): Promise<Limit> {

@@ -1,6 +1,7 @@
-import { ALIAS, FLAG, NAME, UUID, oneOf, textOf } from '../../packages/contract/src/grammar.js';
+import { ALIAS, FLAG, NAME, UUID, oneOf, setOf, textOf } from '../../packages/contract/src/grammar.js';
 import { Field, clearable, optional, required } from '../common/field.js';
 import { PageQueryDto } from '../common/page-query.dto.js';
+import { ListText } from '../common/query-text.js';
 import { PROJECT_ROLES, type ProjectRole } from './project-role.js';
 
 /** A new project. */
@@ -94,6 +95,15 @@ export class SetProjectMemberDto {
 
 /** Which projects to list. */
 export class ListProjectsDto extends PageQueryDto {
+  /**
+   * Projects with these ids, at most 100; repeat it for several. Ids of deleted projects, and of those that you may not
+   * see, are left out.
+   * @example ["019a8b5e-0004-7cb7-98e5-7eb06351d299"]
+   */
+  @ListText()
+  @Field(optional(setOf(100, UUID)))
+  id?: string[];
+
   /**
    * Projects of which this user is a member; another than yourself needs `platform:projects:read`. Absent: all that you
    * may see.

@@ -10,6 +10,7 @@ type MemberRow = ProjectMember & { readonly projectId: string };
 
 /** Which projects of a list. */
 export interface ProjectFilter {
+  readonly ids?: readonly string[] | undefined;
   /** Those of one member; null: all. */
   readonly memberId: string | null;
   /** Part of the name. */
@@ -181,8 +182,9 @@ export class ProjectsRepository {
     await this.manager.query('DELETE FROM project WHERE id = $1', [id]);
   }
 
-  private matching({ memberId, search }: ProjectFilter): SelectQueryBuilder<Project> {
+  private matching({ ids, memberId, search }: ProjectFilter): SelectQueryBuilder<Project> {
     const query = this.manager.createQueryBuilder(Project, 'p');
+    if (ids !== undefined) query.andWhere('p.id = ANY(:ids)', { ids });
     if (memberId !== null)
       query.andWhere('p.id IN (SELECT project_id FROM project_member WHERE user_id = :memberId)', { memberId });
     if (search !== undefined)

@@ -52,8 +52,8 @@ export class ProjectsService {
     const start = pageOf(query);
     const { size, offset, cursor } = start;
     const search = query.search?.trim();
-    const filter = { memberId, search };
-    const list = { list: 'projects', ...(memberId === null ? {} : { memberId }), search };
+    const filter = { ids: query.id, memberId, search };
+    const list = { list: 'projects', ...(memberId === null ? {} : { memberId }), id: query.id, search };
     const [behind] = cursor === null ? [] : this.cursors.read(list, cursor);
     const [found, count] = await Promise.all([
       this.projects.findPage(offset, size + 1, { behind, ...filter }),

@@ -38,7 +38,7 @@ export async function addDemoLimit(tx: EntityManager, record: (entry: ChangeEntr
     action: 'limits:update',
     resourceType: 'limit',
     resourceId: limit.id,
-    changes: diff(null, auditedOverride(override)),
+    changes: diff(null, auditedOverride(limit.unit, override)),
     details: { memberId: override.memberId },
   });
 }

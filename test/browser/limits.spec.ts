@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Locator, Page } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
-import { makeLimit, spend } from '../support/made-limits.js';
+import { charge, makeLimit, spend, storeLimit } from '../support/made-limits.js';
 import { launchChromium } from './chromium.js';
 import { leaveWithoutAsking } from './console-in-use.js';
 import { ConsoleSession, startConsole } from './console-session.js';
@@ -141,12 +141,104 @@ inBrowser('an admin', () => {
     await admin.picture('key-refused-by-limit');
   }, 120_000);
 
+  it('bounds calls and tokens by the same form, in their own numbers', async () => {
+    const calls = `/limits/new?target=project:${(await made('/projects', { name: 'Counted' })).id}`;
+    await admin.goto(calls);
+    await page.getByLabel('Name').fill('Twenty a day');
+    await page
+      .getByRole('combobox', { name: 'What is bounded' })
+      .or(page.getByLabel('What is bounded'))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'Calls', exact: true }).click();
+    await page.getByLabel('At most, calls').fill('20');
+    await page
+      .getByRole('combobox', { name: 'In', exact: true })
+      .or(page.getByLabel('In', { exact: true }))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'a day' }).click();
+    await page.getByText('Each key', { exact: true }).click();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await dialog().getByText('Each key in project Counted may make at most 20 calls per day (UTC).').waitFor();
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await page.getByRole('heading', { name: 'Twenty a day' }).waitFor();
+
+    await admin.goto(calls);
+    await page.getByLabel('Name').fill('A million tokens');
+    await page
+      .getByRole('combobox', { name: 'What is bounded' })
+      .or(page.getByLabel('What is bounded'))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'Tokens' }).click();
+    await page.getByLabel('At most, tokens').fill('1000000');
+    await page.getByText('1,000,000 tokens').waitFor();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await dialog()
+      .getByText('All keys in project Counted together may use at most 1,000,000 tokens per month (UTC).')
+      .waitFor();
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await page.getByRole('heading', { name: 'A million tokens' }).waitFor();
+    const id = new URL(page.url()).pathname.split('/').at(-1)!;
+    expect((await app.get(`/limits/${id}`, { token })).body).toMatchObject({ unit: 'tokens', amount: 1_000_000 });
+    await page.getByRole('button', { name: 'Edit' }).click();
+    expect(await dialog().getByLabel('At most, tokens').inputValue()).toBe('1,000,000');
+    await dialog().getByLabel('At most, tokens').fill('2000000');
+    await dialog().getByRole('button', { name: 'Continue' }).click();
+    await dialog()
+      .getByText(/may use at most 2,000,000 tokens/)
+      .waitFor();
+    await dialog().getByRole('button', { name: 'Save' }).click();
+    await said('A million tokens has been changed.');
+  }, 120_000);
+
+  it('sees what is used of tokens, calls and calls in flight in their numbers, at every width', async () => {
+    const inProject = (await made('/projects', { name: 'Measured' })).id as string;
+    const key = (await made('/api-keys', { name: 'Measured web', projectId: inProject })).apiKey.id as string;
+    const tokens = await storeLimit(app, { unit: 'tokens', amount: 1_000_000, projectId: inProject });
+    await charge(app, tokens, { used: 250_000, held: 1000 });
+    const slots = await storeLimit(app, { unit: 'slots', amount: 5, projectId: inProject });
+    await charge(app, slots, { held: 3 });
+    const requests = await storeLimit(app, {
+      unit: 'requests',
+      amount: 20,
+      per: 'day',
+      each: 'key',
+      projectId: inProject,
+    });
+    await charge(app, requests, { used: 20, memberId: key });
+    await admin.goto(`/limits/${tokens}`);
+    await said('250,000');
+    await said('749,000');
+    await admin.goto(`/limits/${slots}`);
+    await said('in flight');
+    await said('A call that ends makes room for another.');
+    const screens: [string, string, string | RegExp][] = [
+      ['limits-units', '/limits', /3 of 5 calls at once/],
+      ['limits-of-slots', '/limits?unit=slots', /3 of 5 calls at once/],
+      ['limit-of-requests', `/limits/${requests}`, 'calls used'],
+      ['limit-of-slots', `/limits/${slots}`, 'in flight'],
+      ['project-limits-units', `/projects/${inProject}?tab=limits`, 'tokens used'],
+      ['key-limits-units', `/keys/${key}?tab=limits`, 'calls used'],
+    ];
+    for (const [name, path, text] of screens) {
+      await admin.goto(path);
+      await said(text);
+      expect(await admin.inspect(name)).toEqual([]);
+    }
+    expect(await page.getByText(/of 1,000,000 tokens/).count()).toBe(0);
+    await admin.goto('/limits?unit=slots');
+    await said(/3 of 5 calls at once/);
+    expect(await page.getByText(/of 1,000,000 tokens/).count()).toBe(0);
+  }, 180_000);
+
   it('is told by the field what is wrong, and keeps what was typed', async () => {
     await admin.goto(`/limits/new?target=project:${projectId}`);
     await page.getByLabel('Name').fill('The same again');
     await page.getByLabel(/^At most, in/).fill('1');
     await page.getByRole('button', { name: 'Continue' }).click();
-    await said('A limit with this target, each, per, timeZone, models and mode exists');
+    await said('A limit with this target, each, unit, per, timeZone, models and mode exists');
     expect(await page.getByLabel('Name').inputValue()).toBe('The same again');
   });
 

@@ -1,3 +1,5 @@
+import type { LimitUnit } from '../../packages/contract/src/limit.js';
+import { uuidv7 } from '../../src/common/uuid.js';
 import type { TestApp } from './app.js';
 
 /** Micro-cents in a cent. */
@@ -10,6 +12,46 @@ export async function makeLimit(app: TestApp, token: string, fields: object): Pr
   const answer = await app.post('/limits', { token, body });
   if (answer.status !== 201) throw new Error(`no limit: ${JSON.stringify(answer.body)}`);
   return answer.body;
+}
+
+/** What a limit that is written past its routes says. */
+export interface StoredLimit {
+  readonly unit: LimitUnit;
+  readonly amount: number;
+  readonly projectId: string;
+  /** Absent: `month`, or none for `slots`. */
+  readonly per?: string;
+  readonly each?: 'key' | 'owner';
+  readonly models?: readonly string[];
+}
+
+/** Writes a limit on a project past its routes: of any unit, whichever of them this build enforces. Returns its id. */
+export async function storeLimit(
+  app: TestApp,
+  { unit, amount, projectId, per = 'month', each, models = [] }: StoredLimit,
+): Promise<string> {
+  const id = uuidv7(Date.now());
+  await app.dataSource.query(
+    `INSERT INTO quota_limit (id, name, unit, per, amount, target_kind, target_id, each, models, counts_from, created_at, updated_at)
+     SELECT $1, $2, $3, $4, $5, 'project', $6, $7, $8, now, now, now FROM quota_clock() AS now`,
+    [id, `Stored ${id}`, unit, unit === 'slots' ? null : per, amount, projectId, each ?? null, models],
+  );
+  return id;
+}
+
+/** Writes that so many micro-cents, tokens, requests or slots of a limit are used, or held, in the running period. */
+export async function charge(
+  app: TestApp,
+  limitId: string,
+  { used = 0, held = 0, memberId = null }: { used?: number; held?: number; memberId?: string | null },
+): Promise<void> {
+  await app.dataSource.query(
+    `INSERT INTO budget_account (key_id, period, limit_id, member_id, ends_at, limit_micro_cents, floor_micro_cents, spent_micro_cents,
+       leased_micro_cents, overdraft_micro_cents)
+     SELECT limit_account_id(l.id, $2), p.name, l.id, $2, p.ends_at, l.amount, l.amount, $3, $4, greatest(0, $3 - l.amount)
+       FROM quota_limit l CROSS JOIN LATERAL limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) AS p WHERE l.id = $1`,
+    [limitId, memberId, used, held],
+  );
 }
 
 /** Writes that a member of a limit, or all of its calls, have spent so much in the running period. */

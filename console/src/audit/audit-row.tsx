@@ -149,12 +149,8 @@ function Resource({ event: { resourceType, resourceId } }: { event: AuditEvent }
         {text}
       </Link>
     );
-  if (resourceType === 'limit')
-    return (
-      <Link className="plain-link" to="/limits/$limitId" params={{ limitId: resourceId }} title={resourceId}>
-        {text}
-      </Link>
-    );
+  if (resourceType === 'limit') return <LimitName id={resourceId} />;
+  if (resourceType === 'project') return <ProjectName id={resourceId} />;
   return <span title={resourceId}>{text}</span>;
 }
 
@@ -185,16 +181,48 @@ function UserName({ id }: { id: string }) {
   );
 }
 
+function LimitName({ id }: { id: string }) {
+  const name = useName(id) ?? shortId(id);
+  return (
+    <Link className="plain-link" to="/limits/$limitId" params={{ limitId: id }} title={id}>
+      limit {name}
+    </Link>
+  );
+}
+
+function ProjectName({ id }: { id: string }) {
+  const name = useName(id) ?? shortId(id);
+  return (
+    <Link
+      className="plain-link"
+      to="/projects/$projectId"
+      params={{ projectId: id }}
+      search={{ tab: undefined }}
+      title={id}
+    >
+      project {name}
+    </Link>
+  );
+}
+
 /** The limit that was made or deleted, as one sentence. */
 function LimitSaid({ event: { resourceType, changes } }: { event: AuditEvent }) {
   const said = Object.fromEntries(changes.map(({ field, before, after }) => [field, after ?? before]));
   const name = useName(String(said['targetId']));
   if (resourceType !== 'limit' || said['targetKind'] === undefined) return null;
   const target = { kind: said['targetKind'], name: name ?? said['targetId'] ?? null };
+  const amount = said['amount'] ?? said['amountCents'];
   return (
     <Text size="sm" className="breakable">
       {limitSentence(
-        { ...said, each: said['each'] ?? null, models: said['models'] ?? [], target } as unknown as SaidLimit,
+        {
+          ...said,
+          amount,
+          per: said['per'] ?? null,
+          each: said['each'] ?? null,
+          models: said['models'] ?? [],
+          target,
+        } as unknown as SaidLimit,
         settings.currency,
       )}
     </Text>

@@ -3,40 +3,50 @@ import { createContext, useContext } from 'react';
 import { type AuditEvent, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 
-/** Names of users and keys by their ids, as far as they may be seen and are still there. */
+/** Names by ids: of what may be seen and is still there, and of what an event names that is not. */
 export const Names = createContext<ReadonlyMap<string, string>>(new Map());
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** As many as one request names. */
 const MAX_IDS = 100;
 
-/** The names that the events of some pages need: for each page one request for all users, and one for all keys. */
-export function useNames(pages: readonly (readonly AuditEvent[])[]): ReadonlyMap<string, string> {
+/** What has a name that is asked for, by the `resourceType` of its events. */
+type Kind = 'user' | 'api-key' | 'limit' | 'project';
+type Pages = readonly (readonly AuditEvent[])[];
+type Named = readonly { id: string; name: string }[];
+
+/** The names that the events of some pages need: for each page one request for all users, one for all keys, and so on. */
+export function useNames(pages: Pages): ReadonlyMap<string, string> {
   const { can, user: me } = useSession();
-  const users = useQueries({
-    queries: pages.map((events) => {
-      const id = idsOf(events, 'user').filter((one) => one !== me.id);
-      return {
-        queryKey: ['users', 'names', id],
-        enabled: id.length > 0 && can('platform:users:read'),
-        staleTime: Infinity,
-        queryFn: () => dataOf(api.GET('/api/v1/users', { params: { query: { id, size: MAX_IDS } } })),
-      };
-    }),
+  const users = useNamesOf(pages, 'user', can('platform:users:read'), async (id) => {
+    const others = id.filter((one) => one !== me.id);
+    if (others.length === 0) return [];
+    return (await dataOf(api.GET('/api/v1/users', { params: { query: { id: others, size: MAX_IDS } } }))).data;
   });
-  const keys = useQueries({
-    queries: pages.map((events) => {
-      const id = idsOf(events, 'key');
-      return {
-        queryKey: ['keys', 'names', id],
-        enabled: id.length > 0 && can('platform:api-keys:read'),
-        staleTime: Infinity,
-        queryFn: () => dataOf(api.GET('/api/v1/api-keys', { params: { query: { id, size: MAX_IDS } } })),
-      };
-    }),
-  });
-  const named = [...users, ...keys].flatMap((query): { id: string; name: string }[] => query.data?.data ?? []);
-  return new Map([[me.id, me.name], ...named.map(({ id, name }) => [id, name] as const)]);
+  const keys = useNamesOf(
+    pages,
+    'api-key',
+    can('platform:api-keys:read'),
+    async (id) => (await dataOf(api.GET('/api/v1/api-keys', { params: { query: { id, size: MAX_IDS } } }))).data,
+  );
+  const limits = useNamesOf(
+    pages,
+    'limit',
+    can('platform:limits:read'),
+    async (id) => (await dataOf(api.GET('/api/v1/limits', { params: { query: { id, size: MAX_IDS } } }))).data,
+  );
+  // Members see their projects without the permission.
+  const projects = useNamesOf(
+    pages,
+    'project',
+    true,
+    async (id) => (await dataOf(api.GET('/api/v1/projects', { params: { query: { id, size: MAX_IDS } } }))).data,
+  );
+  return new Map([
+    ...namesInEvents(pages.flat()),
+    [me.id, me.name],
+    ...[...users, ...keys, ...limits, ...projects].map(({ id, name }) => [id, name] as const),
+  ]);
 }
 
 /** The name of an id; undefined while it is not known. */
@@ -44,13 +54,58 @@ export function useName(id: string): string | undefined {
   return useContext(Names).get(id);
 }
 
-function idsOf(events: readonly AuditEvent[], kind: 'user' | 'key'): string[] {
-  const ids = events.flatMap(({ actor, resourceType, resourceId }) => [
-    ...((actor.kind === 'key') === (kind === 'key') ? [actor.id] : []),
-    ...(resourceType === (kind === 'key' ? 'api-key' : 'user') ? [resourceId] : []),
+function useNamesOf(pages: Pages, kind: Kind, mayFind: boolean, find: (id: string[]) => Promise<Named>): Named {
+  const queries = useQueries({
+    queries: pages.map((events) => {
+      const id = idsOf(events, kind);
+      return {
+        queryKey: [`${kind}-names`, id],
+        enabled: id.length > 0 && mayFind,
+        staleTime: Infinity,
+        queryFn: () => find(id),
+      };
+    }),
+  });
+  return queries.flatMap(({ data }) => data ?? []);
+}
+
+function idsOf(events: readonly AuditEvent[], kind: Kind): string[] {
+  const ids = events.flatMap((event) => [
+    ...(actorKindOf(event) === kind ? [event.actor.id] : []),
+    ...(event.resourceType === kind ? [event.resourceId] : []),
+    ...targetOf(event, kind),
   ]);
   return [...new Set(ids)]
     .filter((id) => id !== null && UUID.test(id))
     .slice(0, MAX_IDS)
     .sort() as string[];
 }
+
+const actorKindOf = ({ actor }: AuditEvent): Kind => (actor.kind === 'key' ? 'api-key' : 'user');
+
+/** What the limit of an event is on: its sentence names it. */
+function targetOf({ resourceType, changes }: AuditEvent, kind: Kind): string[] {
+  if (resourceType !== 'limit') return [];
+  const said = (field: string) => {
+    const change = changes.find((one) => one.field === field);
+    return change?.after ?? change?.before;
+  };
+  const target: Kind | undefined = TARGETS[String(said('targetKind'))];
+  const id = said('targetId');
+  return target === kind && typeof id === 'string' ? [id] : [];
+}
+
+const TARGETS: Readonly<Record<string, Kind>> = { key: 'api-key', owner: 'user', project: 'project' };
+
+/** Names that events carry themselves, by what they are about; the newest event comes first, and its name counts. */
+function namesInEvents(events: readonly AuditEvent[]): [string, string][] {
+  const named = events.flatMap(({ resourceType, resourceId, changes }): [string, string][] => {
+    const change = NAMED.has(resourceType) ? changes.find(({ field }) => field === 'name') : undefined;
+    const name = change?.after ?? change?.before;
+    return resourceId !== null && typeof name === 'string' ? [[resourceId, name]] : [];
+  });
+  return named.reverse();
+}
+
+/** Names of people are commitments in the trail, and not among these. */
+const NAMED: ReadonlySet<string> = new Set(['api-key', 'limit', 'project']);

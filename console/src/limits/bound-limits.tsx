@@ -84,17 +84,25 @@ function BoundLimits({
   );
 }
 
-function BoundLimit({ limit: { id, details, state, per, resetsAt } }: { limit: Bound }) {
+const UNIT_NOUNS: Readonly<Record<Bound['unit'], string>> = {
+  cents: 'money',
+  tokens: 'tokens',
+  requests: 'calls',
+  slots: 'calls in flight',
+};
+
+function BoundLimit({ limit: { id, unit, details, state, per, resetsAt } }: { limit: Bound }) {
   const { can } = useSession();
   if (details === null) {
     return (
       <Paper withBorder p="sm">
         <Text size="sm">
-          A limit {per === 'total' ? 'in total' : `per ${per}`} that calls of others share:{' '}
+          A limit of {UNIT_NOUNS[unit]}
+          {per === null ? '' : per === 'total' ? ' in total' : ` per ${per}`} that calls of others share:{' '}
           {state === 'ok' ? 'something is left.' : <b>nothing is left.</b>}
         </Text>
         <Text size="xs" c="dimmed">
-          {resetInWords({ resetsAt })} Its numbers are not for you to see.
+          {per !== null && `${resetInWords({ resetsAt })} `}Its numbers are not for you to see.
         </Text>
       </Paper>
     );
@@ -121,7 +129,7 @@ function BoundLimit({ limit: { id, details, state, per, resetsAt } }: { limit: B
       <Text size="sm" mb="xs" className="breakable">
         {details.sentence}
       </Text>
-      <LimitBar account={account} />
+      <LimitBar unit={unit} account={account} />
     </Paper>
   );
 }

@@ -1,28 +1,45 @@
 import { Stack, Text } from '@mantine/core';
+import type { LimitUnit } from '../../../packages/contract/src/limit';
 import type { Schemas } from '../api/client';
-import { fromNow, local, money } from '../ui/format';
-import { BudgetBar } from '../ui/values';
+import { count, fromNow, local } from '../ui/format';
+import { BudgetBar, UseBar } from '../ui/values';
+import { amountText } from './units';
 
 type Account = Schemas['LimitAccountView'];
 
 /** How much of an account is used in its period, and until when; an amount of its own is named. */
-export function LimitBar({ account }: { account: Account }) {
+export function LimitBar({ unit, account }: { unit: LimitUnit; account: Account }) {
   const { override } = account;
+  const reset = unit === 'slots' ? 'A call that ends makes room for another.' : resetInWords(account);
   return (
     <Stack gap={2}>
-      <BudgetBar
-        limitCents={account.amountCents}
-        spentCents={account.spentCents}
-        heldCents={account.heldCents}
-        remainingCents={account.remainingCents}
-      />
+      <AccountBar unit={unit} account={account} />
       <Text size="xs" c="dimmed">
-        {resetInWords(account)}
+        {reset}
         {override !== null &&
-          ` An amount of its own: ${money(override.amountCents)}${override.until === null ? '' : ` until ${local(override.until)}`}${override.reason === '' ? '' : ` (${override.reason})`}.`}
+          ` An amount of its own: ${amountText(unit, override.amount)}${override.until === null ? '' : ` until ${local(override.until)}`}${override.reason === '' ? '' : ` (${override.reason})`}.`}
       </Text>
     </Stack>
   );
+}
+
+function AccountBar({ unit, account: { amount, used, held, remaining } }: { unit: LimitUnit; account: Account }) {
+  if (unit === 'cents')
+    return <BudgetBar limitCents={amount} spentCents={used} heldCents={held} remainingCents={remaining} />;
+  const named: [string, number][] =
+    unit === 'slots'
+      ? [
+          ['in flight', used],
+          ['free', remaining],
+          ['at most', amount],
+        ]
+      : [
+          [`${unit === 'requests' ? 'calls' : unit} used`, used],
+          ['held', held],
+          ['remaining', remaining],
+          ['limit', amount],
+        ];
+  return <UseBar amount={amount} used={used} held={held} named={named.map(([term, value]) => [term, count(value)])} />;
 }
 
 /** When an account counts from 0 again. */

@@ -1,15 +1,15 @@
-import { NumberInput, Select, Text, TextInput } from '@mantine/core';
+import { Select, Text, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import type { LimitMember, LimitMode } from '../../../packages/contract/src/limit';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
-import { centsOf } from '../keys/key-draft';
-import { settings } from '../settings';
 import { fieldErrors, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
-import { local, money, toInstant, utc } from '../ui/format';
+import { local, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
+import { AmountInput } from './amount-input';
 import { DryRunText, ModelsField } from './limit-form';
 import { TargetPicker } from './target-fields';
+import { amountText, amountToType, typedAmount } from './units';
 
 type Limit = Schemas['LimitView'];
 type DryRun = Schemas['LimitDryRunView'];
@@ -21,42 +21,18 @@ export interface Member {
   readonly name: string | null;
 }
 
-/** An amount in the currency of the installation. */
-function AmountInput({
-  value,
-  onChange,
-  error,
-}: {
-  value: number | '';
-  onChange: (value: number | '') => void;
-  error?: React.ReactNode;
-}) {
-  return (
-    <NumberInput
-      label={`At most, in ${settings.currency}`}
-      description={value === '' ? 'Such as 500.00' : money(centsOf(value))}
-      min={0}
-      decimalScale={8}
-      thousandSeparator=","
-      value={value}
-      error={error}
-      onChange={(next) => onChange(next === '' ? '' : Number(next))}
-    />
-  );
-}
-
-const EDITED = ['name', 'amountCents', 'models', 'alias'];
+const EDITED = ['name', 'amount', 'amountCents', 'models', 'alias'];
 
 /** What can be changed of a limit; what it comes to is shown before it is done. */
 export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) {
   const [name, setName] = useState(limit.name);
-  const [amount, setAmount] = useState<number | ''>(limit.amountCents / 100);
+  const [amount, setAmount] = useState<number | ''>(amountToType(limit.unit, limit.amount));
   const [models, setModels] = useState(limit.models);
   const [mode, setMode] = useState<LimitMode>(limit.mode);
   const [told, setTold] = useState<DryRun | null>(null);
   const [refused, setRefused] = useState<Problem | null>(null);
   const errors = refused ? fieldErrors(refused, EDITED) : {};
-  const body = { name, amountCents: centsOf(Number(amount)), models, mode };
+  const body = { name, ...typedAmount(limit.unit, Number(amount)), models, mode };
   const onRefused = (problem: Problem) => {
     setTold(null);
     setRefused(problem);
@@ -88,7 +64,7 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
         action="Save"
         danger={told.exhaustedCount !== 0}
       >
-        <DryRunText told={{ ...told, costSoFarCents: null }} amountCents={body.amountCents} />
+        <DryRunText told={{ ...told, usedSoFar: null }} unit={limit.unit} amount={Number(amount)} />
       </Confirm>
     );
   }
@@ -108,7 +84,12 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
         error={errors['name']}
         onChange={(event) => setName(event.currentTarget.value)}
       />
-      <AmountInput value={amount} onChange={setAmount} error={errors['amountCents']} />
+      <AmountInput
+        unit={limit.unit}
+        value={amount}
+        onChange={setAmount}
+        error={errors['amountCents'] ?? errors['amount']}
+      />
       <ModelsField value={models} onChange={setModels} error={errors['models']} />
       <Select
         label="Beyond the amount"
@@ -121,14 +102,15 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
         onChange={(value) => setMode(value as LimitMode)}
       />
       <Text size="xs" c="dimmed">
-        Whose calls count, in which period and time zone, cannot be changed: the sum would start from 0.
+        Whose calls count, what is bounded, and in which period and time zone, cannot be changed: the sum would start
+        from 0.
       </Text>
       {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
     </Confirm>
   );
 }
 
-const OVERRIDDEN = ['amountCents', 'until', 'reason'];
+const OVERRIDDEN = ['amount', 'amountCents', 'until', 'reason'];
 
 /** Gives a member of a limit an amount of its own, for good or until an instant. */
 export function Override({ limit, member, onClose }: { limit: Limit; member: Member; onClose: () => void }) {
@@ -144,14 +126,14 @@ export function Override({ limit, member, onClose }: { limit: Limit; member: Mem
         api.PUT('/api/v1/limits/{id}/accounts/{member}', {
           params: { path: { id: limit.id, member: id! } },
           body: {
-            amountCents: centsOf(Number(amount)),
+            ...typedAmount(limit.unit, Number(amount)),
             reason,
             ...(until === '' ? {} : { until: toInstant(until) }),
           },
         }),
       ),
-    done: ({ amountCents, override }) =>
-      `${money(amountCents)} from now on${override?.until ? `, until ${local(override.until)}` : ''}.`,
+    done: ({ amount: given, override }) =>
+      `${amountText(limit.unit, given)} from now on${override?.until ? `, until ${local(override.until)}` : ''}.`,
     onDone: onClose,
     onRefused: (problem) => {
       setRefused(problem);
@@ -168,10 +150,15 @@ export function Override({ limit, member, onClose }: { limit: Limit; member: Mem
       disabled={amount === '' || id === null}
     >
       <Text size="sm">
-        In place of the {money(limit.amountCents)} of the limit. What is spent in the period already stays counted.
+        In place of the {amountText(limit.unit, limit.amount)} of the limit. What is counted already stays counted.
       </Text>
       {member.id === null && <TargetPicker kind={member.kind} value={id} onChange={setId} />}
-      <AmountInput value={amount} onChange={setAmount} error={errors['amountCents']} />
+      <AmountInput
+        unit={limit.unit}
+        value={amount}
+        onChange={setAmount}
+        error={errors['amountCents'] ?? errors['amount']}
+      />
       <TextInput
         type="datetime-local"
         label="Until"
@@ -210,7 +197,7 @@ export function EndOverride({ limit, member, onClose }: { limit: Limit; member: 
       action="Take back"
       danger
     >
-      <Text size="sm">From now on it is {money(limit.amountCents)} again, as for all others.</Text>
+      <Text size="sm">From now on it is {amountText(limit.unit, limit.amount)} again, as for all others.</Text>
     </Confirm>
   );
 }

@@ -4,9 +4,10 @@ import {
   type LimitMode,
   type LimitPeriod,
   type LimitTargetKind,
+  type LimitUnit,
 } from '../../../packages/contract/src/limit';
 import type { Schemas } from '../api/client';
-import { centsOf } from '../keys/key-draft';
+import { typedAmount } from './units';
 
 /** A limit as the form has it. */
 export interface LimitDraft {
@@ -15,8 +16,10 @@ export interface LimitDraft {
   targetId: string | null;
   /** `shared`: all calls of the target share one account. */
   each: LimitMember | 'shared';
-  /** In the currency of the installation. */
+  unit: LimitUnit;
+  /** In the currency of the installation; whole numbers of any other unit than cents. */
   amount: number | '';
+  /** Of no account with `slots`. */
   per: LimitPeriod;
   timeZone: string;
   models: string[];
@@ -31,6 +34,8 @@ export const LIMIT_FIELDS = [
   'target.kind',
   'target.id',
   'each',
+  'unit',
+  'amount',
   'amountCents',
   'per',
   'timeZone',
@@ -49,6 +54,7 @@ export function emptyDraft(target: string | undefined): LimitDraft {
     kind,
     targetId: kind === given && id ? id : null,
     each: 'shared',
+    unit: 'cents',
     amount: '',
     per: kind === 'key' ? 'day' : 'month',
     timeZone: 'UTC',
@@ -61,16 +67,16 @@ export function emptyDraft(target: string | undefined): LimitDraft {
 
 /** The draft as the API takes it. */
 export function limitBodyOf(draft: LimitDraft): Schemas['CreateLimitDto'] {
-  const { name, kind, targetId, each, amount, per, timeZone, models, mode, alias, description } = draft;
+  const { name, kind, targetId, each, unit, amount, per, timeZone, models, mode, alias, description } = draft;
   return {
     name,
     target: kind === 'installation' || targetId === null ? { kind } : { kind, id: targetId },
-    amountCents: centsOf(Number(amount)),
-    per,
+    unit: unit as Schemas['CreateLimitDto']['unit'],
+    ...typedAmount(unit, Number(amount)),
     models,
     mode,
     ...(each === 'shared' ? {} : { each }),
-    ...(per === 'total' ? {} : { timeZone }),
+    ...(unit === 'slots' ? {} : { per, ...(per === 'total' ? {} : { timeZone }) }),
     ...(alias === '' ? {} : { alias }),
     ...(description === '' ? {} : { description }),
   };

@@ -1,7 +1,6 @@
 import {
   Button,
   Group,
-  NumberInput,
   Paper,
   SegmentedControl,
   Select,
@@ -17,23 +16,25 @@ import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import {
   LIMIT_TARGETS,
+  LIMIT_UNITS,
   type LimitMember,
   type LimitPeriod,
   type LimitTargetKind,
+  type LimitUnit,
   MEMBERS_OF,
 } from '../../../packages/contract/src/limit';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
-import { centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
-import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
-import { count, money } from '../ui/format';
+import { count } from '../ui/format';
 import { NoPermission, Page, ProblemAlert } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
 import { plural } from '../ui/words';
+import { AmountInput } from './amount-input';
 import { LIMIT_FIELDS, type LimitDraft, emptyDraft, limitBodyOf } from './limit-draft';
 import { TargetPicker } from './target-fields';
+import { UNITS, UNIT_NOTES, amountText, inUnit } from './units';
 
 type DryRun = Schemas['LimitDryRunView'];
 type Form = UseFormReturnType<LimitDraft>;
@@ -63,7 +64,10 @@ export function NewLimit() {
   const { target } = useSearch({ from: '/shell/limits/new' });
   if (!can('platform:limits:create')) return <NoPermission permission="platform:limits:create" />;
   return (
-    <Page title="New limit" lead="What keys may spend together, or each of them. It counts from the moment it is made.">
+    <Page
+      title="New limit"
+      lead="What keys may spend or use together, or each of them. It counts from the moment it is made."
+    >
       <LimitForm initial={emptyDraft(target)} />
     </Page>
   );
@@ -134,7 +138,7 @@ function LimitForm({ initial }: { initial: LimitDraft }) {
           action="Add"
           danger={told.exhaustedCount !== 0}
         >
-          <DryRunText told={told} amountCents={centsOf(Number(form.getValues().amount))} />
+          <DryRunText told={told} unit={form.getValues().unit} amount={Number(form.getValues().amount)} />
         </Confirm>
       )}
     </form>
@@ -146,7 +150,8 @@ function errorsOf(problem: Problem): Record<string, string> {
   const {
     'target.id': targetId,
     'target.kind': kind,
-    amountCents: amount,
+    amountCents,
+    amount = amountCents,
     ...rest
   } = fieldErrors(problem, LIMIT_FIELDS);
   return {
@@ -158,7 +163,7 @@ function errorsOf(problem: Problem): Record<string, string> {
 }
 
 function Fields({ form }: { form: Form }) {
-  const { kind, targetId, per, each, amount, mode } = form.getValues();
+  const { kind, targetId, unit, per, each, amount, mode } = form.getValues();
   const members = MEMBERS_OF[kind].map((member) => member ?? 'shared');
   return (
     <Paper withBorder p="md">
@@ -193,15 +198,28 @@ function Fields({ form }: { form: Form }) {
           />
         )}
         <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm">
-          <NumberInput
-            label={`At most, in ${settings.currency}`}
-            description={amount === '' ? 'Such as 500.00' : money(centsOf(Number(amount)))}
-            required
-            min={0}
-            decimalScale={8}
-            thousandSeparator=","
-            {...form.getInputProps('amount')}
+          <Select
+            label="What is bounded"
+            description={UNIT_NOTES[unit]}
+            allowDeselect={false}
+            data={LIMIT_UNITS.map((one) => ({ value: one, label: UNITS[one] }))}
+            value={unit}
+            error={form.errors['unit']}
+            onChange={(value) => {
+              form.setFieldValue('unit', value as LimitUnit);
+              form.setFieldValue('amount', '');
+            }}
           />
+          <AmountInput
+            key={unit}
+            unit={unit}
+            required
+            value={amount}
+            onChange={(value) => form.setFieldValue('amount', value)}
+            error={form.errors['amount']}
+          />
+        </SimpleGrid>
+        {unit !== 'slots' && (
           <Select
             label="In"
             description={per === 'total' ? 'Never counts from 0 again' : 'By the calendar of the time zone'}
@@ -209,8 +227,8 @@ function Fields({ form }: { form: Form }) {
             data={Object.entries(PERIODS).map(([value, label]) => ({ value, label }))}
             {...form.getInputProps('per')}
           />
-        </SimpleGrid>
-        {per !== 'total' && (
+        )}
+        {unit !== 'slots' && per !== 'total' && (
           <Select
             label="Time zone"
             searchable
@@ -256,9 +274,9 @@ export function ModelsField(props: {
   );
 }
 
-/** What a limit would come to: its sentence, and whom it concerns. */
-export function DryRunText({ told, amountCents }: { told: DryRun; amountCents: number }) {
-  const { sentence, keyCount, ownerCount, accountCount, exhaustedCount, costSoFarCents: cost } = told;
+/** What a limit would come to: its sentence, and whom it concerns. @param amount as it is typed */
+export function DryRunText({ told, unit, amount }: { told: DryRun; unit: LimitUnit; amount: number }) {
+  const { sentence, keyCount, ownerCount, accountCount, exhaustedCount, usedSoFar: used } = told;
   return (
     <Stack gap="xs">
       <Text fw={600} className="breakable">
@@ -278,10 +296,10 @@ export function DryRunText({ told, amountCents }: { told: DryRun; amountCents: n
             : `${count(exhaustedCount)} of these accounts would refuse every call from now on.`}
         </Text>
       )}
-      {cost !== null && (
+      {used !== null && (
         <Text size="sm" c="dimmed">
-          The keys have cost {money(cost)} in this period so far{cost > amountCents ? ', more than the amount' : ''}. A
-          new limit does not count that.
+          The keys have {unit === 'cents' ? 'cost' : 'used'} {amountText(unit, used)} in this period so far
+          {used > inUnit(unit, amount) ? ', more than the amount' : ''}. A new limit does not count that.
         </Text>
       )}
     </Stack>

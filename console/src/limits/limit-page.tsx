@@ -65,7 +65,7 @@ function Details({ limit }: { limit: Limit }) {
       )}
       {limit.each === null && limit.fullest !== null ? (
         <Paper withBorder p="md">
-          <LimitBar account={limit.fullest} />
+          <LimitBar unit={limit.unit} account={limit.fullest} />
         </Paper>
       ) : (
         <Accounts limit={limit} />
@@ -182,11 +182,14 @@ function Accounts({ limit }: { limit: Limit }) {
       <Loaded query={accounts} rows={3}>
         {({ data, meta }) =>
           data.length === 0 ? (
-            <Empty title="Nothing is spent in this period yet" />
+            <Empty
+              title={limit.unit === 'slots' ? 'No call has been made yet' : 'Nothing is used in this period yet'}
+            />
           ) : (
             <Busy isBusy={accounts.isPlaceholderData}>
               <Stack gap="xs">
                 <AccountTable
+                  unit={limit.unit}
                   accounts={data}
                   onGive={mayUpdate ? (member) => setChosen({ act: 'give', member }) : null}
                   onTake={mayUpdate ? (member) => setChosen({ act: 'take', member }) : null}
@@ -204,10 +207,12 @@ function Accounts({ limit }: { limit: Limit }) {
 }
 
 function AccountTable({
+  unit,
   accounts,
   onGive,
   onTake,
 }: {
+  unit: Limit['unit'];
   accounts: readonly Schemas['LimitAccountView'][];
   onGive: ((member: Member) => void) | null;
   onTake: ((member: Member) => void) | null;
@@ -238,7 +243,7 @@ function AccountTable({
                   )}
                 </Table.Td>
                 <Table.Td miw={220}>
-                  <LimitBar account={account} />
+                  <LimitBar unit={unit} account={account} />
                   <Group gap={6} mt={6}>
                     {onGive && (
                       <Button

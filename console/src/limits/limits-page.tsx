@@ -1,13 +1,15 @@
 import { Button, Group, Select, Stack, Table, Text } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
+import { LIMIT_UNITS, type LimitUnit } from '../../../packages/contract/src/limit';
 import { type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
-import { money } from '../ui/format';
+import { count, money } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { Pages } from '../ui/pages';
 import { Busy, Empty, Loaded, NoPermission, Page } from '../ui/states';
 import { BudgetShareBar } from '../ui/values';
+import { UNITS, amountText } from './units';
 
 const SIZE = 25;
 const SHARES = ['50', '80', '95', '100'];
@@ -15,25 +17,38 @@ const SHARES = ['50', '80', '95', '100'];
 /** Every limit, with how much of its fullest account is used. */
 export function LimitsPage() {
   const { can } = useSession();
-  const { page = 1, usedAbove } = useSearch({ from: '/shell/limits' });
+  const { page = 1, unit, usedAbove } = useSearch({ from: '/shell/limits' });
   const navigate = useNavigate();
   const mayRead = can('platform:limits:read');
   const limits = useQuery({
-    queryKey: ['limits', 'list', page, usedAbove],
+    queryKey: ['limits', 'list', page, unit, usedAbove],
     enabled: mayRead,
     placeholderData: keepPreviousData,
     queryFn: () =>
       dataOf(
         api.GET('/api/v1/limits', {
-          params: { query: { page, size: SIZE, usedAbove: usedAbove === undefined ? undefined : Number(usedAbove) } },
+          params: {
+            query: { page, size: SIZE, unit, usedAbove: usedAbove === undefined ? undefined : Number(usedAbove) },
+          },
         }),
       ),
   });
   if (!mayRead) return <NoPermission permission="platform:limits:read" />;
-  const show = (next: { page?: number; usedAbove?: string }) => void navigate({ to: '/limits', search: next });
+  const show = (next: { page?: number; unit?: LimitUnit; usedAbove?: string }) =>
+    void navigate({ to: '/limits', search: next });
   return (
-    <Page title="Limits" lead="What keys may spend together, or each of them." actions={<NewLimitButton />}>
+    <Page title="Limits" lead="What keys may spend or use together, or each of them." actions={<NewLimitButton />}>
       <Group gap="xs">
+        <Select
+          size="xs"
+          aria-label="What is bounded"
+          placeholder="Whatever is bounded"
+          clearable
+          clearButtonProps={{ 'aria-label': 'Whatever is bounded' }}
+          data={LIMIT_UNITS.map((one) => ({ value: one, label: UNITS[one] }))}
+          value={unit ?? null}
+          onChange={(value) => show({ unit: (value ?? undefined) as LimitUnit | undefined, usedAbove })}
+        />
         <Select
           size="xs"
           aria-label="Used"
@@ -42,18 +57,18 @@ export function LimitsPage() {
           clearButtonProps={{ 'aria-label': 'Clear' }}
           data={SHARES.map((share) => ({ value: share, label: `More than ${share} % used` }))}
           value={usedAbove ?? null}
-          onChange={(value) => show({ usedAbove: value ?? undefined })}
+          onChange={(value) => show({ unit, usedAbove: value ?? undefined })}
         />
       </Group>
       <Loaded query={limits} rows={6}>
         {({ data, meta }) =>
           data.length === 0 ? (
-            <NoLimits isFiltered={usedAbove !== undefined} />
+            <NoLimits isFiltered={usedAbove !== undefined || unit !== undefined} />
           ) : (
             <Busy isBusy={limits.isPlaceholderData}>
               <Stack gap="xs">
                 <LimitTable limits={data} />
-                <Pages meta={meta} size={SIZE} onPage={(next) => show({ page: next, usedAbove })} />
+                <Pages meta={meta} size={SIZE} onPage={(next) => show({ page: next, unit, usedAbove })} />
               </Stack>
             </Busy>
           )
@@ -78,11 +93,11 @@ function NewLimitButton() {
 }
 
 function NoLimits({ isFiltered }: { isFiltered: boolean }) {
-  if (isFiltered)
-    return <Empty title="No limit is used so much">Choose another share, or none to see all limits.</Empty>;
+  if (isFiltered) return <Empty title="No such limit">Choose another unit or share, or none to see all limits.</Empty>;
   return (
     <Empty title="No limits">
-      A limit bounds what a project, an owner, a key or all keys may spend in a day, week or month, or in total.
+      A limit bounds what a project, an owner, a key or all keys may spend or use in a day, week or month or in total,
+      and how many calls they have in flight.
     </Empty>
   );
 }
@@ -114,7 +129,7 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
                 </Text>
               </Table.Td>
               <Table.Td>
-                <Fullest account={limit.fullest} isShared={limit.each === null} />
+                <Fullest unit={limit.unit} account={limit.fullest} isShared={limit.each === null} />
               </Table.Td>
             </Table.Tr>
           ))}
@@ -124,7 +139,15 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
   );
 }
 
-function Fullest({ account, isShared }: { account: Schemas['LimitView']['fullest']; isShared: boolean }) {
+function Fullest({
+  unit,
+  account,
+  isShared,
+}: {
+  unit: LimitUnit;
+  account: Schemas['LimitView']['fullest'];
+  isShared: boolean;
+}) {
   if (account === null) {
     return (
       <Text size="sm" c="dimmed">
@@ -132,11 +155,12 @@ function Fullest({ account, isShared }: { account: Schemas['LimitView']['fullest
       </Text>
     );
   }
-  const { member, spentCents, amountCents, usedPercent } = account;
+  const { member, used, amount, usedPercent } = account;
+  const usedText = unit === 'cents' ? money(used) : count(used);
   return (
     <div>
       <Text span size="sm">
-        {money(spentCents)} of {money(amountCents)}
+        {usedText} of {amountText(unit, amount)}
       </Text>
       <BudgetShareBar percent={usedPercent} />
       {member !== null && (

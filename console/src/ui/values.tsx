@@ -165,23 +165,38 @@ export function BudgetBar({
   heldCents: number;
   remainingCents: number;
 }) {
-  const share = (cents: number) => (limitCents === 0 ? 0 : Math.min(100, (100 * cents) / limitCents));
   // In whole cents that add up: a fraction of a cent decides nothing here.
   const [spent, held, limit] = [spentCents, heldCents, limitCents].map(Math.round) as [number, number, number];
   const rest = limit - spent - held;
   const remaining = Math.abs(rest - remainingCents) < 2 ? rest : remainingCents;
-  const amounts = [spent, held, remaining, limit].map(money);
-  const color = budgetColor(limitCents === 0 ? 100 : share(spentCents));
+  const named = Object.entries({ spent, held, remaining, limit }).map(([term, cents]) => [term, money(cents)] as const);
+  return <UseBar amount={limitCents} used={spentCents} held={heldCents} named={named} />;
+}
+
+/** What is used and held of an amount, as a bar, and numbers by their names. */
+export function UseBar({
+  amount,
+  used,
+  held,
+  named,
+}: {
+  amount: number;
+  used: number;
+  held: number;
+  named: readonly (readonly [term: string, text: string])[];
+}) {
+  const share = (part: number) => (amount === 0 ? 0 : Math.min(100, (100 * part) / amount));
+  const color = budgetColor(amount === 0 ? 100 : share(used));
   return (
     <div>
       <Progress.Root size="lg" aria-hidden="true">
-        <Progress.Section value={limitCents === 0 ? 100 : share(spentCents)} color={color} />
-        <Progress.Section value={share(heldCents)} color="gray" />
+        <Progress.Section value={amount === 0 ? 100 : share(used)} color={color} />
+        <Progress.Section value={share(held)} color="gray" />
       </Progress.Root>
       <Group mt={6} style={{ columnGap: 20, rowGap: 2 }}>
-        {['spent', 'held', 'remaining', 'limit'].map((term, index) => (
+        {named.map(([term, text]) => (
           <Text key={term} size="sm" component="span" className="nowrap">
-            <b>{amounts[index]}</b>{' '}
+            <b>{text}</b>{' '}
             <Text span size="sm" c="dimmed">
               {term}
             </Text>

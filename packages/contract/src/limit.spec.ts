@@ -1,12 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { LIMIT_TARGETS, MEMBERS_OF, type SaidLimit, limitSentence } from './limit.js';
+import { LIMIT_TARGETS, LIMIT_UNITS, MEMBERS_OF, type SaidLimit, limitSentence } from './limit.js';
 
 const LIMIT: SaidLimit = {
   target: { kind: 'project', name: 'Search' },
   each: 'owner',
+  unit: 'cents',
   per: 'month',
   timeZone: 'Europe/Berlin',
-  amountCents: 5000,
+  amount: 5000,
   models: ['gpt-4*'],
   mode: 'enforce',
 };
@@ -38,11 +39,11 @@ describe('The sentence of a limit', () => {
       'Each key of owner Ada Lovelace may spend at most 50.00 USD per month (Europe/Berlin).',
     ],
     [
-      { target: ALL, each: null, models: [], amountCents: 123_456_789 },
+      { target: ALL, each: null, models: [], amount: 123_456_789 },
       'All keys together may spend at most 1,234,567.89 USD per month (Europe/Berlin).',
     ],
     [
-      { target: ALL, each: 'owner', per: 'total', models: [], amountCents: 0 },
+      { target: ALL, each: 'owner', per: 'total', models: [], amount: 0 },
       'Each owner may spend at most 0.00 USD in total.',
     ],
     [{ target: ALL, each: 'key', per: 'total', models: [] }, 'Each key may spend at most 50.00 USD in total.'],
@@ -67,14 +68,45 @@ describe('The sentence of a limit', () => {
     [100_000, '1,000.00'],
     [1_000_000_000, '10,000,000.00'],
   ])('has %p cents as %s, to the last digit', (amountCents, text) => {
-    expect(limitSentence({ ...LIMIT, amountCents }, 'EUR')).toContain(` at most ${text} EUR per month`);
+    expect(limitSentence({ ...LIMIT, amount: amountCents }, 'EUR')).toContain(` at most ${text} EUR per month`);
   });
 
-  it('is another one for each target and its members', () => {
+  it.each<[Partial<SaidLimit>, string]>([
+    [
+      { unit: 'requests', amount: 20, per: 'day', models: [] },
+      'Each owner in project Search may make at most 20 calls per day (Europe/Berlin).',
+    ],
+    [
+      { unit: 'requests', amount: 1, per: 'total', each: null, models: [], target: KEY },
+      'Key Billing may make at most 1 call in total.',
+    ],
+    [
+      { unit: 'tokens', amount: 1_000_000, timeZone: 'UTC', each: null, models: [] },
+      'All keys in project Search together may use at most 1,000,000 tokens per month (UTC).',
+    ],
+    [
+      { unit: 'tokens', amount: 1, per: 'week', each: 'key', target: ALL },
+      'Each key may use at most 1 token per week (Europe/Berlin) on gpt-4*.',
+    ],
+    [
+      { unit: 'slots', amount: 5, per: null, timeZone: 'UTC', models: [] },
+      'Each owner in project Search may make at most 5 calls at once.',
+    ],
+    [
+      { unit: 'slots', amount: 1, per: null, timeZone: 'UTC', each: 'key', target: OWNER, mode: 'observe' },
+      'Each key of owner Ada Lovelace may make at most 1 call at once on gpt-4*; this is only observed, nothing is refused.',
+    ],
+  ])('of what is counted in whole numbers: %j', (fields, sentence) => {
+    expect(limitSentence({ ...LIMIT, ...fields }, 'USD')).toBe(sentence);
+  });
+
+  it('is another one for each unit, target and its members', () => {
     const sentences = LIMIT_TARGETS.flatMap((kind) =>
-      MEMBERS_OF[kind].map((each) => limitSentence({ ...LIMIT, target: { kind, name: 'X' }, each }, 'USD')),
+      MEMBERS_OF[kind].flatMap((each) =>
+        LIMIT_UNITS.map((unit) => limitSentence({ ...LIMIT, target: { kind, name: 'X' }, each, unit }, 'USD')),
+      ),
     );
-    expect(sentences).toHaveLength(9);
-    expect(new Set(sentences).size).toBe(9);
+    expect(sentences).toHaveLength(9 * LIMIT_UNITS.length);
+    expect(new Set(sentences).size).toBe(sentences.length);
   });
 });

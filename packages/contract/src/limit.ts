@@ -14,9 +14,18 @@ export type LimitMember = (typeof LIMIT_MEMBERS)[number];
 export const LIMIT_MODES = ['enforce', 'observe'] as const;
 export type LimitMode = (typeof LIMIT_MODES)[number];
 
-/** What a limit may be counted in. */
-export const LIMIT_UNITS = ['cents'] as const;
+/** What a limit may be counted in: money, tokens, calls that were let in, and calls in flight. */
+export const LIMIT_UNITS = ['cents', 'tokens', 'requests', 'slots'] as const;
 export type LimitUnit = (typeof LIMIT_UNITS)[number];
+
+/** The least and the most of a limit that is counted in whole numbers. Calls in flight of which none may be are no limit. */
+export const LIMIT_AMOUNTS: Readonly<
+  Record<Exclude<LimitUnit, 'cents'>, { readonly minimum: number; readonly maximum: number }>
+> = {
+  tokens: { minimum: 0, maximum: 1_000_000_000_000 },
+  requests: { minimum: 0, maximum: 1_000_000_000_000 },
+  slots: { minimum: 1, maximum: 1_000_000 },
+};
 
 /**
  * The members that the limits of a target may have an account for; null: all calls share one. A key is its only member,
@@ -34,9 +43,12 @@ export interface SaidLimit {
   /** `name`: of the key, owner or project; null for the installation, and for a target that is gone. */
   readonly target: { readonly kind: LimitTargetKind; readonly name: string | null };
   readonly each: LimitMember | null;
-  readonly per: LimitPeriod;
+  readonly unit: LimitUnit;
+  /** null: `slots`, which no period counts. */
+  readonly per: LimitPeriod | null;
   readonly timeZone: string;
-  readonly amountCents: number;
+  /** In the unit. */
+  readonly amount: number;
   /** Names and patterns; empty: every model. */
   readonly models: readonly string[];
   readonly mode: LimitMode;
@@ -49,11 +61,23 @@ export interface SaidLimit {
  * @param currency the code of the currency whose cents are counted
  */
 export function limitSentence(limit: SaidLimit, currency: string): string {
-  const amount = `${moneyText(limit.amountCents)} ${currency}`;
-  const time = limit.per === 'total' ? 'in total' : `per ${limit.per} (${limit.timeZone})`;
+  const time = limit.per === 'total' ? ' in total' : limit.per === null ? '' : ` per ${limit.per} (${limit.timeZone})`;
   const models = limit.models.length === 0 ? '' : ` on ${listText(limit.models)}`;
   const mode = limit.mode === 'observe' ? '; this is only observed, nothing is refused' : '';
-  return `${subjectOf(limit)} may spend at most ${amount} ${time}${models}${mode}.`;
+  return `${subjectOf(limit)} may ${useOf(limit, currency)}${time}${models}${mode}.`;
+}
+
+function useOf({ unit, amount }: SaidLimit, currency: string): string {
+  switch (unit) {
+    case 'cents':
+      return `spend at most ${moneyText(amount)} ${currency}`;
+    case 'tokens':
+      return `use at most ${countText(amount)} ${amount === 1 ? 'token' : 'tokens'}`;
+    case 'requests':
+      return `make at most ${countText(amount)} ${amount === 1 ? 'call' : 'calls'}`;
+    case 'slots':
+      return `make at most ${countText(amount)} ${amount === 1 ? 'call' : 'calls'} at once`;
+  }
 }
 
 function subjectOf({ target: { kind, name }, each }: SaidLimit): string {
@@ -73,7 +97,16 @@ function subjectOf({ target: { kind, name }, each }: SaidLimit): string {
 /** Cents as units of the currency: two decimals, more where the amount has them, and commas between thousands. */
 function moneyText(cents: number): string {
   const [whole = '', fraction = ''] = (cents / 100).toFixed(8).split('.');
-  return `${whole.replace(/\B(?=(\d{3})+$)/g, ',')}.${fraction.replace(/0{1,6}$/, '')}`;
+  return `${thousands(whole)}.${fraction.replace(/0{1,6}$/, '')}`;
+}
+
+/** A whole number, with commas between thousands. */
+function countText(number: number): string {
+  return thousands(number.toFixed(0));
+}
+
+function thousands(digits: string): string {
+  return digits.replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 function listText(names: readonly string[]): string {

@@ -5,14 +5,17 @@ import type { LimitRow } from './limit-row.js';
 /** What a limit says by itself: everything but its id and its instants. */
 type SaidField = Exclude<keyof LimitRow, 'id' | 'amount' | 'countsFrom' | 'endedAt' | 'createdAt' | 'updatedAt'>;
 
-/** A limit as the audit trail shows it. A column that is added does not compile until it is here. */
+/**
+ * A limit as the audit trail shows it, its amount in its unit. A column that is added does not compile until it is
+ * here.
+ */
 export function auditedLimit(limit: LimitRow): Audited {
   return {
     name: limit.name,
     alias: limit.alias,
     description: limit.description,
     unit: limit.unit,
-    amountCents: centsFromMicroCents(limit.amount),
+    ...amountOf(limit),
     per: limit.per,
     timeZone: limit.timeZone,
     targetKind: limit.targetKind,
@@ -20,5 +23,9 @@ export function auditedLimit(limit: LimitRow): Audited {
     each: limit.each,
     models: limit.models,
     mode: limit.mode,
-  } satisfies Record<SaidField | 'amountCents', unknown>;
+  } satisfies Record<SaidField, unknown>;
+}
+
+function amountOf({ unit, amount }: LimitRow): Audited {
+  return unit === 'cents' ? { amountCents: centsFromMicroCents(amount) } : { amount: Number(amount) };
 }

@@ -63,7 +63,7 @@ describe('Numbers of a limit', () => {
     await spend(app, first.id, 300, key.id);
     await spend(app, first.id, 100, other.id);
     const { body: second } = await put('restarted', { ...body, per: 'week' });
-    expect(second.replaced).toEqual({ id: first.id, spentCents: 400 });
+    expect(second.replaced).toEqual({ id: first.id, unit: 'cents', used: 400, spentCents: 400 });
     for (const [id, amountCents] of [
       [key.id, 3000],
       [other.id, 3000],
@@ -75,7 +75,7 @@ describe('Numbers of a limit', () => {
       });
     // Members of another kind have no override.
     const { body: shared } = await put('restarted', { ...body, each: null });
-    expect(shared.replaced).toEqual({ id: second.id, spentCents: 0 });
+    expect(shared.replaced).toEqual({ id: second.id, unit: 'cents', used: 0, spentCents: 0 });
     const left = await app.dataSource.query('SELECT FROM quota_limit_override WHERE limit_id = $1', [shared.id]);
     expect(left).toHaveLength(0);
   });
@@ -144,7 +144,7 @@ describe('Numbers of a limit', () => {
     const page = await app.get(`/limits/${limit.id}/accounts?size=1`, { token: admin });
     expect(page.body.data).toHaveLength(1);
     const { body: second } = await put('many', { ...body, per: 'day' });
-    expect(second.replaced).toEqual({ id: limit.id, spentCents: null });
+    expect(second.replaced).toEqual({ id: limit.id, unit: 'cents', used: null, spentCents: null });
   });
 
   it('of a dry run are counted while others make limits', async () => {

@@ -68,6 +68,10 @@ describe('/limits', () => {
       expect(fullest).toEqual({
         member: null,
         state: 'ok',
+        amount: 0.000001,
+        used: 0,
+        held: 0,
+        remaining: 0.000001,
         amountCents: 0.000001,
         spentCents: 0,
         heldCents: 0,
@@ -90,7 +94,11 @@ describe('/limits', () => {
     it.each([
       [{ name: ' ', amountCents: -1, per: 'hour' }, ['amountCents', 'name', 'per']],
       [{ amountCents: 1.1234567 }, ['amountCents']],
-      [{ unit: 'tokens' }, ['unit']],
+      [{ unit: 'litres' }, ['unit']],
+      [{ amountCents: undefined }, ['amountCents']],
+      [{ amount: 5 }, ['amount']],
+      [{ per: undefined }, ['per']],
+      [{ per: 'minute' }, ['per']],
       [{ each: 'subject' }, ['each']],
       [{ mode: 'off' }, ['mode']],
       [{ models: ['a', 'a'] }, ['models.1']],
@@ -119,6 +127,32 @@ describe('/limits', () => {
       expect(other.status).toBe(201);
     });
 
+    it('201: makes one limit of a request that is sent again with its Idempotency-Key', async () => {
+      const body = await fields({ alias: 'sent-twice', each: 'key' });
+      const headers = { 'idempotency-key': 'limit-1' };
+      const send = (more: object = {}) => app.post('/limits', { token: admin, headers, body: { ...body, ...more } });
+      const answers = await Promise.all([send(), send()]);
+      answers.push(await send());
+      expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+      expect(new Set(answers.map((answer) => JSON.stringify(answer.body))).size).toBe(1);
+      expect(answers.map((answer) => answer.headers.get('idempotency-replayed') ?? 'first').sort()).toEqual([
+        'first',
+        'true',
+        'true',
+      ]);
+      expect((await trailOf(app, answers[0]!.body.id)).map(({ action }) => action)).toEqual(['limits:create']);
+      expect((await send({ amountCents: 5 })).body).toMatchObject({ status: 422, code: 'IDEMPOTENCY_KEY_REUSED' });
+      // What is refused frees the key.
+      const refused = { ...headers, 'idempotency-key': 'limit-2' };
+      const taken = await app.post('/limits', {
+        token: admin,
+        headers: refused,
+        body: await fields({ alias: 'sent-twice' }),
+      });
+      expect(taken.body.code).toBe('LIMIT_ALIAS_TAKEN');
+      expect((await app.post('/limits', { token: admin, headers: refused, body: await fields() })).status).toBe(201);
+    });
+
     it('403: names the missing permission', async () => {
       const { token } = await app.addUser(['auditor']);
       expect((await create(await fields(), token)).body).toMatchObject({
@@ -135,7 +169,7 @@ describe('/limits', () => {
       expect((await create({ ...first, mode: 'observe' })).status).toBe(201);
     });
 
-    it('409: refuses a fourth limit of a target, of those that come at once too', async () => {
+    it('409: refuses a fourth limit of cents of a target, of those that come at once too', async () => {
       const target = { kind: 'project', id: await project() };
       const all = await Promise.all(
         ['a', 'b', 'c', 'd', 'e'].map(async (model) => create(await fields({ target, models: [model] }))),
@@ -183,6 +217,7 @@ describe('/limits', () => {
         ownerCount: 2,
         accountCount: 2,
         exhaustedCount: 0,
+        usedSoFar: 0,
         costSoFarCents: 0,
         costUnknown: null,
       });
@@ -216,6 +251,15 @@ describe('/limits', () => {
         const ordered = [...keys].sort();
         expect(keys).toEqual(sort.startsWith('-') ? ordered.reverse() : ordered);
       }
+    });
+
+    it('finds limits by their ids, and leaves out what there is not and what was deleted', async () => {
+      const [one, other, deleted] = [await make(), await make(), await make()];
+      await app.delete(`/limits/${deleted.id}`, { token: admin });
+      const query = `id=${other.id.toUpperCase()}&id=${one.id}&id=${deleted.id}&id=${NO_ID}&sort=createdAt`;
+      const { body } = await app.get(`/limits?${query}`, { token: admin });
+      expect(body.data.map(({ name }: { name: string }) => name)).toEqual([one.name, other.name]);
+      expect(pathsOf(await app.get('/limits?id=one', { token: admin }))).toEqual(['id.0']);
     });
 
     it('finds limits by their target, by a key that they bind, and by what is used of them', async () => {

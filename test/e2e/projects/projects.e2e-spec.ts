@@ -86,6 +86,21 @@ describe('/projects', () => {
       expect((await find('search=catalogue', (await app.addUser(['creator'])).token)).meta.total).toBe(0);
     });
 
+    it('finds projects by their ids, and leaves out what there is not and what the caller may not see', async () => {
+      const made = async (name: string) => (await app.post('/projects', { token: admin, body: { name } })).body.id;
+      const [later, first] = [await made('Named two'), await made('Named one')];
+      const named = async (token: string) => {
+        const { body } = await app.get(`/projects?id=${later}&id=${first.toUpperCase()}&id=${NO_PROJECT}`, { token });
+        return body.data.map(({ name }: { name: string }) => name);
+      };
+      expect(await named(admin)).toEqual(['Named one', 'Named two']);
+      const member = await app.addUser(['creator']);
+      expect(await named(member.token)).toEqual([]);
+      await app.put(`/projects/${later}/members/${member.id}`, { token: admin, body: { role: 'member' } });
+      expect(await named(member.token)).toEqual(['Named two']);
+      expect((await app.get('/projects?id=named', { token: admin })).status).toBe(400);
+    });
+
     it('404 for a project that does not exist, 400 for an id that is none', async () => {
       expect((await app.get(`/projects/${NO_PROJECT}`, { token: admin })).body.code).toBe('PROJECT_NOT_FOUND');
       expect((await app.get('/projects/search', { token: admin })).status).toBe(400);
