@@ -243,8 +243,8 @@ export class QuotaStoreModel {
     for (const [window, ring] of Object.entries(row.rings) as [WindowName, RateRing][]) {
       const shape = RING_SHAPES[window];
       if (this.fault === 'pull-back-forgets') Object.assign(row.rings, { [window]: emptyRing(shape, now) });
-      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, now - shape.lengthMs);
-      else pullBackRing(ring, shape, now);
+      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, row.at, now - shape.lengthMs);
+      else pullBackRing(ring, shape, row.at, now);
     }
   }
 
