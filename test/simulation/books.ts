@@ -71,6 +71,7 @@ export class Books {
   private readonly plans = new Map<string, Plan>();
   private readonly buckets = new Map<string, Buckets>();
   private rateFreeUntil = -1;
+  private compared = 0;
 
   constructor(
     private readonly store: QuotaStoreModel,
@@ -244,6 +245,8 @@ export class Books {
     }
     const ring = this.store.rows.get(id)?.rings[window];
     must(ring?.sum === sum, `${window} of ${id} counts ${ring?.sum}, should count ${sum}`);
+    // A ring of a minute has nearly two thousand cells.
+    if (++this.compared % 20 > 0) return;
     must(sum === ring?.cells.reduce((total, cell) => total + cell, 0), `${window} of ${id}: cells and sum differ`);
   }
 
