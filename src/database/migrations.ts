@@ -40,6 +40,7 @@ import { CountedLeases1790000003210 } from './migrations/1790000003210-counted-l
 import { ChargedTokens1790000003220 } from './migrations/1790000003220-charged-tokens.js';
 import { ArchivedTokens1790000003230 } from './migrations/1790000003230-archived-tokens.js';
 import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-leases.js';
+import { StandingLeases1790000003400 } from './migrations/1790000003400-standing-leases.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -85,4 +86,5 @@ export const migrations = [
   ChargedTokens1790000003220,
   ArchivedTokens1790000003230,
   RenewedLeases1790000003300,
+  StandingLeases1790000003400,
 ];

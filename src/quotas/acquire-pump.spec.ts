@@ -33,7 +33,10 @@ class Stage {
       {
         answered: () => undefined,
         failed: (call) => void this.failed.push(call),
-        closeLease: () => null,
+        closeAll: () => [],
+        closeUsed: () => [],
+        lowOf: () => [],
+        mayStand: () => false,
       },
     );
   }

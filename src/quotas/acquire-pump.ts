@@ -5,10 +5,13 @@ import type {
   BudgetRequest,
   BudgetDemand,
   PoolKind,
+  PermitClose,
   QuotaStore,
+  RateWindow,
   WindowAsk,
 } from './quota-store.js';
 import type { BudgetEntry } from './budget-entry.js';
+import { fewPermits } from './demand-estimator.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
 import { type Awaited, NO_WAITERS, type Waiter } from './waiter.js';
@@ -45,6 +48,8 @@ export interface AcquireCall {
   readonly windows: readonly WindowRecord[];
   /** It draws from accounts of limits, whose locks others may hold. */
   readonly isOfLimits: boolean;
+  /** It asks for permits ahead: nothing waits for it. */
+  readonly isRefill: boolean;
   /** Its waiters no longer wait for it; what it still grants is handed back. */
   isAbandoned: boolean;
 }
@@ -54,8 +59,14 @@ export interface AcquireHandler {
   answered(call: AcquireCall, answer: AcquireAnswer): void;
   /** The outcome is unknown: for now (it takes too long), or `isOver`, for good. */
   failed(call: AcquireCall, isOver: boolean): void;
-  /** Gives up the window's lease, memory first, and says what to close. */
-  closeLease(entry: WindowEntry, nowMs: number): WindowAsk['previous'];
+  /** Gives up what is held of the window, memory first, and says what to close. */
+  closeAll(entry: WindowEntry, nowMs: number): readonly PermitClose[];
+  /** Gives up what is over, and says what to close: that, and what was used of a lease that is still drawn from. */
+  closeUsed(entry: WindowEntry, nowMs: number): readonly PermitClose[];
+  /** Those of the windows that want permits ahead. */
+  lowOf(windows: readonly RateWindow[], nowMs: number): readonly WindowEntry[];
+  /** Whether leases may be asked for that live for an hour. */
+  mayStand(nowMs: number): boolean;
 }
 
 /** Bounds of the calls. */
@@ -69,6 +80,8 @@ export interface PumpOptions {
   readonly maxAsks: number;
   readonly maxNeeds: number;
   readonly collectMs: number;
+  /** How long what is asked for ahead is collected. */
+  readonly refillMs: number;
   readonly acquireTimeoutMs: number;
 }
 
@@ -107,6 +120,12 @@ export class AcquirePump {
   private readonly members = new Set<BudgetEntry>();
   private readonly joint = new Fifo<JointCall>();
   private readonly windows = new Set<WindowEntry>();
+  /** Keys whose windows want permits ahead. */
+  private readonly refills = new Map<string, readonly RateWindow[]>();
+  private isRefillScheduled = false;
+  private isRefilling = false;
+  /** Asks for permits ahead since the start, and those of them that brought none. */
+  readonly refillCounts = { asked: 0, dropped: 0 };
   private readonly calls = new Fifo<AcquireCall>();
   private underWay = 0;
   /** Those among them that may wait for accounts of limits. */
@@ -160,6 +179,13 @@ export class AcquirePump {
     this.schedule();
   }
 
+  /** Asks for permits ahead, soon: after everything that a call waits for. */
+  refill(id: string, windows: readonly RateWindow[]): void {
+    if (this.refills.has(id)) return;
+    this.refills.set(id, windows);
+    this.scheduleRefill();
+  }
+
   /** Abandons the calls that take too long. */
   sweep(nowMs: number): void {
     for (let call = this.calls.peek(); call !== undefined; call = this.calls.peek()) {
@@ -179,7 +205,7 @@ export class AcquirePump {
   private schedule(): void {
     if (this.isScheduled) return;
     this.waitingSinceMs ??= this.clock.monotonicMs();
-    this.wakeAfter(this.underWay === 0 ? 0 : this.options.collectMs);
+    this.wakeAfter(this.waitedFor === 0 ? 0 : this.options.collectMs);
   }
 
   private wakeAfter(delayMs: number): void {
@@ -190,10 +216,35 @@ export class AcquirePump {
     });
   }
 
+  private scheduleRefill(): void {
+    if (this.isRefillScheduled || this.isRefilling || this.refills.size === 0) return;
+    this.isRefillScheduled = true;
+    this.clock.after(this.options.refillMs, () => {
+      this.isRefillScheduled = false;
+      this.sendRefill();
+    });
+  }
+
+  /** One statement at a time, and none while there are no calls to spare. */
+  private sendRefill(): void {
+    const nowMs = this.clock.monotonicMs();
+    const isBusy = this.hasWork || this.underWay >= this.options.maxCalls - OWN_CALLS || nowMs < this.pausedUntilMs;
+    if (isBusy) return this.scheduleRefill();
+    const windows: WindowRecord[] = [];
+    for (const [id, limits] of this.refills) {
+      if (windows.length >= this.options.maxAsks) break;
+      this.refills.delete(id);
+      for (const entry of this.handler.lowOf(limits, nowMs)) windows.push(...this.refillRecords(entry, limits, nowMs));
+    }
+    if (windows.length === 0) return this.scheduleRefill();
+    this.isRefilling = true;
+    this.dispatch({ sentMs: nowMs, budgets: [], windows, isOfLimits: false, isRefill: true, isAbandoned: false });
+  }
+
   private send(): void {
     const nowMs = this.clock.monotonicMs();
     const leftMs =
-      this.underWay < this.options.fewCalls ? 0 : (this.waitingSinceMs ?? 0) + this.options.patienceMs - nowMs;
+      this.waitedFor < this.options.fewCalls ? 0 : (this.waitingSinceMs ?? 0) + this.options.patienceMs - nowMs;
     if (leftMs > 0) {
       if (!this.isScheduled) this.wakeAfter(Math.max(1, leftMs));
       return;
@@ -224,11 +275,13 @@ export class AcquirePump {
 
   private finished(call: AcquireCall, handle: () => void): void {
     this.underWay--;
+    if (call.isRefill) this.isRefilling = false;
     if (call.isOfLimits) this.limitsUnderWay--;
     if (!call.isAbandoned) this.end(call);
     handle();
     call.isAbandoned = true;
     if (this.hasWork) this.send();
+    this.scheduleRefill();
   }
 
   private end(call: AcquireCall): void {
@@ -242,9 +295,15 @@ export class AcquirePump {
     }
     for (const { entry } of call.windows) {
       entry.isAsking = false;
+      entry.isRefilling = false;
       if (entry.waiting.length > 0) this.windows.add(entry);
     }
     if (this.hasWork) this.schedule();
+  }
+
+  /** Calls under way that others wait for. */
+  private get waitedFor(): number {
+    return this.underWay - Number(this.isRefilling);
   }
 
   private get hasWork(): boolean {
@@ -277,7 +336,7 @@ export class AcquirePump {
           ? this.collectBudgets(this.shared, MAX_SHARED_ASKS, nowMs)
           : this.collectBudgets(this.members, this.options.maxAsks, nowMs);
     if (budgets.length === 0) return null;
-    return { sentMs: nowMs, budgets, windows: [], isOfLimits: true, isAbandoned: false };
+    return { sentMs: nowMs, budgets, windows: [], isOfLimits: true, isRefill: false, isAbandoned: false };
   }
 
   private collectOwn(nowMs: number): AcquireCall | null {
@@ -286,11 +345,11 @@ export class AcquirePump {
       if (windows.length >= this.options.maxAsks) break;
       this.windows.delete(entry);
       const waiters = entry.isAsking ? [] : take(entry, this.options.maxNeeds, () => true);
-      if (waiters.length > 0) windows.push(this.windowRecord(entry, waiters, nowMs));
+      if (waiters.length > 0) windows.push(...this.windowRecords(entry, waiters, nowMs));
     }
     const budgets = this.collectBudgets(this.budgets, this.options.maxAsks, nowMs);
     if (windows.length + budgets.length === 0) return null;
-    return { sentMs: nowMs, budgets, windows, isOfLimits: false, isAbandoned: false };
+    return { sentMs: nowMs, budgets, windows, isOfLimits: false, isRefill: false, isAbandoned: false };
   }
 
   private collectBudgets(queue: Set<BudgetEntry>, mostAsks: number, nowMs: number): BudgetRecord[] {
@@ -351,21 +410,61 @@ export class AcquirePump {
     return { entry, generation: entry.generation, waiters, ask, isJoint: false };
   }
 
-  private windowRecord(entry: WindowEntry, waiters: Waiter[], nowMs: number): WindowRecord {
-    entry.isAsking = true;
-    const previous = this.handler.closeLease(entry, nowMs);
+  private windowRecords(entry: WindowEntry, waiters: Waiter[], nowMs: number): WindowRecord[] {
+    const closes = this.handler.closeAll(entry, nowMs);
     // The newest waiter read the newest record of the key.
-    const limit =
-      waiters.at(-1)?.request.windows.find((one) => one.id === entry.id && one.window === entry.window)?.limit ?? 0;
-    const ask: WindowAsk = {
-      id: entry.id,
-      window: entry.window,
-      limit,
-      want: entry.flow.prefetchSize(nowMs, limit, this.liveReplicas),
-      needs: waiters.map(({ request }) => request.cost),
-      previous,
-    };
-    return { entry, generation: entry.generation, waiters, ask };
+    const windows = waiters.at(-1)?.request.windows ?? [];
+    const needs = waiters.map(({ request }) => request.cost);
+    return this.recordsOf(entry, windows, needs, closes, waiters, nowMs);
+  }
+
+  private refillRecords(entry: WindowEntry, windows: readonly RateWindow[], nowMs: number): WindowRecord[] {
+    if (this.askOf(entry, windows, [], nowMs).want === 0) return [];
+    this.refillCounts.asked++;
+    entry.isRefilling = true;
+    return this.recordsOf(entry, windows, [], this.handler.closeUsed(entry, nowMs), NO_WAITERS, nowMs);
+  }
+
+  /** An ask, which makes the last of the closes, and before it one that only closes for each other close. */
+  private recordsOf(
+    entry: WindowEntry,
+    windows: readonly RateWindow[],
+    needs: readonly number[],
+    closes: readonly PermitClose[],
+    waiters: readonly Waiter[],
+    nowMs: number,
+  ): WindowRecord[] {
+    entry.isAsking = true;
+    const { generation } = entry;
+    const ask = this.askOf(entry, windows, needs, nowMs);
+    const records: WindowRecord[] = closes.slice(0, -1).map((previous) => ({
+      ...{ entry, generation, waiters: NO_WAITERS },
+      ask: { ...ask, want: 0, few: 0, needs: [], previous },
+    }));
+    records.push({ entry, generation, waiters, ask: { ...ask, previous: closes.at(-1) ?? null } });
+    return records;
+  }
+
+  private askOf(
+    entry: WindowEntry,
+    windows: readonly RateWindow[],
+    needs: readonly number[],
+    nowMs: number,
+  ): WindowAsk {
+    const { id, window, flow } = entry;
+    const limit = windows.find((one) => one.id === id && one.window === window)?.limit ?? 0;
+    const few = this.handler.mayStand(nowMs) ? this.fewOf(id, windows) : 0;
+    let need = 0;
+    for (const one of needs) need += one;
+    const want = flow.want(need, nowMs, limit, few, this.liveReplicas);
+    return { id, window, limit, want, few, needs, previous: null };
+  }
+
+  /** How many permits are few in every window of a key. */
+  private fewOf(id: string, windows: readonly RateWindow[]): number {
+    let few = Infinity;
+    for (const one of windows) if (one.id === id) few = Math.min(few, fewPermits(one.limit, this.liveReplicas));
+    return few === Infinity ? 0 : few;
   }
 }
 

@@ -16,6 +16,7 @@ export interface WindowPart {
   readonly window: WindowName;
   readonly limit: number;
   readonly want: number;
+  readonly few: number;
   readonly needs: readonly number[];
   readonly previous: PermitClose | null;
 }
@@ -95,6 +96,7 @@ export function windowRows(
     column((ask) => WINDOW_NUMBERS[ask.window]),
     column((ask) => ask.limit),
     column((ask) => Math.min(ask.want, 2 ** 31 - 1)),
+    column((ask) => ask.few),
     column((ask) => ask.needs.length),
     list(places.flatMap((place) => (asks[place] as WindowPart).needs)),
     column((ask) => ask.previous?.bucket ?? null),

@@ -18,12 +18,14 @@ export class ClockWatch {
 
   /**
    * Tells one poll: the monotonic time before it was sent and after its answer, and the store's clock in it.
-   * A gap, a slow poll or an uneven clock starts the watch anew.
+   * A gap, a slow poll or an uneven clock starts the watch anew. Gives whether the clock has run evenly since the watch
+   * began, also over a gap.
    */
-  observe(sentMs: number, receivedMs: number, storeMs: number): void {
+  observe(sentMs: number, receivedMs: number, storeMs: number): boolean {
     const passed = sentMs - this.startMono;
     const uneven = Math.abs(storeMs - this.startStore - passed);
     const allowed = TOLERANCE_MS + DRIFT * passed + (receivedMs - sentMs);
+    const isEven = !this.watching || uneven <= allowed;
     if (!this.watching || receivedMs - this.lastMono > LONGEST_GAP_MS || uneven > allowed) {
       this.watching = true;
       this.startMono = receivedMs;
@@ -31,6 +33,7 @@ export class ClockWatch {
     }
     this.lastMono = sentMs;
     this.lastStore = storeMs;
+    return isEven;
   }
 
   /** What may be closed now, or null while the last poll is too old or no time has been watched. */

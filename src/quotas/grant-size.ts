@@ -8,3 +8,11 @@ export function permitSlice(need: number, want: number, room: number, limit: num
   if (need === 0 || room < 8 * need || room * 50 < limit) return need;
   return Math.max(need, Math.min(want, Math.floor(room / (4 * live))));
 }
+
+/**
+ * How many permits may be taken ahead, where nothing waits for them: none from the last eighth of the limit, in which
+ * calls that wait come first.
+ */
+export function aheadSlice(want: number, room: number, limit: number, live: number): number {
+  return room * 8 < limit ? 0 : Math.min(want, Math.floor(room / (4 * live)));
+}

@@ -4,6 +4,12 @@ export interface LeaseManagerOptions {
   /** Longest that a call waits, and that an acquire may take. */
   readonly acquireTimeoutMs: number;
   readonly collectMs: number;
+  /** How long what is asked for ahead is collected. */
+  readonly refillMs: number;
+  /** A process asks for no lease that stands for long before it is this old: one that ends again and again loses none. */
+  readonly standAfterMs: number;
+  /** Standing leases are used for so long after the last poll. */
+  readonly polledForMs: number;
   readonly maxCalls: number;
   readonly fewCalls: number;
   readonly patienceMs: number;
@@ -26,6 +32,9 @@ export interface LeaseManagerOptions {
 export const LEDGER_DEFAULTS: Omit<LeaseManagerOptions, 'replicaId'> = {
   acquireTimeoutMs: 1_000,
   collectMs: 2,
+  refillMs: 50,
+  standAfterMs: 60_000,
+  polledForMs: 15_000,
   maxCalls: 8,
   fewCalls: 2,
   patienceMs: 10,

@@ -29,6 +29,7 @@ import type {
   PermitClose,
   QuotaStore,
   RateWindow,
+  WindowAsk,
   WindowGrant,
 } from './quota-store.js';
 import { NO_LEASE } from './quota-store.js';
@@ -51,6 +52,7 @@ import {
   WINDOW_NAMES,
   type WindowRow,
 } from './memory-entry.js';
+import { PERMIT_MS } from './rate-ring.js';
 import { hasSlots, SlotDesk, slotHolds, type SlotHost } from './slots/slot-desk.js';
 import type { SlotStore } from './slots/slot-store.js';
 import { enqueue, type GrantedSlots, Waiter } from './waiter.js';
@@ -71,6 +73,18 @@ const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
 /** Each time that something is missing once its slots are there, a call asks for both again. */
 const MOST_ROUNDS_WITH_SLOTS = 2 * MOST_ROUNDS;
+/** After a refill that brought nothing, the next one of its window is asked for no sooner. */
+const REFILL_PAUSE_MS = 1_000;
+
+/** Depths of queues, and what was asked for ahead since the start. */
+export interface LeaseStats {
+  readonly entries: number;
+  readonly waiting: number;
+  readonly calls: number;
+  readonly returns: number;
+  readonly refillsAsked: number;
+  readonly refillsDropped: number;
+}
 
 /**
  * The memory of one replica: slices of budgets and permits of rate windows, from which it admits calls without asking.
@@ -99,6 +113,9 @@ export class LeaseManager implements AcquireHandler {
   private lastMonoMs: number;
   private readonly suspension: SuspendGuard;
   private awayUntilMs = 0;
+  private readonly standsFromMs: number;
+  /** Until when standing leases are used: a little longer than the store's clock is seen to run evenly. */
+  private polledUntilMs = 0;
   private outage = 0;
   // What the test of an admit has found, for its decrement: reused, so that the hot path allocates nothing.
   private readonly foundWindows: WindowEntry[] = [];
@@ -120,6 +137,7 @@ export class LeaseManager implements AcquireHandler {
     this.back = new LeaseReturnQueue(store);
     this.slots = slotStore && new SlotDesk(slotStore, clock, newId, this.options, this.slotHost());
     this.lastMonoMs = clock.monotonicMs();
+    this.standsFromMs = this.lastMonoMs + this.options.standAfterMs;
     this.suspension = new SuspendGuard(this.options.suspendMs);
     this.suspension.hasParted(clock.wallMs(), this.lastMonoMs);
   }
@@ -155,6 +173,19 @@ export class LeaseManager implements AcquireHandler {
   dropLimit(id: string): void {
     const nowMs = this.now();
     for (const entry of this.byLimit.of(id)) this.dropBudget(entry);
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
+
+  /**
+   * The store's clock was seen. Where it has stepped, all permits are dropped, memory first: a standing lease would else
+   * outlive by up to an hour the bucket in which it counts.
+   */
+  onPolled(isClockEven: boolean): void {
+    const nowMs = this.now();
+    this.polledUntilMs = nowMs + this.options.polledForMs;
+    if (isClockEven) return;
+    for (const row of this.rows.values()) this.dropRow(row);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
@@ -224,8 +255,7 @@ export class LeaseManager implements AcquireHandler {
     const entry = this.rows.get(window.id)?.[window.window];
     if (entry === undefined || entry.free === null) return null;
     const nowMs = this.clock.monotonicMs();
-    const held = entry.lease !== null && nowMs < entry.lease.deadlineMs ? entry.lease.remaining : 0;
-    const remaining = Math.min(window.limit, entry.free + held);
+    const remaining = Math.min(window.limit, entry.free + entry.remaining(nowMs));
     return { limit: window.limit, remaining, resetMs: Math.max(0, entry.resetMs - (nowMs - entry.knownAtMs)) };
   }
 
@@ -241,12 +271,14 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /** Queue depths, for metrics and bounds. */
-  stats(): { entries: number; waiting: number; calls: number; returns: number } {
+  stats(): LeaseStats {
     return {
       entries: this.totals.size + this.monthlies.size + this.rows.size,
       waiting: this.waiting,
       calls: this.pump.callsUnderWay + (this.slots?.statementsUnderWay ?? 0),
       returns: this.back.size,
+      refillsAsked: this.pump.refillCounts.asked,
+      refillsDropped: this.pump.refillCounts.dropped,
     };
   }
 
@@ -270,6 +302,11 @@ export class LeaseManager implements AcquireHandler {
   /** Whether the answer of a call is too late to be used. */
   protected isLate(call: AcquireCall): boolean {
     return call.isAbandoned;
+  }
+
+  /** Whether what was known of the window when a call asked was dropped since. */
+  protected isOutdated({ entry, generation }: WindowRecord): boolean {
+    return generation !== entry.generation;
   }
 
   /** Takes what remains of a lease out of memory, before it is handed back. */
@@ -307,6 +344,8 @@ export class LeaseManager implements AcquireHandler {
 
   private testWindows(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
     const { windows, cost } = request;
+    // A call that has waited is decided by what was granted for it.
+    const mayStand = waiter !== null || nowMs < this.polledUntilMs;
     const mayShare = this.options.shareReplicas !== null && nowMs < this.awayUntilMs;
     for (let index = 0; index < windows.length; index++) {
       const window = windows[index] as RateWindow;
@@ -316,7 +355,7 @@ export class LeaseManager implements AcquireHandler {
       entry.touchedAtMs = nowMs;
       this.foundWindows[index] = entry;
       this.foundShares[index] = false;
-      if (entry.covers(cost, waiter === null ? window.limit : Infinity, nowMs)) continue;
+      if (entry.covers(cost, waiter === null ? window.limit : Infinity, mayStand, nowMs)) continue;
       if (mayShare) {
         const replicas = this.options.shareReplicas ?? 1;
         if (!entry.shareHasRoom(window, cost, replicas, this.outage, nowMs)) return rateLimited(window.window, 1_000);
@@ -376,11 +415,10 @@ export class LeaseManager implements AcquireHandler {
         entry.takeFromShare(request.windows[index] as RateWindow, request.cost, this.options.shareReplicas ?? 1, nowMs);
         continue;
       }
-      const lease = entry.lease as PermitLease;
-      lease.used += request.cost;
-      lease.usedAtMs = nowMs;
+      entry.draw(request.cost, nowMs);
       // Those of one key share their flow and come one after the other.
       if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
+      if (entry.isLow(nowMs)) this.pump.refill(entry.id, request.windows);
     }
     const isHeld = this.drawLeases(request, nowMs);
     const slots = waiter?.slots ?? null;
@@ -503,12 +541,29 @@ export class LeaseManager implements AcquireHandler {
   // ---- outcomes of calls
 
   /** @see AcquireHandler */
-  closeLease(entry: WindowEntry, nowMs: number): PermitClose | null {
-    const lease = entry.lease;
-    entry.lease = null;
-    // All used, and counted where they belong: in the bucket of a deadline that has passed.
-    if (lease === null || (lease.used === lease.granted && nowMs >= lease.deadlineMs)) return null;
-    return { bucket: lease.bucket, granted: lease.granted, used: lease.used };
+  closeAll(entry: WindowEntry, nowMs: number): PermitClose[] {
+    return entry.closeAll(nowMs);
+  }
+
+  /** @see AcquireHandler */
+  closeUsed(entry: WindowEntry, nowMs: number): PermitClose[] {
+    return entry.closeUsed(nowMs);
+  }
+
+  /** @see AcquireHandler */
+  lowOf(windows: readonly RateWindow[], nowMs: number): WindowEntry[] {
+    const low: WindowEntry[] = [];
+    if (this.isStopped) return low;
+    for (const { id, window } of windows) {
+      const entry = this.rows.get(id)?.[window];
+      if (entry?.isLow(nowMs) === true) low.push(entry);
+    }
+    return low;
+  }
+
+  /** @see AcquireHandler */
+  mayStand(nowMs: number): boolean {
+    return nowMs >= this.standsFromMs && nowMs < this.polledUntilMs;
   }
 
   /** @see AcquireHandler */
@@ -528,6 +583,7 @@ export class LeaseManager implements AcquireHandler {
       for (const waiter of record.waiters) affected.add(waiter);
     }
     if (!call.isAbandoned) this.serve(affected, nowMs);
+    if (call.isRefill) for (const { entry } of call.windows) this.serveFromMemory(entry, nowMs);
     // A slice whose callers were refused elsewhere is of use to others, not to us.
     for (const [{ entry, waiters }, lease] of fresh) {
       const isUnused = lease.remaining === lease.slice && waiters.every((waiter) => waiter.isDone);
@@ -546,6 +602,9 @@ export class LeaseManager implements AcquireHandler {
     const affected = new Set<Waiter>();
     for (const { waiters } of [...call.windows, ...call.budgets]) for (const waiter of waiters) affected.add(waiter);
     if (isOver) for (const record of call.budgets) this.cancel(record);
+    // One that was abandoned before is over now.
+    if (isOver !== call.isAbandoned)
+      for (const { entry, ask } of call.windows) if (isRefill(ask)) this.dropRefill(entry, nowMs);
     for (const waiter of affected) {
       if (waiter.isDone) continue;
       const verdict = nowMs < this.awayUntilMs ? this.attempt(waiter.request, waiter, nowMs) : null;
@@ -568,16 +627,10 @@ export class LeaseManager implements AcquireHandler {
     nowMs: number,
   ): void {
     const { entry, ask } = record;
-    const isStale = isLate || record.generation !== entry.generation;
-    if (grant.permits > 0) {
-      if (isStale) {
-        this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
-      } else {
-        const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
-        entry.lease = new PermitLease(grant.permits, grant.bucket, ask.limit, deadlineMs, nowMs);
-        if (!this.isSmall(entry.lease)) this.watch(this.rows.get(entry.id), nowMs);
-      }
-    }
+    const isStale = isLate || this.isOutdated(record);
+    if (grant.permits > 0 && (isStale || !this.keepPermits(entry, grant, ask.limit, call, nowMs)))
+      this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
+    if (isRefill(ask) && grant.permits === 0 && !isStale) this.dropRefill(entry, nowMs);
     if (!isStale) entry.learn(grant, nowMs);
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
@@ -585,6 +638,37 @@ export class LeaseManager implements AcquireHandler {
       entry.rememberRefusal(waiter.request.cost, grant.retryMs, nowMs + this.options.refusalMs, nowMs);
       waiter.refusal ??= rateLimited(entry.window, grant.retryMs);
     });
+  }
+
+  private keepPermits(
+    entry: WindowEntry,
+    grant: WindowGrant,
+    limit: number,
+    call: AcquireCall,
+    nowMs: number,
+  ): boolean {
+    const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
+    const isStanding = grant.validForMs > PERMIT_MS;
+    const lease = new PermitLease(grant.permits, grant.bucket, limit, deadlineMs, nowMs, isStanding);
+    if (!entry.add(lease)) return false;
+    if (!this.isSmall(lease)) this.watch(this.rows.get(entry.id), nowMs);
+    return true;
+  }
+
+  /** Nothing came of a refill. No call is refused for it; the next one comes a little later. */
+  protected dropRefill(entry: WindowEntry, nowMs: number): void {
+    this.pump.refillCounts.dropped++;
+    entry.noRefillUntilMs = nowMs + REFILL_PAUSE_MS;
+  }
+
+  /** What came ahead may suffice for calls that have begun to wait meanwhile, and wait for nothing else. */
+  private serveFromMemory(entry: WindowEntry, nowMs: number): void {
+    for (const waiter of entry.waiting) {
+      if (waiter.isDone || waiter.pending !== 1) continue;
+      const verdict = this.attempt(waiter.request, null, nowMs);
+      if (verdict?.admitted !== true) return;
+      this.finish(waiter, verdict);
+    }
   }
 
   /** Gives the pooled lease that was added, or null. */
@@ -698,7 +782,7 @@ export class LeaseManager implements AcquireHandler {
   private dropRow(row: WindowRow): void {
     for (const name of WINDOW_NAMES) {
       row[name].forgetKnowledge();
-      this.handBackPermits(row[name]);
+      this.handBackPermits(row[name], row[name].closeAll(this.lastMonoMs));
     }
   }
 
@@ -707,14 +791,11 @@ export class LeaseManager implements AcquireHandler {
    * acquire to close, until the window is forgotten. A key that is used rarely would else write twice for each use.
    */
   private isSmall(lease: PermitLease): boolean {
-    return isNegligible(lease.granted, lease.limit, this.pump.liveReplicas);
+    return lease.isStanding || isNegligible(lease.granted, lease.limit, this.pump.liveReplicas);
   }
 
-  private handBackPermits(entry: WindowEntry): void {
-    const close = this.closeLease(entry, this.lastMonoMs);
-    if (close !== null && close.used < close.granted) {
-      this.back.addPermits({ id: entry.id, window: entry.window, ...close });
-    }
+  private handBackPermits(entry: WindowEntry, closes: readonly PermitClose[]): void {
+    for (const close of closes) this.back.addPermits({ id: entry.id, window: entry.window, ...close });
   }
 
   private dropHoldings(): void {
@@ -794,12 +875,13 @@ export class LeaseManager implements AcquireHandler {
     }
     let holds = false;
     for (const name of WINDOW_NAMES) {
-      const lease = entry[name].lease;
-      if (lease === null || this.isSmall(lease)) continue;
+      const window = entry[name];
+      const isIdle = nowMs - window.usedAtMs >= this.options.idleMs;
       // One that is used up stays until its deadline: the next acquire closes it, which frees a part of the window.
-      const isIdle = lease.remaining > 0 && nowMs - lease.usedAtMs >= this.options.idleMs;
-      if (nowMs < lease.deadlineMs && !isIdle) holds = true;
-      else this.handBackPermits(entry[name]);
+      const isOut = (lease: PermitLease): boolean =>
+        !this.isSmall(lease) && (nowMs >= lease.deadlineMs || (isIdle && lease.remaining > 0));
+      this.handBackPermits(window, window.closeThose(isOut, nowMs));
+      for (const lease of [window.lease, window.next]) if (lease !== null && !this.isSmall(lease)) holds = true;
     }
     if (holds) this.watch(entry, nowMs);
   }
@@ -872,4 +954,9 @@ export class LeaseManager implements AcquireHandler {
 /** Whether it is an account that decides about the call together with others. */
 function isTogether(request: AdmitRequest, entry: BudgetEntry | WindowEntry): entry is BudgetEntry {
   return entry instanceof BudgetEntry && hasOwnLease(request, entry.account);
+}
+
+/** Whether permits are asked for ahead: not for a waiting call, and not only to close. */
+function isRefill({ needs, want }: WindowAsk): boolean {
+  return needs.length === 0 && want > 0;
 }

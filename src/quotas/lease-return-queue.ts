@@ -1,8 +1,10 @@
 import type { LeaseReturn, PermitReturn, QuotaStore } from './quota-store.js';
 
-/** Returns sent at once, and returns that may wait; more than that the janitor closes in time. */
-const BATCH = 500;
+/** Returns of one statement, and slices that may wait; more than that the janitor closes in time. */
+const BATCH = 200;
 const MOST = 10_000;
+/** Permits that may wait: those of all windows in memory, nearly. More count until their bucket has left. */
+const MOST_PERMITS = 300_000;
 const RETRY_MS = 250;
 
 /**
@@ -27,7 +29,7 @@ export class LeaseReturnQueue {
   }
 
   addPermits(back: PermitReturn): void {
-    if (this.windows.length < MOST) this.windows.push(back);
+    if (this.windows.length < MOST_PERMITS) this.windows.push(back);
   }
 
   /** Sends nothing before then, unless released: it is being looked at which leases a new history has. */
@@ -39,7 +41,7 @@ export class LeaseReturnQueue {
     this.notBeforeMs = 0;
   }
 
-  /** Sends what waits, one call at a time. */
+  /** Sends what waits, one call after the other. */
   flush(now: () => number): void {
     if (this.isSending || this.size === 0 || now() < this.notBeforeMs) return;
     const leases = [...firstOf(this.leases.values(), BATCH)];
@@ -49,6 +51,7 @@ export class LeaseReturnQueue {
       () => {
         for (const back of leases) this.leases.delete(back.leaseId);
         this.settled();
+        this.flush(now);
       },
       () => {
         this.holdUntil(now() + RETRY_MS);

@@ -1,4 +1,4 @@
-import type { Period, PoolKind } from './quota-store.js';
+import type { Period, PermitClose, PoolKind } from './quota-store.js';
 
 /**
  * A slice of a budget in this replica's memory. What remains of it only ever shrinks, but for a call that was counted
@@ -27,10 +27,17 @@ export class BudgetLease {
   }
 }
 
+/** The part of its life from which on a lease of permits is refilled. */
+const LATE_PART = 3 / 4;
+
 /** Permits of one rate window in this replica's memory. */
 export class PermitLease {
   used = 0;
   usedAtMs: number;
+  /** How many of them the store was told of, as used or as given up: none of these is told a second time. */
+  private told = 0;
+  /** From then on, monotonic, it is refilled however much is left. */
+  readonly lateMs: number;
 
   constructor(
     readonly granted: number,
@@ -39,12 +46,40 @@ export class PermitLease {
     readonly limit: number,
     readonly deadlineMs: number,
     receivedAtMs: number,
+    /** It lives long, so that its permits count far ahead. */
+    readonly isStanding: boolean,
   ) {
     this.usedAtMs = receivedAtMs;
+    this.lateMs = receivedAtMs + (deadlineMs - receivedAtMs) * LATE_PART;
   }
 
   get remaining(): number {
     return this.granted - this.used;
+  }
+
+  draw(cost: number, nowMs: number): void {
+    this.used += cost;
+    this.usedAtMs = nowMs;
+  }
+
+  /**
+   * What the store has to be told when this lease has left the memory; null: nothing. It is marked as told before it is
+   * sent, because permits have no number by which a second return would be known.
+   */
+  closeAll(nowMs: number): PermitClose | null {
+    const granted = this.granted - this.told;
+    const used = this.used - this.told;
+    this.told = this.granted;
+    // All used, and counted where they belong: in the bucket of a deadline that has passed.
+    if (granted === 0 || (used === granted && nowMs >= this.deadlineMs)) return null;
+    return { bucket: this.bucket, granted, used };
+  }
+
+  /** What was used and not told yet, while the rest is still drawn from; null: nothing. */
+  closeUsed(): PermitClose | null {
+    const used = this.used - this.told;
+    this.told = this.used;
+    return used === 0 ? null : { bucket: this.bucket, granted: used, used };
   }
 }
 

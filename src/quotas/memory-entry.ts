@@ -57,7 +57,7 @@ export function isBusy(entry: BudgetEntry | WindowRow, nowMs: number): boolean {
   if (isWaitedFor(entry)) return true;
   return entry instanceof BudgetEntry
     ? entry.leases.length > 0
-    : WINDOW_NAMES.some((name) => nowMs < (entry[name].lease?.deadlineMs ?? 0));
+    : WINDOW_NAMES.some((name) => nowMs < entry[name].heldUntilMs);
 }
 
 /** Whether it has left the memory. */

@@ -40,8 +40,8 @@ const TAKE_SHARED = `(SELECT string_agg(concat_ws(',', b.is_found::integer, conc
   FROM quota_acquire_limits(?::text, ?::integer, ?::uuid[], ?::text[], ?::uuid[], ?::uuid[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[],
     ?::integer[], ?::bigint[], ?::integer[], ?::uuid[], ?::integer[]) b) AS taken`;
 const LOOK_AT_LIMITS = 'quota_look_at_limits(?::uuid[], ?::uuid[], ?::uuid[]) AS looked_at_limits';
-const WINDOWS = `quota_windows_2(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
-    ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
+const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
+    ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
 
 /**
  * The store in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
@@ -100,7 +100,7 @@ export class PostgresQuotaStore implements QuotaStore {
       );
     }
     if (windows.length === 0) return;
-    const parts = windows.map((one): WindowPart => ({ ...one, limit: 0, want: 0, needs: [], previous: one }));
+    const parts = windows.map((one): WindowPart => ({ ...one, limit: 0, want: 0, few: 0, needs: [], previous: one }));
     // Sent once: permits have no return number.
     const statement = new Statement('return');
     statement.add('windows', WINDOWS, windowRows(parts, 1, true, false).values);

@@ -72,19 +72,25 @@ export interface BudgetRequest {
   readonly needs: readonly BudgetDemand[];
 }
 
-/** A permit lease that its holder has given up: `granted` leave their bucket, `used` go to the current one. */
+/**
+ * A permit lease that its holder has given up, or the part of one that it has used: `granted` leave their bucket, `used`
+ * go to the current one.
+ */
 export interface PermitClose {
   readonly bucket: number;
   readonly granted: number;
   readonly used: number;
 }
 
-/** The needs of one rate window, in order, and the holder's previous lease of it, which this closes. */
+/** The needs of one rate window, in order, and what the holder closes of its leases: all of one, or what it used. */
 export interface WindowAsk {
   readonly id: string;
   readonly window: WindowName;
   readonly limit: number;
   readonly want: number;
+  /** So many are few against all limits of the key: a lease of about as many may live for an hour. 0: none may. */
+  readonly few: number;
+  /** Empty: permits are asked for ahead, and the last eighth of the limit is not touched. */
   readonly needs: readonly number[];
   readonly previous: PermitClose | null;
 }

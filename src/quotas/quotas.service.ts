@@ -307,7 +307,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** One poll of the database's clock, for the janitor's watch over it; instants are monotonic. */
   onPolled(sentMs: number, receivedMs: number, databaseMs: number): void {
-    this.watch.observe(sentMs, receivedMs, databaseMs);
+    this.leaseManager.onPolled(this.watch.observe(sentMs, receivedMs, databaseMs));
   }
 
   /** How many replicas share what is left near a limit. */

@@ -1,14 +1,19 @@
 import type { WindowGrant, WindowName } from './quota-store.js';
-import { permitSlice } from './grant-size.js';
+import { aheadSlice, permitSlice } from './grant-size.js';
 
-/** The longest life of a permit lease. */
+/** The life of a standing lease: few permits of a key that is far from all its limits. The longest there is. */
+export const STANDING_MS = 3_600_000;
+/** The longest life of any other permit lease. */
 export const PERMIT_MS = 15_000;
 /** The life of a permit lease that is exact, or large against the limit. */
 export const SHORT_PERMIT_MS = 1_000;
 
-/**
- * A row further ahead of the clock than any deadline can be was written while the clock was ahead: it is pulled back.
- */
+/** A window stands on the last eighth of its limit: nothing is granted for longer than `PERMIT_MS`. */
+const SCARCE_PART = 8;
+/** What a standing lease may exceed the few by: what was needed when it was granted, which is used at once. */
+const STANDING_FACTOR = 2;
+
+/** A row further ahead of the clock than this was written while the clock was ahead: it is pulled back. */
 export const FAR_AHEAD_MS = PERMIT_MS;
 
 /** The instant at which a row counts: never before the one it was written at, unless that is far ahead of the clock. */
@@ -31,8 +36,8 @@ function shape(lengthMs: number, bucketMs: number): RingShape {
  * Cells that a ring needs: the window, the future in which permits may be counted, and two for the buckets that the
  * edges cut. With fewer, a deadline's bucket shares a cell with one that still counts.
  */
-export function cellsFor(lengthMs: number, bucketMs: number): number {
-  return Math.ceil((lengthMs + PERMIT_MS) / bucketMs) + 2;
+export function cellsFor(lengthMs: number, bucketMs: number, longestMs = STANDING_MS): number {
+  return Math.ceil((lengthMs + longestMs) / bucketMs) + 2;
 }
 
 /** The three windows. The SQL of the migration knows the same numbers. */
@@ -52,6 +57,11 @@ export interface RateRing {
   readonly cells: number[];
 }
 
+/** The same window without room for standing leases: for a ring that grants none. */
+export function withoutStanding({ lengthMs, bucketMs }: RingShape): RingShape {
+  return { lengthMs, bucketMs, cells: cellsFor(lengthMs, bucketMs, PERMIT_MS) };
+}
+
 /** A ring that counts nothing yet. */
 export function emptyRing(shape: RingShape, nowMs: number): RateRing {
   return { head: Math.floor(nowMs / shape.bucketMs), sum: 0, cells: new Array<number>(shape.cells).fill(0) };
@@ -59,27 +69,32 @@ export function emptyRing(shape: RingShape, nowMs: number): RateRing {
 
 /** The bucket of the latest deadline that a permit lease can have at `nowMs`. */
 export function latestBucket(shape: RingShape, nowMs: number): number {
-  return Math.floor((nowMs + PERMIT_MS) / shape.bucketMs);
+  return Math.floor((nowMs + STANDING_MS) / shape.bucketMs);
 }
 
 /**
- * Takes back a ring that was written while the clock was ahead: what is counted after the latest bucket there can be
- * now is counted in that bucket. No permit is used after it, so each one counts for one whole window from its use.
+ * Takes back a ring whose row was written at `writtenMs`, while the clock was ahead: what is counted in a bucket that
+ * lies too far ahead now is counted in the last one there can be for its kind of lease. No permit is used after it, so
+ * each one counts for one whole window from its use.
  */
-export function pullBackRing(ring: RateRing, shape: RingShape, nowMs: number): void {
-  const head = Math.floor(nowMs / shape.bucketMs);
-  // The row is ahead, this window of it is not: it was not asked for meanwhile.
-  if (head >= ring.head) return;
+export function pullBackRing(ring: RateRing, shape: RingShape, writtenMs: number, nowMs: number): void {
   const size = ring.cells.length;
   const oldest = ring.head - shape.lengthMs / shape.bucketMs;
-  const latest = latestBucket(shape, nowMs);
   const held = ring.cells.map((_, index) => ring.cells[cellOf(oldest + index, size)] ?? 0);
   ring.cells.fill(0);
-  ring.head = head;
+  // The row was ahead, this window of it is not: it was not asked for meanwhile.
+  ring.head = Math.min(ring.head, Math.floor(nowMs / shape.bucketMs));
   held.forEach((count, index) => {
-    const cell = cellOf(Math.min(oldest + index, latest), size);
+    if (count === 0) return;
+    const cell = cellOf(pulledBucket(oldest + index, shape, writtenMs, nowMs), size);
     ring.cells[cell] = (ring.cells[cell] ?? 0) + count;
   });
+}
+
+/** Where a bucket counts once its row is pulled back. */
+export function pulledBucket(bucket: number, { bucketMs }: RingShape, writtenMs: number, nowMs: number): number {
+  const isStanding = bucket > nearestBucket(Math.floor(writtenMs / bucketMs), bucketMs);
+  return Math.min(bucket, Math.floor((nowMs + (isStanding ? STANDING_MS : PERMIT_MS)) / bucketMs));
 }
 
 /** Moves the head to `nowMs` and forgets the buckets that no longer reach into the window. The head never goes back. */
@@ -101,7 +116,10 @@ export function slideRing(ring: RateRing, shape: RingShape, nowMs: number): void
 export interface RingAsk {
   readonly limit: number;
   readonly want: number;
+  /** Empty: permits are asked for ahead, and nothing waits for them. */
   readonly needs: readonly number[];
+  /** So many are few for the key: they may be held for `STANDING_MS`. Absent or 0: none may. */
+  readonly few?: number;
   readonly live: number;
 }
 
@@ -127,8 +145,11 @@ export function grantPermits(
     return fits;
   });
   const need = room - left;
-  const permits = permitSlice(need, ask.want, room, ask.limit, ask.live);
-  const validForMs = permits > need && permits * 8 <= ask.limit ? PERMIT_MS : SHORT_PERMIT_MS;
+  const permits =
+    ask.needs.length === 0
+      ? aheadSlice(ask.want, room, ask.limit, ask.live)
+      : permitSlice(need, ask.want, room, ask.limit, ask.live);
+  const validForMs = lifeOf(permits, need, room, ask);
   const bucket = Math.floor((nowMs + validForMs) / shape.bucketMs);
   const cell = cellOf(bucket, ring.cells.length);
   ring.cells[cell] = (ring.cells[cell] ?? 0) + permits;
@@ -145,25 +166,49 @@ export function grantPermits(
   };
 }
 
-/** Until the newest counted bucket has left the window. */
+/** How long granted permits may be used. */
+function lifeOf(permits: number, need: number, room: number, { limit, few = 0 }: RingAsk): number {
+  if (permits === need) return SHORT_PERMIT_MS;
+  const isScarce = (room - permits) * SCARCE_PART < limit;
+  if (!isScarce && permits <= STANDING_FACTOR * few) return STANDING_MS;
+  return permits * 8 <= limit ? PERMIT_MS : SHORT_PERMIT_MS;
+}
+
+/**
+ * Until the newest counted bucket has left the window. Standing leases are left out, as they count far ahead: they say
+ * nothing of what a caller has used.
+ */
 function resetMs(ring: RateRing, shape: RingShape, nowMs: number): number {
   if (ring.sum === 0) return 0;
   const reach = shape.lengthMs / shape.bucketMs;
-  for (let bucket = ring.head - reach + ring.cells.length - 1; bucket >= ring.head - reach; bucket--) {
+  for (let bucket = nearestBucket(ring.head, shape.bucketMs); bucket >= ring.head - reach; bucket--) {
     if ((ring.cells[cellOf(bucket, ring.cells.length)] ?? 0) > 0) return (bucket + reach + 1) * shape.bucketMs - nowMs;
   }
   return 0;
 }
 
-/** Until `need` permits are free, if nobody else takes any; 0 if it can never fit. */
+/**
+ * Until `need` permits are free, if nobody else takes any; 0 if it can never fit. Where they are free only once a
+ * standing lease is closed, until all else has left.
+ */
 function retryMs(ring: RateRing, shape: RingShape, nowMs: number, limit: number, need: number): number {
   const reach = shape.lengthMs / shape.bucketMs;
+  if (need > limit) return 0;
   let free = limit - ring.sum;
-  for (let bucket = ring.head - reach; bucket < ring.head - reach + ring.cells.length; bucket++) {
-    free += ring.cells[cellOf(bucket, ring.cells.length)] ?? 0;
-    if (free >= need) return (bucket + reach + 1) * shape.bucketMs - nowMs;
+  let newest: number | null = null;
+  for (let bucket = ring.head - reach; bucket <= nearestBucket(ring.head, shape.bucketMs); bucket++) {
+    const count = ring.cells[cellOf(bucket, ring.cells.length)] ?? 0;
+    if (count === 0) continue;
+    newest = bucket;
+    free += count;
+    if (free >= need) break;
   }
-  return 0;
+  return newest === null ? SHORT_PERMIT_MS : (newest + reach + 1) * shape.bucketMs - nowMs;
+}
+
+/** The last bucket in which permits may count that are not those of a standing lease. */
+function nearestBucket(head: number, bucketMs: number): number {
+  return head + Math.ceil(PERMIT_MS / bucketMs);
 }
 
 /** Where a ring keeps a bucket. */

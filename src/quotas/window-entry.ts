@@ -1,15 +1,32 @@
-import type { RateWindow, WindowGrant, WindowName } from './quota-store.js';
+import type { PermitClose, RateWindow, WindowGrant, WindowName } from './quota-store.js';
 import type { DemandEstimator } from './demand-estimator.js';
 import type { PermitLease } from './lease.js';
-import { emptyRing, grantPermits, RING_SHAPES, slideRing } from './rate-ring.js';
+import { emptyRing, grantPermits, RING_SHAPES, slideRing, withoutStanding } from './rate-ring.js';
 import type { RateRing } from './rate-ring.js';
 import { NO_WAITERS, type Waiter } from './waiter.js';
 
+/** The rings of a replica that counts alone. */
+const SHARE_SHAPES = {
+  minute: withoutStanding(RING_SHAPES.minute),
+  hour: withoutStanding(RING_SHAPES.hour),
+  day: withoutStanding(RING_SHAPES.day),
+};
+
+/** A lease is refilled when it holds less than this part of what the last two seconds used. */
+const HOT_PART = 0.3;
+
 /** What one replica knows and holds of one rate window. */
 export class WindowEntry {
+  /** Drawn from first. */
   lease: PermitLease | null = null;
+  /** What came ahead, while the other is still drawn from. */
+  next: PermitLease | null = null;
+  /** Of a lease that has left the memory: the next acquire tells it. */
+  private over: PermitClose | null = null;
   waiting: Waiter[] = NO_WAITERS;
   isAsking = false;
+  /** It is asked for, but no call waits for that. */
+  isRefilling = false;
   isGone = false;
   isWatched = false;
   generation = 0;
@@ -21,6 +38,8 @@ export class WindowEntry {
   private refusedNeed = 0;
   private refusedUntilMs = 0;
   private retryAtMs = 0;
+  /** Nothing is asked for ahead before then: the store had none to spare. */
+  noRefillUntilMs = 0;
   /** Counts alone while the store is away, where that is allowed. */
   private share: { ring: RateRing; since: number } | null = null;
 
@@ -31,10 +50,115 @@ export class WindowEntry {
     readonly flow: DemandEstimator,
   ) {}
 
-  /** Permits granted under a higher limit than today's are not used any more. */
-  covers(cost: number, limit: number, nowMs: number): boolean {
-    const lease = this.lease;
-    return lease !== null && lease.remaining >= cost && lease.limit <= limit && nowMs < lease.deadlineMs;
+  /**
+   * Whether memory has this many permits. Those granted under a higher limit than today's are not used any more, those
+   * of standing leases only if `mayStand`.
+   */
+  covers(cost: number, limit: number, mayStand: boolean, nowMs: number): boolean {
+    const { lease } = this;
+    if (lease === null) return false;
+    const isUsable = isUsableOf(lease, limit, mayStand, nowMs);
+    if (isUsable && lease.remaining >= cost) return true;
+    const { next } = this;
+    if (next === null || !isUsableOf(next, limit, mayStand, nowMs)) return false;
+    if (!isUsable || lease.remaining === 0) {
+      this.moveOn(nowMs);
+      return next.remaining >= cost;
+    }
+    return lease.remaining + next.remaining >= cost;
+  }
+
+  /** Takes permits that it covers. */
+  draw(cost: number, nowMs: number): void {
+    const lease = this.lease as PermitLease;
+    const first = Math.min(cost, lease.remaining);
+    lease.draw(first, nowMs);
+    if (first === cost) return;
+    this.moveOn(nowMs);
+    this.lease!.draw(cost - first, nowMs);
+  }
+
+  /** Whether permits should be asked for ahead: soon some will be missing. */
+  isLow(nowMs: number): boolean {
+    const { lease } = this;
+    if (lease === null || this.next !== null || this.isAsking || nowMs < this.noRefillUntilMs) return false;
+    const { remaining } = lease;
+    // A standing lease is small against its limit, so that half of it is no loss; others are large.
+    return (
+      remaining < HOT_PART * this.flow.latest ||
+      (lease.isStanding && remaining * 2 < lease.granted) ||
+      nowMs >= lease.lateMs
+    );
+  }
+
+  /** Takes what was granted; false: there is no place for it, because two leases are here already. */
+  add(lease: PermitLease): boolean {
+    if (this.lease === null) this.lease = lease;
+    else if (this.next === null) this.next = lease;
+    else return false;
+    return true;
+  }
+
+  /** Takes everything out of memory, and gives what the store has to be told of it. */
+  closeAll(nowMs: number): PermitClose[] {
+    const { lease, next, over } = this;
+    this.lease = null;
+    this.next = null;
+    this.over = null;
+    return [over, lease?.closeAll(nowMs), next?.closeAll(nowMs)].filter(isClose);
+  }
+
+  /** What is over, and what was used of a lease that is still drawn from. */
+  closeUsed(nowMs: number): PermitClose[] {
+    const { over } = this;
+    this.over = null;
+    const { lease } = this;
+    if (lease !== null && (lease.remaining === 0 || nowMs >= lease.deadlineMs)) {
+      this.lease = this.next;
+      this.next = null;
+      return [over, lease.closeAll(nowMs)].filter(isClose);
+    }
+    return [over, lease?.closeUsed()].filter(isClose);
+  }
+
+  /** Takes the leases out of memory that `isOut` names, and gives what the store has to be told of them. */
+  closeThose(isOut: (lease: PermitLease) => boolean, nowMs: number): PermitClose[] {
+    const { lease, next } = this;
+    const closes: (PermitClose | null)[] = [];
+    if (next !== null && isOut(next)) {
+      this.next = null;
+      closes.push(next.closeAll(nowMs));
+    }
+    if (lease !== null && isOut(lease)) {
+      this.lease = this.next;
+      this.next = null;
+      closes.push(this.over, lease.closeAll(nowMs));
+      this.over = null;
+    }
+    return closes.filter(isClose);
+  }
+
+  /** Until when it must stay in memory. */
+  get heldUntilMs(): number {
+    return Math.max(this.lease?.deadlineMs ?? 0, this.next?.deadlineMs ?? 0);
+  }
+
+  /** When permits were last drawn; of a lease not drawn from yet, when it came. */
+  get usedAtMs(): number {
+    return Math.max(this.lease?.usedAtMs ?? 0, this.next?.usedAtMs ?? 0);
+  }
+
+  /** How many permits memory has. */
+  remaining(nowMs: number): number {
+    let sum = 0;
+    for (const lease of [this.lease, this.next]) if (lease !== null && nowMs < lease.deadlineMs) sum += lease.remaining;
+    return sum;
+  }
+
+  private moveOn(nowMs: number): void {
+    this.over = this.lease?.closeAll(nowMs) ?? null;
+    this.lease = this.next;
+    this.next = null;
   }
 
   learn({ free, resetMs }: WindowGrant, nowMs: number): void {
@@ -65,7 +189,7 @@ export class WindowEntry {
 
   /** Whether this replica's share of the limit has room; `outage` names the outage, each starts afresh. */
   shareHasRoom(window: RateWindow, cost: number, replicas: number, outage: number, nowMs: number): boolean {
-    const shape = RING_SHAPES[this.window];
+    const shape = SHARE_SHAPES[this.window];
     if (this.share?.since !== outage) this.share = { ring: emptyRing(shape, nowMs), since: outage };
     slideRing(this.share.ring, shape, nowMs);
     return this.share.ring.sum + cost <= Math.floor(window.limit / replicas);
@@ -74,10 +198,18 @@ export class WindowEntry {
   takeFromShare(window: RateWindow, cost: number, replicas: number, nowMs: number): void {
     if (this.share === null) return;
     const limit = Math.floor(window.limit / replicas);
-    grantPermits(this.share.ring, RING_SHAPES[this.window], nowMs, { limit, want: 0, needs: [cost], live: 1 });
+    grantPermits(this.share.ring, SHARE_SHAPES[this.window], nowMs, { limit, want: 0, needs: [cost], live: 1 });
   }
 
   get isQuiet(): boolean {
-    return !this.isAsking && this.waiting.length === 0;
+    return (!this.isAsking || this.isRefilling) && this.waiting.length === 0;
   }
+}
+
+function isUsableOf(lease: PermitLease, limit: number, mayStand: boolean, nowMs: number): boolean {
+  return nowMs < lease.deadlineMs && lease.limit <= limit && (mayStand || !lease.isStanding);
+}
+
+function isClose(close: PermitClose | null | undefined): close is PermitClose {
+  return close !== null && close !== undefined;
 }

@@ -5,7 +5,7 @@ import {
   RING_SHAPES,
   emptyRing,
   grantPermits,
-  latestBucket,
+  pulledBucket,
   rowClockMs,
 } from './rate-ring.js';
 import type { Sql } from './sql.js';
@@ -58,7 +58,7 @@ function standingOf(window: WindowName, limit: number, row: WindowsRow | undefin
   const clockMs = Number(row.clock_ms);
   const nowMs = rowClockMs(Number(row.at_ms), clockMs);
   const cells = { minute: row.minute_cells, hour: row.hour_cells, day: row.day_cells }[window];
-  const ring = ringOf(RING_SHAPES[window], cells, nowMs);
+  const ring = ringOf(RING_SHAPES[window], cells, Number(row.at_ms), nowMs);
   // Asking for nothing takes nothing, and says what is left.
   const { free, resetMs } = grantPermits(
     ring,
@@ -75,13 +75,13 @@ function standingOf(window: WindowName, limit: number, row: WindowsRow | undefin
  * was not asked for lately still lists buckets that have left it, and one that was written while the clock was ahead
  * lists buckets that cannot be yet.
  */
-export function ringOf(shape: RingShape, cells: readonly string[], nowMs: number): RateRing {
+export function ringOf(shape: RingShape, cells: readonly string[], atMs: number, nowMs: number): RateRing {
   const ring = emptyRing(shape, nowMs);
   const oldest = ring.head - shape.lengthMs / shape.bucketMs;
-  const latest = latestBucket(shape, nowMs);
   for (const text of cells) {
     const cell = BigInt(text);
-    const bucket = Math.min(Number(cell >> COUNT_BITS), latest);
+    const listed = Number(cell >> COUNT_BITS);
+    const bucket = nowMs < atMs ? pulledBucket(listed, shape, atMs, nowMs) : listed;
     if (bucket < oldest) continue;
     const count = Number(BigInt.asUintN(32, cell));
     ring.cells[bucket % shape.cells] = (ring.cells[bucket % shape.cells] ?? 0) + count;

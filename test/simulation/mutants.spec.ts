@@ -25,6 +25,8 @@ const QUOTA_STORE_FAULTS: Record<QuotaStoreFault, number> = {
   'patch-keeps-the-lowest-floor': 60,
   'ring-without-margin': 60,
   'permits-in-the-current-bucket': 60,
+  'standing-permits-counted-near': 60,
+  'standing-pulled-back-like-others': 200,
   'close-forgets-used-permits': 60,
   'slide-forgets-too-early': 60,
   'far-row-stays': 60,
@@ -40,6 +42,13 @@ const LEASE_MANAGER_FAULTS: Record<LeaseManagerFault, number> = {
   'returns-under-two-numbers': 60,
   'suspension-not-noticed': 200,
   'refusal-consumes': 60,
+  'refill-closes-what-is-drawn-from': 60,
+  'same-part-closed-twice': 60,
+  'permits-handed-back-twice': 60,
+  'permits-handed-back-and-kept': 60,
+  'outdated-grant-used': 200,
+  'permits-kept-after-a-feed-entry': 60,
+  'clock-step-not-told': 200,
   'draws-without-test': 60,
 };
 

@@ -22,6 +22,7 @@ import { monthEnd, monthOf } from '../../src/quotas/period.js';
 import {
   emptyRing,
   grantPermits,
+  PERMIT_MS,
   pullBackRing,
   RING_SHAPES,
   rowClockMs,
@@ -92,6 +93,8 @@ export type QuotaStoreFault =
   | 'patch-keeps-the-lowest-floor'
   | 'ring-without-margin'
   | 'permits-in-the-current-bucket'
+  | 'standing-permits-counted-near'
+  | 'standing-pulled-back-like-others'
   | 'close-forgets-used-permits'
   | 'slide-forgets-too-early'
   | 'far-row-stays'
@@ -225,7 +228,14 @@ export class QuotaStoreModel {
       ring.sum += grant.permits;
       return { ...grant, bucket: ring.head };
     }
-    return grantPermits(ring, shape, now, { ...ask, live }, this.clock());
+    const grant = grantPermits(ring, shape, now, { ...ask, live }, this.clock());
+    if (this.fault !== 'standing-permits-counted-near' || grant.validForMs <= PERMIT_MS) return grant;
+    const near = Math.floor((now + PERMIT_MS) / shape.bucketMs);
+    closePermits(ring, shape, now, { bucket: grant.bucket, granted: grant.permits, used: 0 });
+    const cell = near % ring.cells.length;
+    ring.cells[cell] = (ring.cells[cell] ?? 0) + grant.permits;
+    ring.sum += grant.permits;
+    return { ...grant, bucket: near };
   }
 
   private ringOf(id: string, window: WindowName): [RateRing, RingShape, number] {
@@ -244,8 +254,9 @@ export class QuotaStoreModel {
     for (const [window, ring] of Object.entries(row.rings) as [WindowName, RateRing][]) {
       const shape = RING_SHAPES[window];
       if (this.fault === 'pull-back-forgets') Object.assign(row.rings, { [window]: emptyRing(shape, now) });
-      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, now - shape.lengthMs);
-      else pullBackRing(ring, shape, now);
+      else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, row.at, now - shape.lengthMs);
+      else if (this.fault === 'standing-pulled-back-like-others') pullBackRing(ring, shape, Infinity, now);
+      else pullBackRing(ring, shape, row.at, now);
     }
   }
 

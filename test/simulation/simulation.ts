@@ -45,6 +45,9 @@ interface KeyPlan {
 const START = Date.UTC(2026, 10, 15, 12);
 const MONTH_END = Date.UTC(2026, 11, 1);
 const LONGEST_TTL_SECONDS = 300;
+const LONG_RUN_MS = 8_000_000;
+/** In a long run, so much more time passes between calls, and between faults. */
+const LONG_FACTOR = 200;
 
 /** Three lease managers, one store, callers, and everything that can go wrong between them, from one seed. */
 export class Simulation extends World {
@@ -57,6 +60,8 @@ export class Simulation extends World {
   protected readonly replicas: Replica[];
   private readonly keys: KeyPlan[];
   private readonly start: number;
+  /** Hours of rare calls, in which leases stand until they end; faults come as rarely. */
+  private readonly isLong: boolean;
   private clockOffset = 0;
   private lastStepAt = -Infinity;
 
@@ -67,6 +72,8 @@ export class Simulation extends World {
   ) {
     super(seed);
     const { random } = this;
+    this.isLong = random.chance(0.05);
+    const standAfterMs = random.pick([0, 0, 20_000]);
     this.start = random.chance(0.35) ? MONTH_END - random.between(5_000, 35_000) : START;
     this.store = new QuotaStoreModel(() => Math.floor(this.clockMs()), authorityFault);
     this.books = new Books(this.store, this.isGood, () => Math.floor(this.clockMs()));
@@ -74,6 +81,7 @@ export class Simulation extends World {
     const make = (replica: Replica): LeaseManager => {
       const leaseManager = new ledgerClass(this.wireOf(replica), replica, () => this.newId(), {
         replicaId: replica.name,
+        standAfterMs,
       });
       leaseManager.setLiveReplicas(3);
       return leaseManager;
@@ -86,7 +94,7 @@ export class Simulation extends World {
   async run(): Promise<Tally> {
     try {
       this.setUp();
-      await this.advance(this.runMs);
+      await this.advance(this.isLong ? LONG_RUN_MS : this.runMs);
       this.isOver = true;
       this.heal();
       await this.advance(20_000);
@@ -131,11 +139,14 @@ export class Simulation extends World {
     }
     for (const replica of this.replicas) this.poll(replica);
     // Busy times, in which leases grow, and slow ones, in which they last.
-    const gaps = this.random.pick([[40], [80], [40, 400], [150], [20, 110], [30, 90], [400]]);
+    const slow = this.isLong ? LONG_FACTOR : 1;
+    const gaps = this.random
+      .pick([[40], [80], [40, 400], [150], [20, 110], [30, 90], [400]])
+      .map((gapMs) => gapMs * slow);
     let gap = gaps[0] ?? 40;
     const turn = (): void => {
       gap = this.random.pick(gaps);
-      this.at(this.random.between(3_000, 15_000), turn);
+      this.at(this.random.between(3_000, 15_000) * slow, turn);
     };
     turn();
     const next = (): void => {
@@ -150,22 +161,24 @@ export class Simulation extends World {
 
   private planFaults(): void {
     const { random } = this;
-    this.often(0.5, 15_000, () => this.killOne());
-    this.often(0.5, 12_000, () => this.pauseOne());
-    this.often(0.35, 40_000, () => this.outage());
-    this.often(0.3, 30_000, () => this.stepClock());
-    this.often(0.15, 40_000, () => random.pick(this.replicas).leaseManager.dropAll());
+    const slow = this.isLong ? LONG_FACTOR : 1;
+    this.often(0.5, 15_000 * slow, () => this.killOne());
+    this.often(0.5, 12_000 * slow, () => this.pauseOne());
+    this.often(0.35, 40_000 * slow, () => this.outage());
+    this.often(0.3, 30_000 * slow, () => this.stepClock());
+    this.often(0.15, 40_000 * slow, () => random.pick(this.replicas).leaseManager.dropAll());
   }
 
   private planPatches(): void {
     const { random } = this;
     if (!random.chance(0.5)) return;
+    const slow = this.isLong ? LONG_FACTOR : 1;
     const again = (): void => {
       if (this.isOver) return;
       this.patch(random.pick(this.keys));
-      this.at(random.between(3_000, 30_000), again);
+      this.at(random.between(3_000, 30_000) * slow, again);
     };
-    this.at(random.between(1_000, 20_000), again);
+    this.at(random.between(1_000, 20_000) * slow, again);
   }
 
   // ---- faults

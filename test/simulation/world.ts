@@ -278,7 +278,7 @@ export abstract class World {
         const clock = Math.floor(this.clockMs());
         this.at(
           this.random.between(1, 10),
-          replica.guard(() => replica.watch.observe(sent, replica.monotonicMs(), clock)),
+          replica.guard(() => replica.leaseManager.onPolled(replica.watch.observe(sent, replica.monotonicMs(), clock))),
         );
         if (this.random.chance(0.3))
           this.at(

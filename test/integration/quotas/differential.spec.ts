@@ -101,7 +101,8 @@ class Twins {
         window: previous?.window ?? random.pick(NAMES),
         limit: random.pick([1, 10, 60, 500]),
         want: random.pick([0, 5, 50]),
-        needs: Array.from({ length: random.between(1, 3) }, () => random.between(1, 6)),
+        few: random.pick([0, 0, 3, 20]),
+        needs: Array.from({ length: random.between(0, 3) }, () => random.between(1, 6)),
         previous: previous ? { bucket: previous.bucket, granted: previous.granted, used } : null,
       };
     });

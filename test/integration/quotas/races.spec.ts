@@ -99,6 +99,7 @@ describe('the quota store in PostgreSQL', () => {
       window,
       limit: 20,
       want: 0,
+      few: 0,
       needs: [1],
       previous: null,
     }));
