@@ -1,3 +1,4 @@
+import { access, constants, mkdir } from 'node:fs/promises';
 import type { DataSource } from 'typeorm';
 import { systemCaller } from '../../access/caller.js';
 import { missingVersion } from '../../common/missing-version.js';
@@ -86,6 +87,9 @@ export class AuditSealer {
    * goes on: an entry is removed in the transaction that tells of its segment, after that was read back from the disk.
    */
   async sealAll(onSealed: (summary: SignedSummary) => void = () => undefined): Promise<void> {
+    // Also where nothing is due: a directory that cannot be written is told of months before it is needed.
+    await mkdir(this.terms.directory, { recursive: true });
+    await access(this.terms.directory, constants.W_OK | constants.X_OK);
     if ((await this.due()) === 0 || !(await this.mayBegin())) return;
     const session = new SessionClient(sessionConfigOf(this.dataSource, 'audit-segments', 'reader'));
     this.session = session;
