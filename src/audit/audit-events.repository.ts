@@ -101,9 +101,9 @@ export class AuditEventsRepository {
     return findSegments(this.manager);
   }
 
-  /** What the trail says of the segment that ends with `toSeq`. */
-  findSealEntry(toSeq: string): Promise<SealEntry | null> {
-    return findSealEntry(this.manager, toSeq);
+  /** What the trail says of the newest segment. */
+  findSealEntry(): Promise<SealEntry | null> {
+    return findSealEntry(this.manager);
   }
 
   /** Checks the sealed entries that stay in the database. */

@@ -147,11 +147,12 @@ export class ChainVerifier {
     const stored = openSegments(this.publicKeys, await this.events.findSegments());
     if (!Array.isArray(stored)) return stored;
     const last = stored.at(-1);
-    if (last === undefined) return null;
-    const told = await this.events.findSealEntry(cut.seq);
+    const told = await this.events.findSealEntry();
+    if (last === undefined)
+      return told && { seq: told.seq, reason: 'This entry tells of a sealed segment that the database does not know.' };
     const isTold = told !== null && BigInt(told.seq) > BigInt(cut.seq);
     if (!isTold || (['toSeq', 'hash', 'file', 'sha256'] as const).some((name) => told.details[name] !== last[name]))
-      return { seq: cut.seq, reason: 'No entry of the trail tells of this sealed segment.' };
+      return { seq: cut.seq, reason: 'The newest entry that tells of a sealed segment does not tell of this one.' };
     const { checked, broken } = await this.events.checkKept(segments, cut, told.details);
     kept.checked = checked;
     return broken;

@@ -129,7 +129,9 @@ function answerOf(report: SegmentsReport, broken: FirstBreak | null, notes: read
     `${last === undefined ? '' : ` with the entries up to ${last}`}, ${report.checked} entries, ${report.checkedReads} reads`;
   if (broken !== null)
     return {
-      text: [...notes, `The sealed segments are BROKEN at ${told(broken)}`, `Sound before that: ${checked}.`].join('\n'),
+      text: [...notes, `The sealed segments are BROKEN at ${told(broken)}`, `Sound before that: ${checked}.`].join(
+        '\n',
+      ),
       exitCode: 1,
     };
   return { text: [...notes, `The sealed segments are whole: ${checked}.`].join('\n'), exitCode: 0 };

@@ -142,7 +142,8 @@ export class AuditStream implements OnModuleDestroy {
   private async beginningOf({ table, after }: StreamPlace): Promise<string> {
     const last = await this.events.lastSeq(table);
     if (after !== null && BigInt(after) > BigInt(last)) throw behindTheEnd(last);
-    const cut = table === 'audit_event' ? (await this.events.findCut()).seq : ((await this.events.findReadCut())?.seq ?? '0');
+    const cut =
+      table === 'audit_event' ? (await this.events.findCut()).seq : ((await this.events.findReadCut())?.seq ?? '0');
     if (after !== null && BigInt(after) < BigInt(cut)) throw table === 'audit_event' ? sealed(cut) : removed(cut);
     return after ?? cut;
   }

@@ -40,6 +40,8 @@ export async function sealReads(
       summary = await writeSegment(ask, shelf, { chain: 'reads', start, toSeq: earlier ?? planned, newCheck });
       start = { seq: summary.toSeq, hash: Buffer.from(summary.hash, 'hex') };
     }
+    // The cut takes it next, and a session that is only closed has it for a moment longer.
+    await ask('SELECT pg_advisory_unlock($1)', [ADVISORY_LOCKS.readCut]);
     return summary;
   } finally {
     session.destroy();

@@ -103,6 +103,8 @@ export class AuditSealer {
         onSealed(summary);
         if (this.hasEnded) return;
       }
+      // A session that is only closed has it for a moment longer.
+      await session.query('SELECT pg_advisory_unlock($1)', [ADVISORY_LOCKS.auditSegments]);
     } catch (error) {
       if (!this.hasEnded) throw error;
     } finally {
@@ -152,7 +154,16 @@ export class AuditSealer {
         JSON.stringify(summary),
       ]);
       const kept = await snapshotOf(tx.manager);
-      const details = { fromSeq, toSeq, hash, entries, file, sha256, keptEntries: kept.entries, keptSha256: kept.sha256 };
+      const details = {
+        fromSeq,
+        toSeq,
+        hash,
+        entries,
+        file,
+        sha256,
+        keptEntries: kept.entries,
+        keptSha256: kept.sha256,
+      };
       const entry = { resourceType: 'audit-event', resourceId: null, details };
       await commitActs(tx, this.config.auditKeys, [{ caller: systemCaller(SEAL_ACTION), entry }], CHANGE_CHANNEL);
     });

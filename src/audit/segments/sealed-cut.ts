@@ -46,13 +46,13 @@ export function findSegments(manager: EntityManager): Promise<StoredSegment[]> {
   );
 }
 
-/** The entry that tells of the segment that ends with `toSeq`; null: there is none. */
-export async function findSealEntry(manager: EntityManager, toSeq: string): Promise<SealEntry | null> {
+/** The newest entry that tells of a segment; null: there is none. */
+export async function findSealEntry(manager: EntityManager): Promise<SealEntry | null> {
   const [row] = await manager.query<SealEntry[]>(
     `SELECT seq, details FROM audit_event
-      WHERE action = $1 AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event} AND details->>'toSeq' = $2
+      WHERE action = $1 AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event}
       ORDER BY seq DESC LIMIT 1`,
-    [SEAL_ACTION, toSeq],
+    [SEAL_ACTION],
   );
   return row ?? null;
 }

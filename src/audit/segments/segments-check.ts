@@ -94,7 +94,10 @@ class SegmentsCheck {
         throw missingVersion('AUDIT_KEY', version);
       const summary = openSummary(keys, value);
       if (summary === null || summary.file !== file || summary.chain !== chain)
-        return { seq: summary?.fromSeq ?? '0', reason: `${name} was not signed with AUDIT_KEY, or is of another file.` };
+        return {
+          seq: summary?.fromSeq ?? '0',
+          reason: `${name} was not signed with AUDIT_KEY, or is of another file.`,
+        };
       found.push(summary);
     }
     found.sort((one, other) => (BigInt(one.fromSeq) < BigInt(other.fromSeq) ? -1 : 1));

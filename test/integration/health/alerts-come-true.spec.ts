@@ -148,6 +148,7 @@ withPrometheus('Each alert', () => {
     await untilTrue(
       [
         'LatchkeyReplicasMissing',
+        'LatchkeyTrailNotSealed',
         'LatchkeyUsageNotArchived',
         'LatchkeyDenylistNotRead',
         'LatchkeyAuditCopyBehind',

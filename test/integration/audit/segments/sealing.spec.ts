@@ -85,7 +85,7 @@ describe('Older entries of the audit trail', () => {
     await app.patch(`/api-keys/${made.key}`, { token, body: { rateLimitPerMinute: 9 } });
     await app.patch(`/users/${made.user}`, { token, body: { name: 'Ada King' } });
     await addEntries(app, 20);
-    await ageTrail(app.database, app.config.auditKeys[0]!, { upToSeq: cut });
+    await ageTrail(app.database, app.config.auditKeys, { upToSeq: cut });
     before = await rows();
     expect(await lines()).toEqual([]);
     for (const [name, table, statements] of plants()) foundBefore.set(name, await plant(table, statements));
@@ -165,7 +165,7 @@ describe('Older entries of the audit trail', () => {
     await app.patch(`/users/${user}`, { token, body: { name: 'Ada Byron' } });
     const [last] = await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head');
     await addEntries(app, 5);
-    await ageTrail(app.database, app.config.auditKeys[0]!, { upToSeq: last!.seq, oldestDays: 149, newestDays: 140 });
+    await ageTrail(app.database, app.config.auditKeys, { upToSeq: last!.seq, oldestDays: 149, newestDays: 140 });
     await sealer().sealAll();
     expect(await verify()).toMatchObject({ exitCode: 0 });
     expect(await staying()).toEqual([earlier.at(-1)]);
