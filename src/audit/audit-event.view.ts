@@ -205,6 +205,12 @@ export class AuditEventsMetaView {
    * @example "MTIzNA"
    */
   nextCursor: string | null;
+
+  /**
+   * Changes and refusals up to this number are in sealed segments, and in no list; null: none are.
+   * @example "120000"
+   */
+  sealedUpTo: string | null;
 }
 
 /** A page of the audit trail, newest first. */
@@ -237,7 +243,7 @@ export class ChainReportView {
   ok: boolean;
 
   /**
-   * Entries of changes and refusals found sound, from the first on.
+   * Entries of changes and refusals found sound, from the last sealed segment on; with those of it that stay.
    * @example 4711
    */
   checked: number;
@@ -248,11 +254,17 @@ export class ChainReportView {
    */
   checkedReads: number;
 
+  /**
+   * The last entry that is in a sealed segment, which `npm run audit:verify -- --segments` checks; null: none is.
+   * @example "120000"
+   */
+  sealedUpTo: string | null;
+
   /** Null if nothing is wrong. */
   firstBroken: ChainBreakView | null;
 
-  static from({ ok, checked, checkedReads, firstBroken }: ChainReport): ChainReportView {
+  static from({ ok, checked, checkedReads, sealedUpTo, firstBroken }: ChainReport): ChainReportView {
     const broken = firstBroken && { seq: firstBroken.seq, reason: firstBroken.reason, chain: firstBroken.chain };
-    return { ok, checked, checkedReads, firstBroken: broken };
+    return { ok, checked, checkedReads, sealedUpTo, firstBroken: broken };
   }
 }

@@ -7,6 +7,17 @@ import { KEY_CHANGES } from './key-changes-sql.js';
 import { findLostReads, findReadCut, type LostReads, type ReadCut } from './reads/read-cuts.js';
 import { commitmentsIn, findOpenings } from './personal-values.js';
 import { findRestores, type Restore } from './restores.js';
+import { checkKept, type KeptCheck } from './segments/kept-entries.js';
+import type { KeySegment } from './key-segments.js';
+import {
+  CUT_SEQ,
+  findCut,
+  findSealEntry,
+  findSegments,
+  type Place,
+  type SealEntry,
+  type StoredSegment,
+} from './segments/sealed-cut.js';
 import { type AuditedEvent, eventOf, type StoredEvent } from './stored-event.js';
 
 /** What events are looked for; absent members do not narrow. */
@@ -24,6 +35,9 @@ export interface AuditFilter {
   readonly to?: string | undefined;
 }
 
+/** Behind which a chain begins. Sealed entries that stay because they tell a state are no part of a list. */
+const BEFORE_FIRST = { audit_event: CUT_SEQ, audit_read: '0' } as const satisfies Record<ChainTable, string>;
+
 /** What `eventOf` reads. */
 const EVENT = `seq, id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, body, hash`;
 
@@ -40,7 +54,7 @@ export class AuditEventsRepository {
     if (!mayHold(table, filter)) return [];
     const { where, parameters } = conditionsOf(filter, table);
     const rows = await this.manager.query<StoredEvent[]>(
-      `SELECT ${EVENT} FROM ${table} WHERE seq < $1 AND seq > 0 AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq DESC LIMIT $2`,
+      `SELECT ${EVENT} FROM ${table} WHERE seq < $1 AND seq > ${BEFORE_FIRST[table]} AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq DESC LIMIT $2`,
       [before, limit, ...parameters],
     );
     return this.withOpenings(rows.map(eventOf));
@@ -51,7 +65,7 @@ export class AuditEventsRepository {
     if (!mayHold(table, filter)) return [];
     const { where, parameters } = conditionsOf(filter, table);
     const rows = await this.manager.query<StoredEvent[]>(
-      `SELECT ${EVENT} FROM ${table} WHERE seq > $1 AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq LIMIT $2`,
+      `SELECT ${EVENT} FROM ${table} WHERE seq > $1 AND seq > ${BEFORE_FIRST[table]} AND seq <= ${HEAD_SEQ[table]} ${where} ORDER BY seq LIMIT $2`,
       [after, limit, ...parameters],
     );
     return this.withOpenings(rows.map(eventOf));
@@ -75,6 +89,26 @@ export class AuditEventsRepository {
   /** What restores have told of lost reads. */
   findLostReads(): Promise<LostReads[]> {
     return findLostReads(this.manager);
+  }
+
+  /** Where the chain of changes begins in the database. */
+  findCut(): Promise<Place> {
+    return findCut(this.manager);
+  }
+
+  /** All segments that were sealed, oldest first. */
+  findSegments(): Promise<StoredSegment[]> {
+    return findSegments(this.manager);
+  }
+
+  /** What the trail says of the newest segment. */
+  findSealEntry(): Promise<SealEntry | null> {
+    return findSealEntry(this.manager);
+  }
+
+  /** Checks the sealed entries that stay in the database. */
+  checkKept(segments: readonly KeySegment[], cut: Place, told: SealEntry['details']): Promise<KeptCheck> {
+    return checkKept(this.manager, segments, cut, told);
   }
 
   /** `seq` of the newest event; 0 if there is none. */

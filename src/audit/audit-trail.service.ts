@@ -19,7 +19,8 @@ export class AuditTrailService {
   /** A page of events, newest first. Pages of one walk neither repeat nor miss an event, whatever is added. */
   async list(filter: AuditFilter, cursor: string | undefined, limit: number): Promise<AuditEventsPageView> {
     const from = (cursor === undefined ? null : positionOf(cursor)) ?? { changes: NEWEST, reads: NEWEST };
-    const [changes, reads] = await Promise.all([
+    const [{ seq: sealed }, changes, reads] = await Promise.all([
+      this.events.findCut(),
       this.events.findBefore(filter, from.changes, limit + 1, 'audit_event'),
       this.events.findBefore(filter, from.reads, limit + 1, 'audit_read'),
     ]);
@@ -34,7 +35,7 @@ export class AuditTrailService {
     const next = { changes: behind(changes, change, from.changes), reads: behind(reads, read, from.reads) };
     return {
       data: page.map((event) => AuditEventView.from(event)),
-      meta: { limit, nextCursor: isLast ? null : cursorAt(next) },
+      meta: { limit, nextCursor: isLast ? null : cursorAt(next), sealedUpTo: sealed === '0' ? null : sealed },
     };
   }
 

@@ -16,6 +16,7 @@ import { AuditStream } from './copies/audit-stream.js';
 import { LastChanges } from './last-changes.js';
 import { ReadHousekeeping } from './reads/read-housekeeping.js';
 import { ReadRecorder } from './reads/read-recorder.js';
+import { AuditRetention } from './segments/audit-retention.js';
 import { TrailRecorder } from './trail-recorder.js';
 
 /** The audit trail and, with it, the change feed. */
@@ -27,6 +28,7 @@ import { TrailRecorder } from './trail-recorder.js';
     TrailRecorder,
     ReadRecorder,
     ReadHousekeeping,
+    AuditRetention,
     AuditedRefusals,
     AuditEventsRepository,
     AuditCopy,

@@ -149,7 +149,7 @@ export class ChainCheck {
         return `A checkpoint of ${anchor.at} was signed with version ${other} of AUDIT_KEY, which did not sign this part of the trail.`;
       }
     }
-    const column = differingColumn(row, JSON.parse(row.body) as AuditRecord);
+    const column = differingColumn(row);
     return column === null ? null : `The column ${column} says something else than the body that was hashed.`;
   }
 
@@ -164,8 +164,9 @@ function missing(seq: bigint): ChainBreak {
   return { seq: seq.toString(), reason: 'This entry is missing.' };
 }
 
-/** The first column that does not repeat the body. */
-function differingColumn(row: StoredLink, body: AuditRecord): string | null {
+/** The first column of a row that does not repeat its body; null: all do. The body must be one that was hashed. */
+export function differingColumn(row: StoredLink): string | null {
+  const body = JSON.parse(row.body) as AuditRecord;
   const pairs: [string, unknown, unknown][] = [
     ['seq', row.seq, body.seq],
     ['id', row.id, body.id],

@@ -14,6 +14,7 @@ import { type KeySegment, segmentsOf } from './key-segments.js';
 import { ReadChainCheck } from './reads/read-chain-check.js';
 import { openReadCheckpoint, readReadCheckpoints } from './reads/read-checkpoint.js';
 import { type ReadCut, isOfLostReads } from './reads/read-cuts.js';
+import { openSegments, type Place } from './segments/sealed-cut.js';
 import { givenUpBy } from './restores.js';
 
 const ROWS_PER_QUERY = 5_000n;
@@ -22,16 +23,23 @@ const ROWS_PER_TURN = 200;
 const LOWEST_SEQ = -(2n ** 63n);
 /** Checks in which old reads are cut before it is believed that reads are missing. One cut a day is usual. */
 const MAX_CUTS_MET = 3;
+/** The same of sealed segments: of a trail that is sealed for the first time there are many, one after the other. */
+const MAX_SEALS_MET = 1_000;
 
 /** What a check of the whole trail came to. */
 export interface ChainReport {
   readonly ok: boolean;
-  /** Entries found sound, from the first on; without those of the chain of reads. */
+  /**
+   * Entries found sound: those behind the last sealed segment, and those of sealed segments that stay in the database;
+   * without those of the chain of reads.
+   */
   readonly checked: number;
   /** Entries of the chain of reads found sound, from the last cut on. */
   readonly checkedReads: number;
   /** Checkpoints the trail was held against. */
   readonly checkpoints: number;
+  /** The last entry that is in a sealed segment; null: none is. */
+  readonly sealedUpTo: string | null;
   readonly firstBroken: FirstBreak | null;
 }
 
@@ -42,7 +50,7 @@ export interface FirstBreak extends ChainBreak {
 
 /** What one pass over the trail came to. */
 interface Pass {
-  readonly report: ChainReport;
+  readonly report: Omit<ChainReport, 'sealedUpTo'>;
   /** Where the reads began that were looked at; undefined: none were. */
   readonly cut?: ReadCut | null;
 }
@@ -80,20 +88,24 @@ export class ChainVerifier {
   /**
    * Reads the trail from its first entry on, in short queries, and stops at the first break. Entries that are
    * written meanwhile are not looked at. Where old reads are cut meanwhile, it begins anew: those that are gone are not
-   * missing, if the trail of changes is whole up to the entry that says so.
+   * missing, if the trail of changes is whole up to the entry that says so. Entries that are sealed meanwhile are not
+   * missing either.
    *
    * @param checkpointFile anchors outside the database; null: those in it alone
    * @throws Error when database or file cannot be read, or a version of AUDIT_KEY that signed a part is missing
    */
   async check(checkpointFile: string | null): Promise<ChainReport> {
-    for (let met = 1; ; met += 1) {
-      const { report, cut } = await this.pass(checkpointFile);
-      if (report.ok || cut === undefined || met === MAX_CUTS_MET) return report;
-      if ((await this.events.findReadCut())?.seq === cut?.seq) return report;
+    for (let [cuts, seals] = [1, 1]; ;) {
+      const sealed = await this.events.findCut();
+      const { report, cut } = await this.pass(checkpointFile, sealed);
+      const isSealedSince = (await this.events.findCut()).seq !== sealed.seq;
+      const isCutSince = cut !== undefined && (await this.events.findReadCut())?.seq !== cut?.seq;
+      if (report.ok || (isSealedSince ? seals++ === MAX_SEALS_MET : !isCutSince || cuts++ === MAX_CUTS_MET))
+        return { ...report, sealedUpTo: sealed.seq === '0' ? null : sealed.seq };
     }
   }
 
-  private async pass(checkpointFile: string | null): Promise<Pass> {
+  private async pass(checkpointFile: string | null, sealed: Place): Promise<Pass> {
     // Before the heads: they must not be older than any checkpoint they are held against.
     const { anchors, forged } = await this.findAnchors(checkpointFile);
     const reads = await this.findReadAnchors(checkpointFile);
@@ -101,9 +113,19 @@ export class ChainVerifier {
     if (head === null) return brokenAtOnce({ seq: '0', reason: 'The head of the trail is missing.' }, anchors.length);
     const segments = forgedChange ?? segmentsOf(this.config.auditKeys, changes, head.auditKeyVersion);
     if (!Array.isArray(segments)) return brokenAtOnce(segments, anchors.length);
-    const check = new ChainCheck(segments, [...anchors, ...changes.map(anchorOf)]);
-    const broken = (await this.firstBreak(check, head)) ?? forged;
-    const checked = { checked: check.checked, checkpoints: anchors.length + reads.anchors.length };
+    const others = [...anchors, ...changes.map(anchorOf)];
+    const check = new ChainCheck(
+      segments.filter(({ end }) => end === null || BigInt(end.seq) > BigInt(sealed.seq)),
+      others.filter(({ seq }) => BigInt(seq) > BigInt(sealed.seq)),
+      sealed,
+    );
+    const kept = { checked: 0 };
+    const broken =
+      (await this.firstBreak(check, head, sealed)) ??
+      forged ??
+      otherCut(sealed, others) ??
+      (await this.checkSealed(segments, sealed, kept));
+    const checked = { checked: kept.checked + check.checked, checkpoints: anchors.length + reads.anchors.length };
     if (broken !== null)
       return { report: { ok: false, ...checked, checkedReads: 0, firstBroken: { ...broken, chain: 'changes' } } };
     // Behind the changes, which vouch for where it begins.
@@ -111,6 +133,29 @@ export class ChainVerifier {
     const { brokenRead, checkedReads } = await this.checkReads(segments, reads, ends);
     const firstBroken: FirstBreak | null = brokenRead && { ...brokenRead, chain: 'reads' };
     return { report: { ok: brokenRead === null, ...checked, checkedReads, firstBroken }, cut: ends?.cut ?? null };
+  }
+
+  /**
+   * What is wrong with what the database knows of sealed segments, and with the entries of them that stay in it. The
+   * entries behind the cut are sound: one of them tells of both.
+   */
+  private async checkSealed(
+    segments: readonly KeySegment[],
+    cut: Place,
+    kept: { checked: number },
+  ): Promise<ChainBreak | null> {
+    const stored = openSegments(this.publicKeys, await this.events.findSegments());
+    if (!Array.isArray(stored)) return stored;
+    const last = stored.at(-1);
+    const told = await this.events.findSealEntry();
+    if (last === undefined)
+      return told && { seq: told.seq, reason: 'This entry tells of a sealed segment that the database does not know.' };
+    const isTold = told !== null && BigInt(told.seq) > BigInt(cut.seq);
+    if (!isTold || (['toSeq', 'hash', 'file', 'sha256'] as const).some((name) => told.details[name] !== last[name]))
+      return { seq: cut.seq, reason: 'The newest entry that tells of a sealed segment does not tell of this one.' };
+    const { checked, broken } = await this.events.checkKept(segments, cut, told.details);
+    kept.checked = checked;
+    return broken;
   }
 
   private async checkReads(
@@ -144,10 +189,10 @@ export class ChainVerifier {
     return { head, changes, forgedChange: null };
   }
 
-  private async firstBreak(check: ChainCheck, head: ChainHead): Promise<ChainBreak | null> {
+  private async firstBreak(check: ChainCheck, head: ChainHead, sealed: Place): Promise<ChainBreak | null> {
     const [early] = await this.events.findLinks(LOWEST_SEQ, 0n, 1, 'audit_event');
     if (early) return check.next(early);
-    return this.firstBreakOf(check, head, 0n, 'audit_event');
+    return this.firstBreakOf(check, head, BigInt(sealed.seq), 'audit_event');
   }
 
   private async firstBreakOf(
@@ -207,6 +252,14 @@ export class ChainVerifier {
             : null,
     };
   }
+}
+
+/** Where a checkpoint has seen another entry than the last one that is sealed. */
+function otherCut(cut: Place, anchors: readonly SignedAnchor[]): ChainBreak | null {
+  const other = anchors.find(({ seq, hash }) => seq === cut.seq && !hash.equals(cut.hash));
+  return other === undefined
+    ? null
+    : { seq: cut.seq, reason: `The hash is not the one that a checkpoint of ${other.at} has seen.` };
 }
 
 function brokenAtOnce(broken: ChainBreak, checkpoints: number): Pass {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { DataSource } from 'typeorm';
 import type { Config } from '../config/config.js';
@@ -6,6 +7,9 @@ import { ChainVerifier, type FirstBreak } from './chain-verifier.js';
 import { checkpointPublicKeyPem } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
 import { checkCopy } from './copies/copy-check.js';
+import { findRestores } from './restores.js';
+import { joinWithDatabase } from './segments/join-with-database.js';
+import { checkSegments, type SegmentsReport } from './segments/segments-check.js';
 
 /** What the command line asks for. */
 export interface VerifyRequest {
@@ -13,6 +17,10 @@ export interface VerifyRequest {
   readonly checkpoints: string | null;
   /** Copies of the trail to check instead of the database; empty: the database. */
   readonly files: readonly string[];
+  /** A directory of sealed segments to check besides; null: none. */
+  readonly segments: string | null;
+  /** Check the sealed segments alone, without a database. */
+  readonly offline: boolean;
   /** Print the public key of the checkpoints and do nothing else. */
   readonly publicKey: boolean;
 }
@@ -30,10 +38,16 @@ export function parseVerifyArguments(args: string[]): VerifyRequest {
     options: {
       checkpoints: { type: 'string' },
       file: { type: 'string', multiple: true },
+      segments: { type: 'string' },
+      offline: { type: 'boolean' },
       'public-key': { type: 'boolean' },
     },
   });
+  if (values.offline === true && values.segments === undefined)
+    throw new TypeError('--offline needs --segments DIRECTORY: without a database there is nothing else to check');
   return {
+    segments: values.segments ?? null,
+    offline: values.offline ?? false,
     checkpoints: values.checkpoints ?? null,
     files: values.file ?? [],
     publicKey: values['public-key'] ?? false,
@@ -49,7 +63,7 @@ export function describePublicKey({ auditKeys }: Config): VerifyAnswer {
 }
 
 /**
- * Checks the whole trail in `dataSource`.
+ * Checks the whole trail in `dataSource`, with what a directory of sealed segments has of it, if one is given.
  *
  * @throws Error when database or file cannot be read: then nothing is known
  */
@@ -57,16 +71,74 @@ export async function verifyTrail(
   config: Config,
   dataSource: DataSource,
   checkpoints: string | null,
+  directory: string | null = null,
 ): Promise<VerifyAnswer> {
   const { manager } = dataSource;
   const verifier = new ChainVerifier(new AuditEventsRepository(manager), new CheckpointsRepository(manager), config);
   const report = await (checkpoints === null ? verifier.verify() : verifier.check(checkpoints));
   const checked = `${report.checked} entries, ${report.checkedReads} reads, ${report.checkpoints} checkpoints`;
-  if (report.firstBroken === null) return { text: `The audit trail is whole: ${checked}.`, exitCode: 0 };
-  return {
-    text: `The audit trail is BROKEN at ${told(report.firstBroken)}\nSound before that: ${checked}.`,
-    exitCode: 1,
-  };
+  if (report.firstBroken !== null)
+    return {
+      text: `The audit trail is BROKEN at ${told(report.firstBroken)}\nSound before that: ${checked}.`,
+      exitCode: 1,
+    };
+  const whole = `The audit trail is whole: ${checked}.`;
+  if (directory !== null) return withSegments(config, dataSource, checkpoints, directory, whole);
+  if (report.sealedUpTo === null) return { text: whole, exitCode: 0 };
+  const rest = `Entries up to ${report.sealedUpTo} are in sealed segments, which were not read: --segments DIRECTORY.`;
+  return { text: `${whole} ${rest}`, exitCode: 0 };
+}
+
+/**
+ * Checks sealed segments without a database. What was sealed last and is gone is found by a checkpoint, or with the
+ * database.
+ *
+ * @throws Error when a file cannot be read: then nothing is known
+ */
+export async function verifySegments(
+  config: Config,
+  directory: string,
+  checkpoints: string | null,
+): Promise<VerifyAnswer> {
+  const report = await checkSegments(config, directory, { checkpoints, restores: [] });
+  return answerOf(report, report.firstBroken, []);
+}
+
+/** The segments, and whether they are those of which the database knows. */
+async function withSegments(
+  config: Config,
+  { manager }: DataSource,
+  checkpoints: string | null,
+  directory: string,
+  whole: string,
+): Promise<VerifyAnswer> {
+  const restores = await findRestores(manager);
+  const report = await checkSegments(config, directory, {
+    checkpoints: checkpoints ?? existing(config.auditCheckpointFile),
+    restores,
+  });
+  const joined = await joinWithDatabase(manager, report.segments);
+  return answerOf(report, report.firstBroken ?? joined.broken, [whole, ...joined.notes]);
+}
+
+function answerOf(report: SegmentsReport, broken: FirstBreak | null, notes: readonly string[]): VerifyAnswer {
+  const { changes, reads } = report.segments;
+  const last = changes.at(-1)?.toSeq;
+  const checked =
+    `${changes.length + reads.length} segments` +
+    `${last === undefined ? '' : ` with the entries up to ${last}`}, ${report.checked} entries, ${report.checkedReads} reads`;
+  if (broken !== null)
+    return {
+      text: [...notes, `The sealed segments are BROKEN at ${told(broken)}`, `Sound before that: ${checked}.`].join(
+        '\n',
+      ),
+      exitCode: 1,
+    };
+  return { text: [...notes, `The sealed segments are whole: ${checked}.`].join('\n'), exitCode: 0 };
+}
+
+function existing(file: string | null): string | null {
+  return file !== null && existsSync(file) ? file : null;
 }
 
 /**

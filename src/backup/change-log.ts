@@ -2,13 +2,14 @@ import type { KeyObject } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { ChainAlarm } from '../audit/chain-alarm.js';
-import { type Anchor, ChainCheck, GENESIS } from '../audit/chain-check.js';
+import { type Anchor, ChainCheck } from '../audit/chain-check.js';
 import { openChangeLine, signChangeLine } from '../audit/change-line.js';
 import { appendCheckpoint } from '../audit/checkpoint-file.js';
 import { newestLine } from '../audit/checkpoint-tail.js';
 import { checkpointKey, checkpointPublicKeys } from '../audit/checkpoint.js';
 import { findKeyChanges, readHead } from '../audit/head.js';
 import { findRestores, givenUpBy } from '../audit/restores.js';
+import { findCut } from '../audit/segments/sealed-cut.js';
 import { type Ask, checkStretch, type Place, segmentsBehind } from '../audit/stretch.js';
 import { Attempts } from '../common/attempts.js';
 import { Conditions } from '../common/conditions.js';
@@ -170,7 +171,13 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
       this.written,
     );
     const head = await readHead(manager);
-    if (newest === null) return (BigInt(head.seq) > FIRST_ENTRIES ? BigInt(head.seq) - FIRST_ENTRIES : 0n).toString();
+    const { seq: cut } = await findCut(manager);
+    if (newest === null) {
+      const first = BigInt(head.seq) - FIRST_ENTRIES;
+      return (first > BigInt(cut) ? first : BigInt(cut)).toString();
+    }
+    // What lies before is in sealed segments, and in checkpoint files of its time.
+    if (BigInt(newest.anchor.seq) < BigInt(cut)) return cut;
     const restore = givenUpBy(newest.anchor, await findRestores(manager));
     if (restore !== null) return restore.afterSeq;
     if (BigInt(newest.anchor.seq) > BigInt(head.seq)) {
@@ -190,7 +197,7 @@ export class ChangeLog implements OnApplicationBootstrap, OnApplicationShutdown 
 /** The entry that a line goes on from. Where the file has a line already, that names the same hash. */
 async function placeAt(manager: EntityManager, seq: string): Promise<Place> {
   const [row] = await manager.query<Place[]>('SELECT seq, hash FROM audit_event WHERE seq = $1', [seq]);
-  return row ?? { seq: '0', hash: GENESIS };
+  return row ?? findCut(manager);
 }
 
 /** Whether the trail goes through the place that a line names. Its head is behind that place. */

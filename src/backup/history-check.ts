@@ -4,6 +4,7 @@ import { newestLine } from '../audit/checkpoint-tail.js';
 import { checkpointPublicKeys } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { findRestores, givenUpBy } from '../audit/restores.js';
+import { findCut } from '../audit/segments/sealed-cut.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import type { Config } from '../config/config.js';
 
@@ -33,6 +34,8 @@ async function compare(config: Config, { manager }: DataSource): Promise<string 
     throw refusal(
       `ends with entry ${head.seq}, and the checkpoint file ${path} has seen entry ${newest.seq} at ${newest.at}`,
     );
+  const { seq: cut } = await findCut(manager);
+  if (BigInt(newest.seq) < BigInt(cut)) return `the file ends with entry ${newest.seq}; those up to ${cut} are sealed`;
   const [row] = await manager.query<{ hash: Buffer }[]>('SELECT hash FROM audit_event WHERE seq = $1', [newest.seq]);
   if (newest.seq !== '0' && row?.hash.equals(newest.hash) !== true)
     throw refusal(`has another entry ${newest.seq} than the checkpoint file ${path} has seen at ${newest.at}`);

@@ -1,5 +1,11 @@
 import 'reflect-metadata';
-import { describePublicKey, parseVerifyArguments, verifyCopy, verifyTrail } from '../audit/verify-command.js';
+import {
+  describePublicKey,
+  parseVerifyArguments,
+  verifyCopy,
+  verifySegments,
+  verifyTrail,
+} from '../audit/verify-command.js';
 import { loadConfig } from '../config/config.js';
 import { openForReading } from '../database/open-database.js';
 
@@ -7,16 +13,18 @@ import { openForReading } from '../database/open-database.js';
 const EXIT_UNKNOWN = 2;
 
 /**
- * `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs, or copies of it.
+ * `npm run audit:verify`: checks the trail of the configured database, also beside a server that runs, copies of it, or
+ * its sealed segments.
  */
 async function main(): Promise<number> {
   const request = parseVerifyArguments(process.argv.slice(2));
   const config = loadConfig(undefined, 'refuse');
   if (request.publicKey) return say(describePublicKey(config));
   if (request.files.length > 0) return say(await verifyCopy(config, request.files, request.checkpoints));
+  if (request.offline) return say(await verifySegments(config, request.segments!, request.checkpoints));
   const database = await openForReading(config);
   try {
-    return say(await verifyTrail(config, database.dataSource, request.checkpoints));
+    return say(await verifyTrail(config, database.dataSource, request.checkpoints, request.segments));
   } finally {
     await database.close();
   }

@@ -73,10 +73,14 @@ export class Config {
   readonly creationsPerDay: number;
   /** How long reads stay in the audit trail. */
   readonly auditReadsKeptDays: number;
+  /** The directory of sealed segments of the audit trail, an absolute path. */
+  readonly auditArchiveDir: string | null;
+  /** Where entries of the audit trail go once they are older than so many whole months; null: they stay in the database. */
+  readonly auditArchive: ArchiveConfig | null;
   /** The directory of archived usage events, an absolute path. */
   readonly usageArchiveDir: string | null;
   /** Where usage events go once they are older than so many whole months; null: they stay in the database. */
-  readonly usageArchive: UsageArchiveConfig | null;
+  readonly usageArchive: ArchiveConfig | null;
   /** How much of refused calls is kept for those who may read the key. */
   readonly refusedCalls: Environment['REFUSED_CALLS'];
   readonly defaultReservationCents: number;
@@ -149,8 +153,10 @@ export class Config {
     this.managementRatePerMinute = environment.MANAGEMENT_RATE_PER_MINUTE;
     this.creationsPerDay = environment.CREATIONS_PER_DAY;
     this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
+    this.auditArchiveDir = environment.AUDIT_ARCHIVE_DIR === undefined ? null : resolve(environment.AUDIT_ARCHIVE_DIR);
+    this.auditArchive = archiveOf(environment.AUDIT_KEEP_MONTHS, this.auditArchiveDir, AUDIT_ARCHIVE);
     this.usageArchiveDir = environment.USAGE_ARCHIVE_DIR === undefined ? null : resolve(environment.USAGE_ARCHIVE_DIR);
-    this.usageArchive = usageArchiveOf(environment.USAGE_EVENTS_KEEP_MONTHS, this.usageArchiveDir);
+    this.usageArchive = archiveOf(environment.USAGE_EVENTS_KEEP_MONTHS, this.usageArchiveDir, USAGE_ARCHIVE);
     this.refusedCalls = environment.REFUSED_CALLS;
     this.defaultReservationCents = environment.DEFAULT_RESERVATION_CENTS;
     this.maxEventCostCents = environment.MAX_EVENT_COST_CENTS;
@@ -198,11 +204,11 @@ export interface OidcClientConfig {
   readonly name: string;
 }
 
-/** When usage events leave the database, and for where. */
-export interface UsageArchiveConfig {
+/** When rows leave the database, and for where. */
+export interface ArchiveConfig {
   /** An absolute path. */
   readonly directory: string;
-  /** Whole months before the running one whose events stay. */
+  /** Whole months before the running one whose rows stay. */
   readonly keepMonths: number;
 }
 
@@ -417,10 +423,16 @@ function publicUrlOf({ PUBLIC_URL, HOST, PORT }: Environment): string {
   return (PUBLIC_URL ?? `http://${reachableHost(HOST)}:${PORT}`).replace(/\/+$/, '');
 }
 
-function usageArchiveOf(keepMonths: number | undefined, directory: string | null): UsageArchiveConfig | null {
+const AUDIT_ARCHIVE = 'AUDIT_KEEP_MONTHS needs AUDIT_ARCHIVE_DIR: set the directory that gets the sealed segments';
+const USAGE_ARCHIVE = 'USAGE_EVENTS_KEEP_MONTHS needs USAGE_ARCHIVE_DIR: set the directory that gets the events';
+
+function archiveOf(
+  keepMonths: number | undefined,
+  directory: string | null,
+  withoutDirectory: string,
+): ArchiveConfig | null {
   if (keepMonths === undefined) return null;
-  if (directory === null)
-    throw new ConfigError('USAGE_EVENTS_KEEP_MONTHS needs USAGE_ARCHIVE_DIR: set the directory that gets the events');
+  if (directory === null) throw new ConfigError(withoutDirectory);
   return { directory, keepMonths };
 }
 

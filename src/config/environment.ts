@@ -119,6 +119,10 @@ export const environmentSchema = z.object({
   AUDIT_READS_KEPT_DAYS: positiveInteger(36_500)
     .refine((value) => value >= 1, 'must be at least 1')
     .default(365),
+  AUDIT_KEEP_MONTHS: positiveInteger(1200)
+    .refine((value) => value >= 2, 'must be at least 2')
+    .optional(),
+  AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
   USAGE_EVENTS_KEEP_MONTHS: positiveInteger(1200)
     .refine((value) => value >= 2, 'must be at least 2')
     .optional(),

@@ -29,4 +29,6 @@ export const ADVISORY_LOCKS = {
   readCut: 4_242_015,
   /** One replica at a time archives usage events. Held by a session. */
   usageArchive: 4_242_031,
+  /** One replica at a time seals entries of the audit trail. Held by a session. */
+  auditSegments: 4_242_035,
 } as const;

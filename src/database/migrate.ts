@@ -55,7 +55,7 @@ const GRANTS = [
   `GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`,
   `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`,
   `GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`,
-  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric), usage_event_archive_2(date, text, bytea, bigint, numeric, numeric, numeric, numeric) TO ${APP_ROLE}`,
+  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric), usage_event_archive_2(date, text, bytea, bigint, numeric, numeric, numeric, numeric), audit_seal(bigint, bytea, json) TO ${APP_ROLE}`,
   `REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint, key_version, user_version, project_version, personal_value FROM ${APP_ROLE}`,
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON installation FROM ${APP_ROLE}`,
   `REVOKE INSERT, DELETE, TRUNCATE ON change_head FROM ${APP_ROLE}`,
@@ -64,6 +64,8 @@ const GRANTS = [
   `REVOKE INSERT, DELETE, TRUNCATE ON audit_read_head FROM ${APP_ROLE}`,
   // Rows come with the end of a partition, by a function of the owner's.
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON usage_archive, usage_archived_sum, usage_archived_account FROM ${APP_ROLE}`,
+  // Rows come with a sealed segment, by a function of the owner's.
+  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_segment, audit_kept FROM ${APP_ROLE}`,
   // Their partitions are made and dropped by a function of the owner's.
   `REVOKE UPDATE, TRUNCATE ON refused_call FROM ${APP_ROLE}`,
   // A right on all tables reached those that are there; those that are made later have none of their own.

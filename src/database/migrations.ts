@@ -41,6 +41,7 @@ import { ChargedTokens1790000003220 } from './migrations/1790000003220-charged-t
 import { ArchivedTokens1790000003230 } from './migrations/1790000003230-archived-tokens.js';
 import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-leases.js';
 import { StandingLeases1790000003400 } from './migrations/1790000003400-standing-leases.js';
+import { AuditSegments1790000003500 } from './migrations/1790000003500-audit-segments.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -87,4 +88,5 @@ export const migrations = [
   ArchivedTokens1790000003230,
   RenewedLeases1790000003300,
   StandingLeases1790000003400,
+  AuditSegments1790000003500,
 ];

@@ -3,7 +3,8 @@ import type { Statements } from './schema/sources.js';
 /**
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
  * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
- * that keys share. 5: it enforces limits of tokens, requests and calls in flight. The first release tells nothing.
+ * that keys share. 5: it enforces limits of tokens, requests and calls in flight, and knows that older entries of the
+ * audit trail may lie in sealed segments. The first release tells nothing.
  */
 export const BUILD_LEVEL = 5;
 
@@ -12,6 +13,7 @@ const BINDING_LEVEL = 2;
 const COMMITMENT_LEVEL = 3;
 const LIMITS_LEVEL = 4;
 const UNITS_LEVEL = 5;
+const SEGMENTS_LEVEL = 5;
 
 /** A replica that was killed may come back with its old build for so long, in seconds. */
 const MAY_COME_BACK_SECONDS = 60;
@@ -42,5 +44,14 @@ export async function hasOlderReplicas(on: Statements): Promise<boolean> {
 export async function limitsMayBegin(on: Statements, unit: string): Promise<boolean> {
   const level = unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(level)} AS older`);
+  return !row!.older;
+}
+
+/**
+ * Whether every replica that has been alive of late knows sealed segments. One that does not would take the entries in
+ * them for removed by another party.
+ */
+export async function segmentsMayBegin(on: Statements): Promise<boolean> {
+  const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(SEGMENTS_LEVEL)} AS older`);
   return !row!.older;
 }

@@ -1,4 +1,5 @@
 import { type DataSource, QueryFailedError } from 'typeorm';
+import { findSealedSegments } from '../audit/segments/segment-findings.js';
 import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
 import { findRightsNotes } from '../api-keys/rights-notes.js';
 import { examineIdentityProvider } from '../auth/oidc/oidc-examination.js';
@@ -38,6 +39,7 @@ const NO_LOSSES = 'failovers have lost no change';
 const PROXY_LISTS = 'keys that only TRUSTED_PROXIES could use';
 const SECOND_FACTORS = 'second factors are those of the audit trail';
 const ENDS = 'totals that count no further';
+const SEGMENTS = 'sealed entries of the audit trail are in their files';
 const ARCHIVES = 'archived usage events are in their files';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
@@ -85,6 +87,9 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ])),
     ...(await findingsFrom(ARCHIVES, async () => [{ check: ARCHIVES, ...(await findArchives(config, dataSource)) }])),
     ...(await findingsFrom('audit trail', async () => [await trail(config, dataSource)])),
+    ...(await findingsFrom(SEGMENTS, async () => [
+      { check: SEGMENTS, ...(await findSealedSegments(config, dataSource)) },
+    ])),
     ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
     ...(await findingsFrom(TABLES, async () => [await tables(config, dataSource)])),
     ...(await findingsFrom('versions of secrets that are needed', async () => [

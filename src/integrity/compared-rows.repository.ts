@@ -51,7 +51,8 @@ export interface Slice {
   readonly next: string | null;
 }
 
-const ENTRY = `json_build_object('seq', e.seq::text, 'body', e.body, 'hash', encode(e.hash, 'hex'), 'previous', encode(p.hash, 'hex'))`;
+/** Of an entry that was sealed and stayed, the hash before it is kept beside it. */
+const ENTRY = `json_build_object('seq', e.seq::text, 'body', e.body, 'hash', encode(e.hash, 'hex'), 'previous', encode(coalesce(k.previous, p.hash), 'hex'))`;
 
 /** Entries that count beside the newest about each field; of a key, those that name one of `kids`. */
 const MORE: Record<ComparedType, (kids: string) => string> = {
@@ -78,7 +79,7 @@ const trailOf = (id: string, more: string, limit: number, older = '', open = '')
      'entries', (SELECT coalesce(json_agg(${ENTRY}), '[]') FROM (
                    SELECT seq FROM newest
                    UNION SELECT a.seq FROM page a WHERE a.outcome = 'success' AND (jsonb_typeof(a.changes) <> 'array' OR ${more})
-                 ) AS counting JOIN audit_event e USING (seq) LEFT JOIN audit_event p ON p.seq = e.seq - 1),
+                 ) AS counting JOIN audit_event e USING (seq) LEFT JOIN audit_event p ON p.seq = e.seq - 1 LEFT JOIN audit_kept k ON k.seq = e.seq),
      'fields', (SELECT coalesce(json_agg(field), '[]') FROM newest WHERE field IS NOT NULL),
      'newestSeq', (SELECT max(seq)::text FROM page),
      'before', (SELECT CASE WHEN count(*) = ${limit} THEN min(seq)::text END FROM page))) AS trail`;

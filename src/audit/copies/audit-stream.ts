@@ -142,9 +142,9 @@ export class AuditStream implements OnModuleDestroy {
   private async beginningOf({ table, after }: StreamPlace): Promise<string> {
     const last = await this.events.lastSeq(table);
     if (after !== null && BigInt(after) > BigInt(last)) throw behindTheEnd(last);
-    if (table === 'audit_event') return after ?? '0';
-    const cut = (await this.events.findReadCut())?.seq ?? '0';
-    if (after !== null && BigInt(after) < BigInt(cut)) throw removed(cut);
+    const cut =
+      table === 'audit_event' ? (await this.events.findCut()).seq : ((await this.events.findReadCut())?.seq ?? '0');
+    if (after !== null && BigInt(after) < BigInt(cut)) throw table === 'audit_event' ? sealed(cut) : removed(cut);
     return after ?? cut;
   }
 
@@ -210,6 +210,11 @@ function tooManyOfOne(): DomainError {
 function behindTheEnd(last: string): DomainError {
   const message = `must be ${last} or less, where the trail ends: it was restored, or the number is of another chain`;
   return validationFailed([{ path: 'after', message }]);
+}
+
+function sealed(cut: string): DomainError {
+  const message = `Entries up to ${cut} are in sealed segments, and no longer in the database. Take them from there, and go on with after=${cut}.`;
+  return new DomainError('conflict', 'AUDIT_ENTRIES_SEALED', message, { after: cut });
 }
 
 function removed(cut: string): DomainError {

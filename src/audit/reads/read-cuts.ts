@@ -35,6 +35,19 @@ export async function findReadCut(manager: EntityManager, upTo: string | null = 
   return readCutOf(await manager.query<ReadCutRow[]>(sql, values));
 }
 
+/** The newest segment of reads, as the cut tells of it. */
+export interface ReadSegment {
+  readonly upToSeq: string;
+  readonly file: string;
+  readonly sha256: string;
+}
+
+/** The segment that the reads before the newest cut were moved to; null: they were removed without one. */
+export async function findReadSegment(manager: EntityManager): Promise<ReadSegment | null> {
+  const [row] = await manager.query<{ details: ReadSegment | { readonly file?: undefined } }[]>(READ_CUT);
+  return row?.details.file === undefined ? null : (row.details as ReadSegment);
+}
+
 /** Reads that a restore or a failover has lost: those behind `afterSeq` that were seen until then. */
 export interface LostReads {
   readonly afterSeq: string;

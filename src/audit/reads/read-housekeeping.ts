@@ -6,8 +6,11 @@ import { Config } from '../../config/config.js';
 import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
 import { Changes } from '../changes.js';
 import { checkpointPublicKeys } from '../checkpoint.js';
+import { AuditRetention } from '../segments/audit-retention.js';
+import type { SignedSummary } from '../segments/segment-summary.js';
 import { openReadCheckpoint } from './read-checkpoint.js';
 import { CUT_ACTION, findReadCut } from './read-cuts.js';
+import { sealReads } from './seal-reads.js';
 
 /** Reads are cut when the oldest is this much older than they are kept: a cut a day is an entry a day. */
 const SLACK_DAYS = 1;
@@ -33,7 +36,8 @@ interface Candidate {
 
 /**
  * Removes reads that are older than `AUDIT_READS_KEPT_DAYS` from the audit trail: an entry of the trail of changes says
- * up to where, with the hash of a checkpoint, and the chain of reads begins behind it from then on.
+ * up to where, with the hash of a checkpoint, and the chain of reads begins behind it from then on. With
+ * `AUDIT_KEEP_MONTHS` they are in sealed segments before.
  */
 @Injectable()
 export class ReadHousekeeping extends Housekeeping {
@@ -41,11 +45,13 @@ export class ReadHousekeeping extends Housekeeping {
     private readonly dataSource: DataSource,
     private readonly changes: Changes,
     private readonly config: Config,
+    private readonly retention: AuditRetention,
   ) {
     super(new Logger('Audit'), 'old reads of the audit trail were not removed');
   }
 
   protected override async round(): Promise<void> {
+    const sealed = await this.seal();
     await this.changes.transaction(systemCaller(CUT_ACTION), async ({ tx, record }) => {
       const [lock] = await tx.query<{ taken: boolean }[]>('SELECT pg_try_advisory_xact_lock($1) AS taken', [
         ADVISORY_LOCKS.readCut,
@@ -54,8 +60,11 @@ export class ReadHousekeeping extends Housekeeping {
       const last = (await findReadCut(tx))?.seq ?? '0';
       const [next] = await tx.query<Candidate[]>(NEXT_CUT, [this.config.auditReadsKeptDays, last, SLACK_DAYS]);
       if (!next) return;
-      if (this.isSigned(next))
-        record({ resourceType: 'audit-event', resourceId: null, details: { upToSeq: next.seq, hash: next.hash } });
+      // Another one than was sealed: by another replica, or a moment too late.
+      if (this.config.auditArchive !== null && sealed?.toSeq !== next.seq) return;
+      const { file, sha256 } = sealed ?? {};
+      const details = { upToSeq: next.seq, hash: next.hash, ...(file === undefined ? {} : { file, sha256 }) };
+      if (this.isSigned(next)) record({ resourceType: 'audit-event', resourceId: null, details });
       else this.logger.error({ msg: FORGED, seq: next.seq });
     });
     // What an earlier round has left as well.
@@ -63,6 +72,19 @@ export class ReadHousekeeping extends Housekeeping {
     if (cut === null) return;
     for (const table of ['audit_read', 'audit_read_checkpoint'])
       await this.deleteAll((rows) => this.sweep(table, cut.seq, rows));
+  }
+
+  /** Writes reads that are to be cut to segments, where the trail is archived; gives the last of them. */
+  private async seal(): Promise<SignedSummary | null> {
+    const { manager } = this.dataSource;
+    const { auditArchive, auditKeys } = this.config;
+    if (auditArchive === null) return null;
+    const last = (await findReadCut(manager))?.seq ?? '0';
+    const [next] = await manager.query<Candidate[]>(NEXT_CUT, [this.config.auditReadsKeptDays, last, SLACK_DAYS]);
+    if (next === undefined || !this.isSigned(next)) return null;
+    return this.retention.attempt('reads', () =>
+      sealReads(this.dataSource, auditKeys, auditArchive.directory, next.seq),
+    );
   }
 
   /** Whether we have signed, as long ago as reads are kept, that this read was there: the columns prove nothing. */

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { FEED_COLUMNS, type StoredFeedRow, feedRowOf } from '../../key-cache/feed/feed-rows.js';
 import type { FeedRow } from '../../key-cache/records/change.js';
 import { DataPlaneConnections } from '../../key-cache/data-plane-connections.js';
+import { CUT_SEQ } from '../../audit/segments/sealed-cut.js';
 import { MOST_REMEMBERED } from './history-memory.js';
 
 const TIMEOUT_MS = 2_000;
@@ -25,10 +26,11 @@ export class HistoryRepository {
     return rows.map(feedRowOf).reverse();
   }
 
-  /** Which of these changes the history has, by their ids. */
+  /** Which of these changes the history has, by their ids; what is sealed, it has. */
   async presentChanges(changes: readonly FeedRow[]): Promise<Set<string>> {
     const rows = await this.query<{ id: string }>(
-      `SELECT e.id FROM audit_event e JOIN unnest($1::bigint[], $2::uuid[]) AS c (seq, id) ON c.seq = e.seq AND c.id = e.id`,
+      `SELECT c.id FROM unnest($1::bigint[], $2::uuid[]) AS c (seq, id)
+        WHERE c.seq <= ${CUT_SEQ} OR EXISTS (SELECT FROM audit_event e WHERE e.seq = c.seq AND e.id = c.id)`,
       [changes.map(({ seq }) => seq.toString()), changes.map(({ id }) => id)],
     );
     return new Set(rows.map(({ id }) => id));

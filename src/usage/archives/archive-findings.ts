@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
+import { sha256Of } from '../../common/whole-file.js';
 import type { Config } from '../../config/config.js';
-import { type ArchiveManifest, readManifest, sha256Of } from './archive-file.js';
+import { type ArchiveManifest, readManifest } from './archive-file.js';
 import { UsageArchiver } from './usage-archiver.js';
 
 interface Archived {

@@ -71,6 +71,8 @@ withPrometheus('Each alert', () => {
         DENYLIST_FILE: join(directory, 'denylist'),
         AUDIT_COPY_FILE: join(directory, 'copy'),
         AUDIT_CHECKPOINT_FILE: join(directory, 'checkpoints'),
+        AUDIT_KEEP_MONTHS: '2',
+        AUDIT_ARCHIVE_DIR: join(directory, 'not-a-directory'),
         USAGE_EVENTS_KEEP_MONTHS: '2',
         USAGE_ARCHIVE_DIR: join(directory, 'not-a-directory'),
         MANAGEMENT_RATE_PER_MINUTE: '60',
@@ -146,6 +148,7 @@ withPrometheus('Each alert', () => {
     await untilTrue(
       [
         'LatchkeyReplicasMissing',
+        'LatchkeyTrailNotSealed',
         'LatchkeyUsageNotArchived',
         'LatchkeyDenylistNotRead',
         'LatchkeyAuditCopyBehind',

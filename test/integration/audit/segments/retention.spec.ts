@@ -1,0 +1,321 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { appendFile, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { linkHash } from '../../../../src/audit/chain.js';
+import { GENESIS } from '../../../../src/audit/chain-check.js';
+import { changeAuditKey } from '../../../../src/audit/change-audit-key.js';
+import { checkpointKey, checkpointPublicKeys, signCheckpoint } from '../../../../src/audit/checkpoint.js';
+import { Checkpoints } from '../../../../src/audit/checkpoints.js';
+import { ReadHousekeeping } from '../../../../src/audit/reads/read-housekeeping.js';
+import { signReadCheckpoint, type SignedReadCheckpoint } from '../../../../src/audit/reads/read-checkpoint.js';
+import { ReadRecorder } from '../../../../src/audit/reads/read-recorder.js';
+import { AuditRetention } from '../../../../src/audit/segments/audit-retention.js';
+import { AuditSealer } from '../../../../src/audit/segments/audit-sealer.js';
+import { entriesIn } from '../../../../src/audit/segments/segment-file.js';
+import { findSealedSegments } from '../../../../src/audit/segments/segment-findings.js';
+import { parseVerifyArguments, verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
+import { historyCheck } from '../../../../src/backup/history-check.js';
+import { findLostHistory } from '../../../../src/backup/lost-history.js';
+import { canonicalJson } from '../../../../src/common/canonical-json.js';
+import { Conditions } from '../../../../src/common/conditions.js';
+import { acceptSecrets } from '../../../../src/installation/accept-secrets.js';
+import { TestApp, testConfig } from '../../../support/app.js';
+import { ageTrail } from '../../../support/aged-trail.js';
+import { eventually } from '../../../support/eventually.js';
+import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
+import { asOwner } from '../../../support/trail.js';
+import { addEntries } from './made-trail.js';
+
+const PATIENCE_MS = 60_000;
+const TOKEN = 'metrics-0123456789abcdefghijklmnopqrstuvwxyz';
+
+describe('The retention of the audit trail', () => {
+  let database: TestDatabase;
+  let directory: string;
+  const apps: TestApp[] = [];
+
+  beforeEach(async () => {
+    database = await createTestDatabase();
+    directory = await createTestDirectory();
+  });
+  afterEach(async () => {
+    for (const app of apps.splice(0)) await app.stop();
+    await database.drop();
+  });
+
+  const start = async (settings: Record<string, string> = {}) => {
+    const app = await TestApp.start({ AUDIT_ARCHIVE_DIR: directory, METRICS_TOKEN: TOKEN, ...settings }, database);
+    apps.push(app);
+    return app;
+  };
+  const keeping = { AUDIT_KEEP_MONTHS: '3' };
+  const head = async (app: TestApp) =>
+    (await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head'))[0]!.seq;
+  /** Old entries, and young ones behind them; gives the last old one. */
+  const makeOld = async (app: TestApp) => {
+    await addEntries(app, 30);
+    const last = await head(app);
+    await addEntries(app, 5);
+    await ageTrail(database, app.config.auditKeys, { upToSeq: last });
+    return last;
+  };
+  const sealer = (app: TestApp, maxEntries = 20) =>
+    new AuditSealer(app.dataSource, app.config, { directory, keepMonths: 3, maxEntries });
+  const files = async () => (await readdir(directory)).filter((name) => name.endsWith('.ndjson.gz')).sort();
+  const verify = (app: TestApp) => verifyTrail(app.config, app.dataSource, null, directory);
+  const cutOf = async (app: TestApp) =>
+    (await app.dataSource.query<{ seq: string | null }[]>('SELECT max(to_seq) AS seq FROM audit_segment'))[0]!.seq;
+
+  it('does nothing without its setting, and needs a directory', async () => {
+    const app = await start();
+    await makeOld(app);
+    await app.app.get(AuditRetention).run();
+    expect([await files(), await cutOf(app)]).toEqual([[], null]);
+    expect(() => testConfig({ AUDIT_KEEP_MONTHS: '3' })).toThrow('AUDIT_KEEP_MONTHS needs AUDIT_ARCHIVE_DIR');
+    expect(() => testConfig({ AUDIT_KEEP_MONTHS: '1', AUDIT_ARCHIVE_DIR: directory })).toThrow('at least 2');
+    expect(() => parseVerifyArguments(['--offline'])).toThrow('--offline needs --segments');
+  });
+
+  it(
+    'seals what is due once for all replicas, and says where a file is in the way',
+    async () => {
+      const app = await start(keeping);
+      const other = await start(keeping);
+      const last = await makeOld(app);
+      const metrics = async () => String((await app.get('//metrics', { token: TOKEN })).body).split('\n');
+      const state = () => app.app.get(Conditions).check()['auditSegments']!;
+      // Of the segment that comes first: every name that it may get.
+      for (let to = 1; to <= Number(last); to += 1)
+        await writeFile(
+          join(directory, `audit-changes-000000000001-${String(to).padStart(12, '0')}.ndjson.gz`),
+          'of another installation',
+        );
+      await eventually(async () => {
+        await app.app.get(AuditRetention).run();
+        expect(state()).toEqual({ status: 'degraded', reason: expect.stringContaining('stay in the database') });
+      }, PATIENCE_MS);
+      expect(await metrics()).toContain(`latchkey_audit_entries_due ${last}`);
+      expect(await cutOf(app)).toBeNull();
+      for (const name of await files()) await rm(join(directory, name));
+      await eventually(async () => {
+        await Promise.all([app, other].map((one) => one.app.get(AuditRetention).run()));
+        expect(await cutOf(app)).toBe(last);
+      }, PATIENCE_MS);
+      await app.app.get(AuditRetention).run();
+      expect(state()).toEqual({ status: 'up' });
+      expect(await metrics()).toContain('latchkey_audit_entries_due 0');
+      const told = await app.dataSource.query<{ toSeq: string }[]>(
+        `SELECT details->>'toSeq' AS "toSeq" FROM audit_event WHERE action = 'audit:seal' ORDER BY seq`,
+      );
+      expect(told).toHaveLength((await files()).length);
+      expect(await verify(app)).toMatchObject({ exitCode: 0 });
+    },
+    PATIENCE_MS,
+  );
+
+  it('waits while a replica of an earlier release runs, for which sealed entries are missing ones', async () => {
+    const app = await start();
+    const last = await makeOld(app);
+    const earlier = randomUUID();
+    await app.dataSource.query('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 4)', [earlier]);
+    await sealer(app).sealAll();
+    expect(await cutOf(app)).toBeNull();
+    await app.dataSource.query('DELETE FROM replica WHERE id = $1', [earlier]);
+    await sealer(app).sealAll();
+    expect(await cutOf(app)).toBe(last);
+  });
+
+  it(
+    'seals a trail that a restore has brought back into the same files, and not over those of another history',
+    async () => {
+      const app = await start();
+      const last = await makeOld(app);
+      const backup = await asOwner(
+        database,
+        async (client) =>
+          (await client.query('SELECT * FROM audit_event ORDER BY seq')).rows as Record<string, unknown>[],
+      );
+      await sealer(app).sealAll();
+      const written = await files();
+      const bytes = await Promise.all(written.map((name) => readFile(join(directory, name))));
+      const summaries = (await readdir(directory)).filter((name) => name.endsWith('.json')).sort();
+      const signed = await Promise.all(summaries.map((name) => readFile(join(directory, name), 'utf8')));
+      await putBack(backup);
+      expect(await verify(app)).toMatchObject({ exitCode: 0, text: expect.stringContaining('will be used again') });
+      // Under other bounds the segments would end elsewhere.
+      await sealer(app, 7).sealAll();
+      expect(await cutOf(app)).toBe(last);
+      expect(await files()).toEqual(written);
+      expect(await Promise.all(written.map((name) => readFile(join(directory, name))))).toEqual(bytes);
+      expect(await Promise.all(summaries.map((name) => readFile(join(directory, name), 'utf8')))).toEqual(signed);
+      expect(await verify(app)).toMatchObject({ exitCode: 0 });
+      // A trail that went another way from an entry on.
+      await putBack(backup);
+      await ageTrail(database, app.config.auditKeys, { upToSeq: last, oldestDays: 399 });
+      await expect(sealer(app).sealAll()).rejects.toThrow(/move it away/);
+      expect(await cutOf(app)).toBeNull();
+    },
+    PATIENCE_MS,
+  );
+
+  /** The tables of the trail as they were in a backup. */
+  const putBack = (rows: readonly Record<string, unknown>[]) =>
+    asOwner(database, async (client) => {
+      await client.query('BEGIN');
+      for (const table of ['audit_event', 'audit_checkpoint'])
+        await client.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
+      await client.query('DELETE FROM audit_event; DELETE FROM audit_kept; DELETE FROM audit_segment');
+      for (const row of rows)
+        await client.query('INSERT INTO audit_event SELECT * FROM jsonb_populate_record(NULL::audit_event, $1)', [
+          { ...row, hash: `\\x${(row['hash'] as Buffer).toString('hex')}` },
+        ]);
+      await client.query(
+        'UPDATE change_head SET (seq, audit_hash) = (SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1)',
+      );
+      for (const table of ['audit_event', 'audit_checkpoint'])
+        await client.query(`ALTER TABLE ${table} ENABLE TRIGGER ALL`);
+      await client.query('COMMIT');
+    });
+
+  it(
+    'seals what several versions of AUDIT_KEY have signed, and needs all of them',
+    async () => {
+      const [one, two] = [
+        '1:first-0123456789abcdefghijklmnopqrstuvwxyz',
+        '2:second-0123456789abcdefghijklmnopqrstuvwxyz',
+      ];
+      const first = await start({ AUDIT_KEY: `${one},${two}` });
+      await acceptSecrets(first.dataSource, first.config);
+      await changeAuditKey(first.dataSource, first.config);
+      await addEntries(first, 10);
+      await apps.pop()!.stop();
+      const app = await start({ AUDIT_KEY: `${two},${one}` });
+      await acceptSecrets(app.dataSource, app.config);
+      await changeAuditKey(app.dataSource, app.config);
+      const last = await makeOld(app);
+      const [change] = await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM audit_key_change');
+      expect(BigInt(change!.seq)).toBeLessThan(BigInt(last));
+      await sealer(app, 1000).sealAll();
+      expect(await cutOf(app)).toBe(last);
+      expect(await verify(app)).toMatchObject({ exitCode: 0 });
+      expect(await verifySegments(app.config, directory, null)).toMatchObject({ exitCode: 0 });
+      const lacking = testConfig({ AUDIT_KEY: two! });
+      await expect(verifySegments(lacking, directory, null)).rejects.toThrow();
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'leaves what is held against the trail from outside as it was: checkpoint files of before the cut',
+    async () => {
+      const app = await start();
+      const last = await makeOld(app);
+      const file = join(await createTestDirectory(), 'checkpoints');
+      const key = checkpointKey(app.config.auditKeys[0]!.key);
+      const rows = await app.dataSource.query<{ seq: string; hash: Buffer }[]>(
+        'SELECT seq, hash FROM audit_event WHERE seq = ANY($1) ORDER BY seq',
+        [[2, Number(last), Number(last) + 2]],
+      );
+      const line = (index: number) =>
+        `${JSON.stringify(signCheckpoint(key, { ...rows[index]!, at: '2026-03-01T12:00:00.000Z' }))}\n`;
+      await writeFile(file, line(0) + line(1) + line(2));
+      await sealer(app).sealAll();
+      expect(await verifyTrail(app.config, app.dataSource, file, directory)).toMatchObject({ exitCode: 0 });
+      expect(await verifySegments(app.config, directory, file)).toMatchObject({ exitCode: 0 });
+      const keys = checkpointPublicKeys(app.config.auditKeys);
+      expect(await findLostHistory(app.dataSource.manager, [file], keys)).toEqual({ lost: null, forgedLines: 0 });
+      const older = join(await createTestDirectory(), 'older');
+      await writeFile(older, line(0));
+      const config = testConfig({ AUDIT_CHECKPOINT_FILE: older });
+      expect(await historyCheck(config, app.dataSource).run()).toContain('are sealed');
+      // One that has seen another entry is found, before the cut with the segments alone.
+      const other = { seq: '2', hash: rows[1]!.hash, at: '2026-03-01T12:00:00.000Z' };
+      await writeFile(file, `${JSON.stringify(signCheckpoint(key, other))}\n`);
+      expect(await verifySegments(app.config, directory, file)).toMatchObject({ exitCode: 1 });
+      const [first] = await files();
+      await appendFile(join(directory, first!), ' ');
+      const findings = await findSealedSegments(app.config, app.dataSource);
+      expect(findings.differences).toEqual([expect.stringContaining('SHA-256')]);
+      await rename(join(directory, first!), join(directory, 'away'));
+      expect((await findSealedSegments(app.config, app.dataSource)).differences).toEqual([
+        expect.stringContaining('cannot be read'),
+      ]);
+    },
+    PATIENCE_MS,
+  );
+
+  /** Makes all reads that were recorded so old, with the checkpoint that has seen them. */
+  const ageReads = (app: TestApp, days: number) =>
+    asOwner(database, async (client) => {
+      const { key } = app.config.auditKeys[0]!;
+      const old = (at: string) => new Date(Date.parse(at) - days * 86_400_000).toISOString();
+      await client.query('BEGIN');
+      for (const table of ['audit_read', 'audit_read_checkpoint'])
+        await client.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
+      const { rows } = await client.query<{ seq: string; body: string }>(
+        'SELECT seq, body FROM audit_read ORDER BY seq',
+      );
+      let hash: Buffer = GENESIS;
+      for (const { seq, body } of rows) {
+        const record = JSON.parse(body) as { at: string };
+        const text = canonicalJson({ ...record, at: old(record.at) });
+        hash = linkHash(key, hash, text);
+        await client.query('UPDATE audit_read SET at = $2, body = $3, hash = $4 WHERE seq = $1', [
+          seq,
+          old(record.at),
+          text,
+          hash,
+        ]);
+      }
+      await client.query('UPDATE audit_read_head SET audit_hash = $1', [hash]);
+      const { rows: lines } = await client.query<{ line: SignedReadCheckpoint }>(
+        'SELECT line FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1',
+      );
+      const { at, changes } = lines[0]!.line;
+      const place = { seq: rows.at(-1)!.seq, hash: hash.toString('hex') };
+      const signed = signReadCheckpoint(checkpointKey(key), old(at), place, changes);
+      await client.query('DELETE FROM audit_read_checkpoint');
+      await client.query('INSERT INTO audit_read_checkpoint (seq, at, line) VALUES ($1, $2, $3)', [
+        place.seq,
+        old(at),
+        signed,
+      ]);
+      for (const table of ['audit_read', 'audit_read_checkpoint'])
+        await client.query(`ALTER TABLE ${table} ENABLE TRIGGER ALL`);
+      await client.query('COMMIT');
+    });
+
+  it(
+    'moves reads to segments before they are removed',
+    async () => {
+      const app = await start({ ...keeping, AUDIT_READS_KEPT_DAYS: '30' });
+      const token = await app.adminToken();
+      for (const path of ['/permissions', '/roles', '/users'])
+        expect((await app.get(path, { token })).status).toBe(200);
+      await app.app.get(ReadRecorder).close();
+      await app.app.get(Checkpoints).look(0);
+      const reads = () =>
+        app.dataSource.query<{ seq: string; hash: Buffer }[]>('SELECT seq, hash FROM audit_read ORDER BY seq');
+      const before = await reads();
+      expect(before.length).toBeGreaterThan(2);
+      await ageReads(app, 100);
+      const aged = await reads();
+      await app.app.get(ReadHousekeeping).run();
+      const cuts = await app.dataSource.query<{ details: Record<string, string> }[]>(
+        `SELECT details FROM audit_event WHERE action = 'audit:cut'`,
+      );
+      const { upToSeq, file } = cuts[0]!.details;
+      expect(upToSeq).toBe(aged.at(-1)!.seq);
+      const sealed: object[] = [];
+      for await (const event of entriesIn(join(directory, file!)))
+        sealed.push({ seq: event!.link.seq, hash: event!.link.hash });
+      expect(sealed).toEqual(aged);
+      expect((await reads()).filter(({ seq }) => BigInt(seq) <= BigInt(upToSeq!))).toEqual([]);
+      expect(await verify(app)).toMatchObject({ exitCode: 0, text: expect.stringContaining(`${aged.length} reads`) });
+      await rm(join(directory, file!.replace('.ndjson.gz', '.summary.json')));
+      expect(await verify(app)).toMatchObject({ exitCode: 1, text: expect.stringContaining('of the reads') });
+    },
+    PATIENCE_MS,
+  );
+});
