@@ -35,6 +35,7 @@ import { ProjectOfVersions1790000003090 } from './migrations/1790000003090-proje
 import { ProjectsInReports1790000003100 } from './migrations/1790000003100-projects-in-reports.js';
 import { KeysOfProjects1790000003110 } from './migrations/1790000003110-keys-of-projects.js';
 import { RaisedAccounts1790000003150 } from './migrations/1790000003150-raised-accounts.js';
+import { AuditSyslog1790000003600 } from './migrations/1790000003600-audit-syslog.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -75,4 +76,5 @@ export const migrations = [
   ProjectsInReports1790000003100,
   KeysOfProjects1790000003110,
   RaisedAccounts1790000003150,
+  AuditSyslog1790000003600,
 ];

@@ -111,6 +111,7 @@ describe('What does not work is told', () => {
       'auditChain',
       'auditCopy',
       'auditReads',
+      'auditSyslog',
       'capacity',
       'changeLog',
       'checkpoints',
