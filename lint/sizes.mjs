@@ -75,7 +75,16 @@ function isComponent(file, name) {
 }
 
 /** Put tests together, on the condition that something is there: their size is that of their file. */
-const GROUPS = ['describe', 'inBrowser', 'withCaddy', 'withNginx', 'withOpenssl', 'withPgBouncer', 'withPrometheus'];
+const GROUPS = [
+  'describe',
+  'inBrowser',
+  'withCaddy',
+  'withNginx',
+  'withOpenssl',
+  'withPgBouncer',
+  'withPrometheus',
+  'withRsyslog',
+];
 
 function isDescribeCallback({ parent }) {
   return parent.type === 'CallExpression' && GROUPS.includes(rootName(parent.callee));

@@ -229,11 +229,13 @@ const REPLICAS = [
   ['Up for', 's', [[`time() - process_start_time_seconds{${OF}}`, '{{instance}}']]],
   ['Age of the last checkpoint', 's', [[`min(latchkey_audit_checkpoint_age_seconds{${OF}})`, 'age']]],
   [
-    'Streams and copy of the audit trail',
+    'Streams and copies of the audit trail',
     'short',
     [
       ...totals('latchkey_audit_streams_open'),
       [`min(latchkey_audit_copy_behind{${OF}})`, 'entries that the copy lacks'],
+      [`min(latchkey_audit_syslog_behind{${OF}})`, 'entries that the receiver of syslog lacks'],
+      [`sum(rate(latchkey_audit_syslog_events_total{${OF}}[$__rate_interval]))`, 'events a second by syslog'],
       [`sum(rate(latchkey_audit_stream_events_total{${OF}}[$__rate_interval]))`, 'events a second'],
     ],
   ],

@@ -13,6 +13,7 @@ import { Checkpoints } from './checkpoints.js';
 import { CheckpointsRepository } from './checkpoints.repository.js';
 import { AuditCopy } from './copies/audit-copy.js';
 import { AuditStream } from './copies/audit-stream.js';
+import { AuditSyslog } from './syslog/audit-syslog.js';
 import { LastChanges } from './last-changes.js';
 import { ReadHousekeeping } from './reads/read-housekeeping.js';
 import { ReadRecorder } from './reads/read-recorder.js';
@@ -32,6 +33,7 @@ import { TrailRecorder } from './trail-recorder.js';
     AuditedRefusals,
     AuditEventsRepository,
     AuditCopy,
+    AuditSyslog,
     AuditStream,
     AuditTrailService,
     ChainVerifier,

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../../packages/contract/src/address.js';
 import { StartRefusal } from '../common/start-refusal.js';
+import { type AuditSyslogConfig, AuditSyslogUrlError, readTlsFiles } from './audit-syslog.js';
 import { withTlsVariables } from './database-url.js';
 import { type Environment, environmentSchema } from './environment.js';
 import { DATA_DIR_ENTRIES } from './data-dir.js';
@@ -45,8 +46,6 @@ export class Config {
   readonly adminPasswordIsTemporary: boolean;
   /** The keys of each variable that holds secrets, the signing one first. */
   readonly secrets: Readonly<Record<SecretName, readonly VersionedKey[]>>;
-  /** Sign session tokens: the text itself is the key. */
-  readonly jwtSecrets: readonly VersionedKey[];
   readonly jwtIssuer: string;
   readonly jwtAudience: string;
   readonly sessionTtlSeconds: number;
@@ -55,15 +54,11 @@ export class Config {
   readonly mfaRequired: Environment['MFA_REQUIRED'];
   readonly oidc: OidcConfig | null;
   readonly apiKeyPrefix: string;
-  readonly peppers: readonly VersionedKey[];
-  readonly tagKeys: readonly VersionedKey[];
-  readonly reservationKeys: readonly VersionedKey[];
-  /** Which of them signs is a fact of the database: one key a segment of the chain. */
-  readonly auditKeys: readonly VersionedKey[];
   /** Whether AUDIT_KEY is written without a version, as builds before versions know it. */
   readonly isAuditKeyPlain: boolean;
   readonly auditCheckpointFile: string | null;
   readonly auditCopyFile: string | null;
+  readonly auditSyslog: AuditSyslogConfig | null;
   readonly denylistFile: string | null;
   readonly keyValidityDays: number;
   readonly maxActiveKeys: number;
@@ -132,7 +127,6 @@ export class Config {
       RESERVATION_KEY: versionedKeys('RESERVATION_KEY', secrets),
       AUDIT_KEY: versionedKeys('AUDIT_KEY', secrets),
     };
-    this.jwtSecrets = this.secrets.JWT_SECRET;
     this.jwtIssuer = environment.JWT_ISSUER;
     this.jwtAudience = environment.JWT_AUDIENCE;
     this.sessionTtlSeconds = environment.SESSION_TTL_SECONDS;
@@ -140,13 +134,10 @@ export class Config {
     this.mfaRequired = environment.MFA_REQUIRED;
     this.oidc = oidcOf(environment);
     this.apiKeyPrefix = environment.API_KEY_PREFIX;
-    this.peppers = this.secrets.API_KEY_PEPPERS;
-    this.tagKeys = this.secrets.TAG_KEYS;
-    this.reservationKeys = this.secrets.RESERVATION_KEY;
-    this.auditKeys = this.secrets.AUDIT_KEY;
     this.isAuditKeyPlain = isPlainSecret(secrets.AUDIT_KEY);
     this.auditCheckpointFile = environment.AUDIT_CHECKPOINT_FILE ?? null;
     this.auditCopyFile = environment.AUDIT_COPY_FILE ?? null;
+    this.auditSyslog = environment.AUDIT_SYSLOG_URL ?? null;
     this.denylistFile = environment.DENYLIST_FILE ?? null;
     this.keyValidityDays = environment.KEY_VALIDITY_DAYS;
     this.maxActiveKeys = environment.MAX_ACTIVE_KEYS;
@@ -176,6 +167,28 @@ export class Config {
     this.logLevel = environment.LOG_LEVEL;
     this.productionProblems = productionProblems(environment, this.publicUrl);
     Object.freeze(this);
+  }
+
+  /** Sign session tokens: the text itself is the key. */
+  get jwtSecrets(): readonly VersionedKey[] {
+    return this.secrets.JWT_SECRET;
+  }
+
+  get peppers(): readonly VersionedKey[] {
+    return this.secrets.API_KEY_PEPPERS;
+  }
+
+  get tagKeys(): readonly VersionedKey[] {
+    return this.secrets.TAG_KEYS;
+  }
+
+  get reservationKeys(): readonly VersionedKey[] {
+    return this.secrets.RESERVATION_KEY;
+  }
+
+  /** Which of them signs is a fact of the database: one key a segment of the chain. */
+  get auditKeys(): readonly VersionedKey[] {
+    return this.secrets.AUDIT_KEY;
   }
 }
 
@@ -276,6 +289,7 @@ function load(
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'));
   }
   const environment = parsed.data;
+  requireTlsFiles(environment.AUDIT_SYSLOG_URL);
   const secrets = {
     ...generatedSecrets(environment, present, absentSecrets),
     ...pick(present, SECRET_NAMES),
@@ -287,6 +301,15 @@ function load(
     ...(environment.NODE_ENV === 'production' ? databasePasswords(environment) : {}),
   });
   return { environment, secrets, warnings };
+}
+
+/** They are read at every connection; one that is missing is told at the start. */
+function requireTlsFiles(receiver: AuditSyslogConfig | undefined): void {
+  try {
+    if (receiver !== undefined) readTlsFiles(receiver);
+  } catch (error) {
+    throw error instanceof AuditSyslogUrlError ? new ConfigError(`AUDIT_SYSLOG_URL ${error.message}`) : error;
+  }
 }
 
 /** Variables that are set; an empty one counts as absent. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AuditSyslogUrlError, parseAuditSyslogUrl } from './audit-syslog.js';
 import { DatabaseUrlError, parseDatabaseUrl, SSL_MODES } from './database-url.js';
 import { parseVersionedSecrets } from './versioned-secrets.js';
 
@@ -42,6 +43,16 @@ const databaseUrl = z.string().superRefine((value, context) => {
   } catch (error) {
     if (!(error instanceof DatabaseUrlError)) throw error;
     context.addIssue({ code: 'custom', message: error.message });
+  }
+});
+
+const auditSyslogUrl = z.string().transform((value, context) => {
+  try {
+    return parseAuditSyslogUrl(value);
+  } catch (error) {
+    if (!(error instanceof AuditSyslogUrlError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+    return z.NEVER;
   }
 });
 
@@ -109,6 +120,7 @@ export const environmentSchema = z.object({
   AUDIT_KEY: versionedSecrets.optional(),
   AUDIT_CHECKPOINT_FILE: z.string().min(1).optional(),
   AUDIT_COPY_FILE: z.string().min(1).optional(),
+  AUDIT_SYSLOG_URL: auditSyslogUrl.optional(),
   DENYLIST_FILE: z.string().min(1).optional(),
   KEY_VALIDITY_DAYS: positiveInteger(3650).default(15),
   MAX_ACTIVE_KEYS: positiveInteger(1_000_000).default(10),

@@ -48,7 +48,7 @@ function exampleProblems(environment: Environment): string[] {
 }
 
 function plainTextProblems(environment: Environment, publicUrl: string): string[] {
-  const { HOST, PUBLIC_URL, OIDC_ISSUER, OIDC_JWKS_URI } = environment;
+  const { HOST, PUBLIC_URL, OIDC_ISSUER, OIDC_JWKS_URI, AUDIT_SYSLOG_URL: syslog } = environment;
   const problems: string[] = [];
   if (isPlainTextElsewhere(publicUrl)) {
     problems.push(
@@ -63,6 +63,11 @@ function plainTextProblems(environment: Environment, publicUrl: string): string[
     if (url !== undefined && isPlainTextElsewhere(url)) {
       problems.push(`${name} must be https, because a changed answer signs in an attacker as any user`);
     }
+  }
+  if (syslog !== undefined && !syslog.isTls && !isLoopback(syslog.host)) {
+    problems.push(
+      'AUDIT_SYSLOG_URL must be tls://, because the audit trail crosses the network: use the TLS port of the receiver',
+    );
   }
   return problems;
 }

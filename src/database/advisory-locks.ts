@@ -25,6 +25,8 @@ export const ADVISORY_LOCKS = {
   limits: 4_242_030,
   /** One replica at a time writes the copy of the audit trail. Held by a session. */
   auditCopy: 4_242_027,
+  /** One replica at a time sends the audit trail to a receiver of syslog. Held by a session. */
+  auditSyslog: 4_242_032,
   /** One replica at a time cuts reads from the audit trail. */
   readCut: 4_242_015,
   /** One replica at a time archives usage events. Held by a session. */

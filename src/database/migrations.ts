@@ -42,6 +42,7 @@ import { ArchivedTokens1790000003230 } from './migrations/1790000003230-archived
 import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-leases.js';
 import { StandingLeases1790000003400 } from './migrations/1790000003400-standing-leases.js';
 import { AuditSegments1790000003500 } from './migrations/1790000003500-audit-segments.js';
+import { AuditSyslog1790000003600 } from './migrations/1790000003600-audit-syslog.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -89,4 +90,5 @@ export const migrations = [
   RenewedLeases1790000003300,
   StandingLeases1790000003400,
   AuditSegments1790000003500,
+  AuditSyslog1790000003600,
 ];

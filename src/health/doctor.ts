@@ -1,6 +1,7 @@
 import { type DataSource, QueryFailedError } from 'typeorm';
 import { findSealedSegments } from '../audit/segments/segment-findings.js';
 import { findCheckpointState, verifyTrail } from '../audit/verify-command.js';
+import { tryReceiver } from '../audit/syslog/syslog-finding.js';
 import { findRightsNotes } from '../api-keys/rights-notes.js';
 import { examineIdentityProvider } from '../auth/oidc/oidc-examination.js';
 import { historyCheck } from '../backup/history-check.js';
@@ -41,6 +42,7 @@ const SECOND_FACTORS = 'second factors are those of the audit trail';
 const ENDS = 'totals that count no further';
 const SEGMENTS = 'sealed entries of the audit trail are in their files';
 const ARCHIVES = 'archived usage events are in their files';
+const SYSLOG = 'the receiver of AUDIT_SYSLOG_URL takes the audit trail';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 const SCHEMA_ERRORS: readonly string[] = [
@@ -91,6 +93,9 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
       { check: SEGMENTS, ...(await findSealedSegments(config, dataSource)) },
     ])),
     ...(await findingsFrom('audit checkpoints', async () => [await checkpoint(dataSource)])),
+    ...(await findingsFrom(SYSLOG, async () => [
+      { check: SYSLOG, ...(await tryReceiver(config.auditSyslog, dataSource)) },
+    ])),
     ...(await findingsFrom(TABLES, async () => [await tables(config, dataSource)])),
     ...(await findingsFrom('versions of secrets that are needed', async () => [
       await neededVersions(config, dataSource),

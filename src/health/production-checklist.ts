@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { findUnsent } from '../audit/syslog/syslog-finding.js';
 import { findCheckpointState } from '../audit/verify-command.js';
 import type { Config } from '../config/config.js';
 import { readStandbys } from '../database/standbys.js';
@@ -33,6 +34,8 @@ const MAX_BACKUP_HOURS = 24;
 const ALIVE_SECONDS = 15;
 /** A checkpoint is due each minute: one that is older, with entries behind it, was not written. */
 const MAX_CHECKPOINT_MS = 5 * 60_000;
+/** Entries that may be under way to a receiver of syslog. */
+const MAX_UNSENT = 10_000;
 
 /** All points, in the order of the page; a test holds the two equal. */
 export const PRODUCTION_POINTS: readonly (readonly [string, Examine])[] = [
@@ -49,6 +52,7 @@ export const PRODUCTION_POINTS: readonly (readonly [string, Examine])[] = [
   ['Backups are taken', backups],
   ['Two replicas run', replicas],
   ['Checkpoints of the audit trail leave the database', checkpoints],
+  ['A copy of the audit trail is kept elsewhere', auditCopy],
   ['No temporary password is left', passwords],
   ['Administrators have a second factor', secondFactors],
   ['Metrics can be scraped', metrics],
@@ -179,6 +183,19 @@ async function checkpoints({ config, dataSource }: Asked): Promise<string | null
   const { ageMs, rowsSince } = await findCheckpointState(dataSource);
   if (rowsSince === 0 || (ageMs !== null && ageMs <= MAX_CHECKPOINT_MS)) return null;
   return 'No checkpoint was written in the last five minutes: is a server running, and can it write AUDIT_CHECKPOINT_FILE?';
+}
+
+/** A reader of the stream keeps a copy as well: only the operator can tell. */
+async function auditCopy({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
+  const { auditCopyFile, auditSyslog } = config;
+  if (auditSyslog === null && auditCopyFile !== null) return null;
+  if (auditSyslog === null)
+    return {
+      look: 'AUDIT_SYSLOG_URL and AUDIT_COPY_FILE are not set. Does a collector read GET /api/v1/audit-events/stream?',
+    };
+  const unsent = await findUnsent(auditSyslog, dataSource);
+  if (unsent <= MAX_UNSENT) return null;
+  return `Entries that the receiver of AUDIT_SYSLOG_URL lacks: ${unsent}. Is a server running, and does the receiver take them?`;
 }
 
 async function passwords({ config, dataSource }: Asked): Promise<string | null> {

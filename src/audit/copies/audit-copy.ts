@@ -7,22 +7,17 @@ import { Metrics } from '../../common/metrics.js';
 import { RepeatedLog } from '../../common/repeated-log.js';
 import { Periodic } from '../../common/periodic.js';
 import { Config } from '../../config/config.js';
-import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
-import { LiveConnection } from '../../database/live-connection.js';
-import { sessionConfigOf } from '../../database/session-config.js';
 import { appendLine } from '../append-line.js';
 import { AuditEventsRepository } from '../audit-events.repository.js';
 import type { ChainTable } from '../chain-tables.js';
 import type { AuditedEvent } from '../stored-event.js';
 import { type CopyPlace, MAX_BATCH_BYTES, notePlace, placeOfCopy } from './copy-place.js';
+import { CopyTurn } from './copy-turn.js';
 import { lineWithoutPersonal } from './event-line.js';
+import { SetBack, UncopiedEntries } from './uncopied-entries.js';
 
 /** An entry is in the copy this long after its commit, and what its write takes. */
 const LOOK_EVERY_MS = 1_000;
-/** Events of one query. */
-const ROWS_PER_QUERY = 500;
-/** What one statement may take. */
-const STATEMENT_MS = 2_000;
 /** How long the storage may take to answer a question about the file. */
 const STORAGE_MS = 3_000;
 /** A replica that is frozen keeps the others from writing for no longer. */
@@ -47,6 +42,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
   private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look());
   private looking: Promise<void> = Promise.resolve();
+  private readonly uncopied: UncopiedEntries;
   private behind = 0;
 
   constructor(
@@ -56,6 +52,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
     meters: Metrics,
     conditions: Conditions,
   ) {
+    this.uncopied = new UncopiedEntries(events);
     conditions.register('auditCopy', 'the audit trail is copied to AUDIT_COPY_FILE, if it is set', () =>
       this.attempts.areFailing ? NOT_WRITTEN : null,
     );
@@ -91,26 +88,18 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   private async write(file: string): Promise<void> {
     const look = async () => this.lacking(file, await inTime(placeOfCopy(file), file));
     if ((await this.attempts.run(look)) === 0) return;
-    const session = new LiveConnection(sessionConfigOf(this.dataSource, 'audit-copy', 'data-plane'), {
-      onOpen: (client) => client.query(`SET idle_session_timeout = '${MAX_HOLD_MS}ms'`),
-    });
-    const ask = async () => {
-      const lock = { text: 'SELECT pg_try_advisory_lock($1) AS taken', values: [ADVISORY_LOCKS.auditCopy] };
-      const [answer] = await session.query<{ taken: boolean }>(lock, STATEMENT_MS);
-      return answer!.taken;
-    };
+    const turn = new CopyTurn(this.dataSource, 'auditCopy', MAX_HOLD_MS);
     try {
       // Each batch is an attempt of its own: a copy that catches up for minutes is none that hangs.
-      while (await this.attempts.run(() => this.goOn(file, ask)));
+      while (await this.attempts.run(() => this.goOn(file, turn)));
     } finally {
-      await session.close();
+      await turn.end();
     }
   }
 
   /** Writes the next batch; false: nothing was written, or another replica writes. */
-  private async goOn(file: string, ask: () => Promise<boolean>): Promise<boolean> {
-    // Asked again before each batch: a session that was lost has lost the lock.
-    if (!(await ask())) return false;
+  private async goOn(file: string, turn: CopyTurn): Promise<boolean> {
+    if (!(await turn.isOurs())) return false;
     // Another replica may have written to the same file since.
     const place = await inTime(placeOfCopy(file), file);
     if ((await this.lacking(file, place)) === 0) return false;
@@ -121,18 +110,10 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   /** Whether there was something to write. */
   private async writeBatch(file: string, place: CopyPlace): Promise<boolean> {
     const next: Record<ChainTable, CopyPlace[ChainTable]> & Pick<CopyPlace, 'bytes'> = { ...place };
-    const lines: string[] = [];
-    for (const table of CHAINS) {
-      let bytes = 0;
-      const after = later(place[table].seq, await this.cutOf(table));
-      for (const event of await this.events.findAfter({}, after, ROWS_PER_QUERY, table)) {
-        const line = lineWithoutPersonal(event);
-        bytes += Buffer.byteLength(line);
-        if (bytes > MAX_BATCH_BYTES / CHAINS.length && next[table] !== place[table]) break;
-        lines.push(line);
-        next[table] = entryOf(event);
-      }
-    }
+    const limits = { maxBytes: MAX_BATCH_BYTES, bytesOf: (line: string) => Buffer.byteLength(line) };
+    const entries = await this.uncopied.next(place, lineWithoutPersonal, limits);
+    for (const { table, event } of entries) next[table] = entryOf(event);
+    const lines = entries.map(({ formatted }) => formatted);
     if (lines.length === 0) return false;
     await appendLine(file, lines.join('').trimEnd());
     await inTime(notePlace(file, next), file);
@@ -145,27 +126,18 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
    * @throws Error where the database ends before the copy: it was set back
    */
   private async lacking(file: string, place: CopyPlace): Promise<number> {
-    let lacking = 0;
-    for (const table of CHAINS) {
-      const { seq } = place[table];
-      const last = await this.events.lastSeq(table);
-      if (BigInt(last) < BigInt(seq)) throw setBack(file, seq);
-      // No copy gets what was removed for its age.
-      if (last !== seq) lacking += Number(BigInt(last) - BigInt(later(seq, await this.cutOf(table))));
+    try {
+      return (this.behind = await this.uncopied.count(place));
+    } catch (error) {
+      throw error instanceof SetBack ? setBack(file, error.seq) : error;
     }
-    return (this.behind = lacking);
-  }
-
-  /** Up to which entry a chain was removed for its age, or is in sealed segments. */
-  private async cutOf(table: ChainTable): Promise<string> {
-    return table === 'audit_read' ? ((await this.events.findReadCut())?.seq ?? '0') : (await this.events.findCut()).seq;
   }
 
   /** @throws Error where the database does not have what the copy ends with: it was set back */
   private async requireSameHistory(file: string, place: CopyPlace): Promise<void> {
     for (const table of CHAINS) {
       const { seq, hash } = place[table];
-      const cut = await this.cutOf(table);
+      const cut = await this.uncopied.cutOf(table);
       // Removed reads are lacking in every copy; sealed entries are in segments, and a copy with a gap would not say so.
       if (table === 'audit_event' && seq !== '0' && BigInt(seq) < BigInt(cut)) throw sealedMeanwhile(file, seq, cut);
       if (seq === '0' || BigInt(seq) <= BigInt(cut)) continue;
@@ -190,10 +162,6 @@ function setBack(file: string, seq: string): Error {
   return new Error(
     `The database does not have entry ${seq} as ${file} has it: it was restored, or a failover lost it. Move ${file} and ${file}.position away, and a new copy is begun.`,
   );
-}
-
-function later(one: string, other: string): string {
-  return BigInt(one) > BigInt(other) ? one : other;
 }
 
 /** The outcome of work with a file. @throws Error when its storage does not answer */

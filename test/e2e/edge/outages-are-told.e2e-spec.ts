@@ -112,6 +112,7 @@ describe('What does not work is told', () => {
       'auditCopy',
       'auditReads',
       'auditSegments',
+      'auditSyslog',
       'capacity',
       'changeLog',
       'checkpoints',

@@ -1,0 +1,82 @@
+import type { AuditEventsRepository } from '../audit-events.repository.js';
+import type { ChainTable } from '../chain-tables.js';
+import type { AuditedEvent } from '../stored-event.js';
+
+/** Events of each chain in one query. */
+const ROWS_PER_QUERY = 500;
+const CHAINS: readonly ChainTable[] = ['audit_event', 'audit_read'];
+
+/** The last entry of each chain that a copy of the trail has. */
+export type CopiedUpTo = Readonly<Record<ChainTable, { readonly seq: string }>>;
+
+/** The entries of both chains behind the place up to which a copy has them. */
+export class UncopiedEntries {
+  constructor(private readonly events: AuditEventsRepository) {}
+
+  /** How many there are; a copy gets none that was removed for its age. @throws SetBack */
+  async count(place: CopiedUpTo): Promise<number> {
+    let lacking = 0;
+    for (const table of CHAINS) {
+      const { seq } = place[table];
+      const last = await this.events.lastSeq(table);
+      if (BigInt(last) < BigInt(seq)) throw new SetBack(seq);
+      if (last !== seq) lacking += Number(BigInt(last) - BigInt(await this.beginning(table, seq)));
+    }
+    return lacking;
+  }
+
+  /** The next ones, each chain in its order; of each chain at least one, and further ones up to half of `maxBytes`. */
+  async next<T>(
+    place: CopiedUpTo,
+    format: (event: AuditedEvent) => T,
+    limits: BatchLimits<T>,
+  ): Promise<BatchEntry<T>[]> {
+    const found: BatchEntry<T>[] = [];
+    for (const table of CHAINS) {
+      let bytes = 0;
+      const after = await this.beginning(table, place[table].seq);
+      const rows = Math.min(ROWS_PER_QUERY, limits.maxRows ?? ROWS_PER_QUERY);
+      for (const event of await this.events.findAfter({}, after, rows, table)) {
+        const formatted = format(event);
+        const before = bytes;
+        bytes += limits.bytesOf(formatted);
+        if (bytes > limits.maxBytes / CHAINS.length && before > 0) break;
+        found.push({ table, event, formatted });
+      }
+    }
+    return found;
+  }
+
+  /** Up to which entry a chain was removed for its age, or is in sealed segments; at least 0. */
+  async cutOf(table: ChainTable): Promise<string> {
+    return table === 'audit_read' ? ((await this.events.findReadCut())?.seq ?? '0') : (await this.events.findCut()).seq;
+  }
+
+  private async beginning(table: ChainTable, seq: string): Promise<string> {
+    const cut = await this.cutOf(table);
+    return BigInt(cut) > BigInt(seq) ? cut : seq;
+  }
+}
+
+/** Bounds of one batch. */
+export interface BatchLimits<T> {
+  readonly maxBytes: number;
+  /** Rows of each chain. */
+  readonly maxRows?: number;
+  readonly bytesOf: (formatted: T) => number;
+}
+
+/** An entry of a batch. */
+export interface BatchEntry<T> {
+  readonly table: ChainTable;
+  readonly event: AuditedEvent;
+  readonly formatted: T;
+}
+
+/** The database ends before what a copy has. */
+export class SetBack extends Error {
+  override readonly name = 'SetBack';
+  constructor(readonly seq: string) {
+    super(`The trail ends before entry ${seq}.`);
+  }
+}
