@@ -18,7 +18,8 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
-import type { KeyPolicy } from '../../../src/access/key-policy.js';
+import { API_KEY_FIELDS as KEY } from '../../../packages/contract/src/api-key-fields';
+import type { KeyPolicy, KeyPolicyDefaults } from '../../../src/access/key-policy.js';
 import { type Problem, type Role, api, dataOf } from '../api/client';
 import { centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
@@ -65,32 +66,35 @@ interface Draft extends OtherBounds {
   };
 }
 
+/** Does not compile while a bound or a default of a policy is missing: its error would stand beside nothing. */
+const BOUNDS: Readonly<Record<Exclude<keyof KeyPolicy, 'defaults'>, true>> = {
+  scopes: true,
+  models: true,
+  maxRateLimitPerMinute: true,
+  maxRateLimitPerHour: true,
+  maxRateLimitPerDay: true,
+  maxBudgetLimitCents: true,
+  budgetType: true,
+  maxValidityDays: true,
+  reservedTagPrefixes: true,
+  mustBelongToProject: true,
+};
+const DEFAULTS: Readonly<Record<keyof KeyPolicyDefaults, true>> = {
+  scopes: true,
+  allowedModels: true,
+  rateLimitPerMinute: true,
+  rateLimitPerHour: true,
+  rateLimitPerDay: true,
+  budgetLimitCents: true,
+  budgetType: true,
+  validityDays: true,
+};
+
 /** Fields of the API that the form shows an error beside. */
 const FIELDS = [
-  'name',
-  'description',
-  'permissions',
-  ...[
-    'scopes',
-    'models',
-    'maxRateLimitPerMinute',
-    'maxRateLimitPerHour',
-    'maxRateLimitPerDay',
-    'maxBudgetLimitCents',
-    'budgetType',
-    'maxValidityDays',
-    'reservedTagPrefixes',
-  ].map((field) => `keyPolicy.${field}`),
-  ...[
-    'scopes',
-    'allowedModels',
-    'rateLimitPerMinute',
-    'rateLimitPerHour',
-    'rateLimitPerDay',
-    'budgetLimitCents',
-    'budgetType',
-    'validityDays',
-  ].map((field) => `keyPolicy.defaults.${field}`),
+  ...['name', 'description', 'permissions'],
+  ...Object.keys(BOUNDS).map((field) => `keyPolicy.${field}`),
+  ...Object.keys(DEFAULTS).map((field) => `keyPolicy.defaults.${field}`),
 ];
 
 /** A role to be. */
@@ -546,7 +550,11 @@ interface LimitsProps {
 }
 
 function Limits({ empty, values, fields, onChange }: LimitsProps) {
-  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', max: number, suffix: string) => (
+  const number = (
+    field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays',
+    max: number | undefined,
+    suffix: string,
+  ) => (
     <NumberInput
       {...fields[field]}
       description={`Empty: ${empty}`}
@@ -561,9 +569,9 @@ function Limits({ empty, values, fields, onChange }: LimitsProps) {
   );
   return (
     <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
-      {number('perMinute', 10_000, ' requests')}
-      {number('perHour', 100_000, ' requests')}
-      {number('perDay', 1_000_000, ' requests')}
+      {number('perMinute', KEY.rateLimitPerMinute.schema.maximum, ' requests')}
+      {number('perHour', KEY.rateLimitPerHour.schema.maximum, ' requests')}
+      {number('perDay', KEY.rateLimitPerDay.schema.maximum, ' requests')}
       <Amount
         {...fields.budget}
         none={`Empty: ${empty}`}
@@ -576,7 +584,7 @@ function Limits({ empty, values, fields, onChange }: LimitsProps) {
         value={values.budgetType}
         onChange={(budgetType) => onChange({ budgetType })}
       />
-      {number('validityDays', 3650, ' days')}
+      {number('validityDays', KEY.validityDays.schema.maximum, ' days')}
     </SimpleGrid>
   );
 }
