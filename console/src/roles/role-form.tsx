@@ -19,7 +19,7 @@ import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import { API_KEY_FIELDS as KEY } from '../../../packages/contract/src/api-key-fields';
-import type { KeyPolicy, KeyPolicyDefaults } from '../../../src/access/key-policy.js';
+import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type Problem, type Role, api, dataOf } from '../api/client';
 import { centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
@@ -31,6 +31,7 @@ import { Confirm } from '../ui/confirm';
 import { money } from '../ui/format';
 import { Loaded, LoadedPage, NoPermission, Page } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
+import { POLICY_FIELDS } from './policy-fields';
 import { RoleHolders } from './role-holders';
 
 type Number_ = number | '';
@@ -66,36 +67,8 @@ interface Draft extends OtherBounds {
   };
 }
 
-/** Does not compile while a bound or a default of a policy is missing: its error would stand beside nothing. */
-const BOUNDS: Readonly<Record<Exclude<keyof KeyPolicy, 'defaults'>, true>> = {
-  scopes: true,
-  models: true,
-  maxRateLimitPerMinute: true,
-  maxRateLimitPerHour: true,
-  maxRateLimitPerDay: true,
-  maxBudgetLimitCents: true,
-  budgetType: true,
-  maxValidityDays: true,
-  reservedTagPrefixes: true,
-  mustBelongToProject: true,
-};
-const DEFAULTS: Readonly<Record<keyof KeyPolicyDefaults, true>> = {
-  scopes: true,
-  allowedModels: true,
-  rateLimitPerMinute: true,
-  rateLimitPerHour: true,
-  rateLimitPerDay: true,
-  budgetLimitCents: true,
-  budgetType: true,
-  validityDays: true,
-};
-
 /** Fields of the API that the form shows an error beside. */
-const FIELDS = [
-  ...['name', 'description', 'permissions'],
-  ...Object.keys(BOUNDS).map((field) => `keyPolicy.${field}`),
-  ...Object.keys(DEFAULTS).map((field) => `keyPolicy.defaults.${field}`),
-];
+const FIELDS = ['name', 'description', 'permissions', ...POLICY_FIELDS.map((field) => `keyPolicy.${field}`)];
 
 /** A role to be. */
 export function NewRole() {
