@@ -354,12 +354,12 @@ describe('CSV', () => {
 });
 
 describe('docs/migrating.md', () => {
-  it('names every column of a table of one’s own, or the page that has the fields of a key', async () => {
-    const pages = ['migrating.md', 'api/keys.md'].map((name) => new URL(`../../../docs/${name}`, import.meta.url));
-    const page = (await Promise.all(pages.map((url) => readFile(url, 'utf8')))).join('\n');
+  it('names every column of a table of one’s own that is no field of a key', async () => {
+    const page = await readFile(new URL('../../../docs/migrating.md', import.meta.url), 'utf8');
     const names = /Known are (.+?) and /.exec(messageOf(() => parseCsv('keys.csv', 'wrong\n1')))![1]!.split(', ');
-    expect(names.length).toBeGreaterThan(20);
-    expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+    const others = names.filter((name) => !(name in API_KEY_FIELDS));
+    expect(others.length).toBeGreaterThan(5);
+    expect(others.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
   });
 });
 
