@@ -1,18 +1,12 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 import { exceptions, sizesExcept } from './lint/sizes.mjs';
-import { changedSources } from './test/tiers.mjs';
 
 /** What is named so is there to be left out. */
 const UNUSED = { argsIgnorePattern: '^_', varsIgnorePattern: '^_' };
 
-/**
- * Rules that know types cost a minute of a processor over all tests. `npm test` asks them of the tests that differ from
- * the main branch, `npm run test:rest` and `npm run lint` of all.
- */
-const changedTests = process.env.LINT_TIER === 'quick' ? changedSources(/^test\/.*\.ts$/) : null;
-const TYPED_TESTS = changedTests ?? ['test/**/*.ts'];
-const TYPED = ['packages/**/*.ts', 'src/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts', ...TYPED_TESTS];
+/** What is compiled. Rules that know types are asked by oxlint, together with the compiler's (`.oxlintrc.json`). */
+const SOURCES = ['{packages,src,clients,test,examples}/**/*.ts', 'console/**/*.{ts,tsx}', 'ormconfig.ts'];
 
 export default tseslint.config(
   {
@@ -43,33 +37,8 @@ export default tseslint.config(
       ],
     },
   },
-  ...tseslint.configs.recommended.map((config) => ({
-    ...config,
-    files: ['console/**/*.{ts,tsx}', 'examples/**/*.ts'],
-  })),
-  {
-    files: ['console/**/*.{ts,tsx}', 'examples/**/*.ts'],
-    rules: { '@typescript-eslint/no-unused-vars': ['error', UNUSED] },
-  },
-  ...tseslint.configs.recommended.map((config) => ({ ...config, files: ['test/**/*.ts'] })),
-  {
-    files: ['test/**/*.ts'],
-    rules: { '@typescript-eslint/no-unused-vars': ['error', UNUSED] },
-    // Those of rules that are not asked here.
-    linterOptions: { reportUnusedDisableDirectives: changedTests === null ? 'warn' : 'off' },
-  },
-  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: TYPED })),
-  {
-    files: TYPED,
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
-    rules: {
-      '@typescript-eslint/consistent-type-definitions': 'off',
-      '@typescript-eslint/no-floating-promises': 'error',
-      '@typescript-eslint/no-unused-vars': ['error', UNUSED],
-      '@typescript-eslint/require-await': 'off',
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
-    },
-  },
+  ...tseslint.configs.recommended.map((config) => ({ ...config, files: SOURCES })),
+  { files: SOURCES, rules: { '@typescript-eslint/no-unused-vars': ['error', UNUSED] } },
   {
     files: ['packages/**/*.ts', 'src/**/*.ts', 'clients/**/*.ts', 'ormconfig.ts'],
     rules: {
@@ -115,23 +84,6 @@ export default tseslint.config(
   {
     files: ['src/config/**/*.ts'],
     rules: { 'no-restricted-properties': 'off' },
-  },
-  {
-    // Tests read JSON answers of any shape; the assertions are what gives them a type.
-    files: [
-      'test/**/*.ts',
-      'packages/**/*.spec.ts',
-      'src/**/*.spec.ts',
-      'clients/**/*.spec.ts',
-      'clients/*/test/**/*.ts',
-    ],
-    rules: {
-      '@typescript-eslint/no-unsafe-assignment': 'off',
-      '@typescript-eslint/no-unsafe-member-access': 'off',
-      '@typescript-eslint/no-unsafe-argument': 'off',
-      '@typescript-eslint/no-unsafe-call': 'off',
-      '@typescript-eslint/no-unsafe-return': 'off',
-    },
   },
   {
     files: ['**/*.mjs'],

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import jwt from 'jsonwebtoken';
+import { type KeyObject, createSecretKey } from 'node:crypto';
 import { Clock } from '../common/clock.js';
 import { Config, type VersionedKey } from '../config/config.js';
 
@@ -13,6 +14,18 @@ export interface SessionClaims {
   readonly exp: number;
 }
 
+const keyObjects = new WeakMap<VersionedKey, KeyObject>();
+
+/**
+ * A secret in the form that the library works with. Given bytes, it tries with every token to read them as a key in PEM
+ * first, which costs more than the signature.
+ */
+export function secretKeyOf(secret: VersionedKey): KeyObject {
+  let key = keyObjects.get(secret);
+  if (key === undefined) keyObjects.set(secret, (key = createSecretKey(secret.key)));
+  return key;
+}
+
 /**
  * The claims of a token that one of our secrets has signed; null for anything else. Most installations have one secret;
  * a second one is tried only while secrets are being changed.
@@ -22,9 +35,9 @@ export function verifiedClaims(
   secrets: readonly VersionedKey[],
   options: jwt.VerifyOptions,
 ): jwt.JwtPayload | null {
-  for (const { key } of secrets) {
+  for (const secret of secrets) {
     try {
-      const claims = jwt.verify(token, key, options);
+      const claims = jwt.verify(token, secretKeyOf(secret), options);
       return typeof claims === 'string' ? null : claims;
     } catch {
       // It throws for what is wrong with the token alone, by several classes of errors.
@@ -50,7 +63,7 @@ export class SessionTokens {
       iat: Math.floor(this.clock.now().getTime() / 1000),
       exp: Math.floor(expiresAt.getTime() / 1000),
     };
-    return jwt.sign({ sid: sessionId, ...instants }, this.config.jwtSecrets[0]!.key, {
+    return jwt.sign({ sid: sessionId, ...instants }, secretKeyOf(this.config.jwtSecrets[0]!), {
       algorithm: SESSION_ALGORITHM,
       subject: userId,
       issuer: this.config.jwtIssuer,

@@ -1,6 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
+import type { KeyObject } from 'node:crypto';
 import { Strategy } from 'passport-jwt';
 import { Principal } from '../access/caller.js';
 import { GrantsReader } from '../access/grants.reader.js';
@@ -11,17 +12,17 @@ import { EnrolmentDuty } from '../users/second-factor/enrolment-duty.js';
 import { Sessions } from '../users/sessions.service.js';
 import { bearerOf } from './bearer.js';
 import { SessionCookie } from './session-cookie.js';
-import { SESSION_ALGORITHM, type SessionClaims, verifiedClaims } from './session-tokens.js';
+import { SESSION_ALGORITHM, type SessionClaims, secretKeyOf, verifiedClaims } from './session-tokens.js';
 
 /** Sent by a page that asks by itself, without a person at it: such a request is no use of the session. */
 const BACKGROUND_HEADER = 'x-latchkey-background';
 
 /** The secret that has signed a token; the first one if none has, with which the strategy then refuses it. */
-function signerOf(token: string, secrets: readonly VersionedKey[]): Buffer {
-  if (secrets.length === 1) return secrets[0]!.key;
+function signerOf(token: string, secrets: readonly VersionedKey[]): KeyObject {
+  if (secrets.length === 1) return secretKeyOf(secrets[0]!);
   const hasSigned = (one: VersionedKey) =>
     verifiedClaims(token, [one], { algorithms: [SESSION_ALGORITHM], ignoreExpiration: true }) !== null;
-  return (secrets.find(hasSigned) ?? secrets[0]!).key;
+  return secretKeyOf(secrets.find(hasSigned) ?? secrets[0]!);
 }
 
 /** Our own tokens, as bearer token or cookie. A disabled user, a changed password or a sign-out ends them at once. */
@@ -40,7 +41,9 @@ export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
     super({
       jwtFromRequest: (request: FastifyRequest) => bearerOf(request) ?? cookie.tokenOf(request),
       passReqToCallback: true,
-      secretOrKeyProvider: (_request, token, done) => done(null, signerOf(String(token), config.jwtSecrets)),
+      // The strategy hands it on to jsonwebtoken, which takes a key object, though its types name text and bytes alone.
+      secretOrKeyProvider: (_request, token, done) =>
+        done(null, signerOf(String(token), config.jwtSecrets) as unknown as Buffer),
       algorithms: [SESSION_ALGORITHM],
       issuer: config.jwtIssuer,
       audience: config.jwtAudience,

@@ -25,7 +25,7 @@ export class RoundTripRecorder {
   private readonly spy: { mockRestore(): void };
 
   constructor() {
-    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the client it is called on
+    // oxlint-disable-next-line typescript/unbound-method -- called with the client it is called on
     const original = pg.Client.prototype.query as Query;
     const note = (text: string, answer: unknown): void => {
       if (OWN.test(text) && !/^BEGIN|^COMMIT/.test(text)) return;

@@ -3,6 +3,7 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
+import { API_KEY_FIELDS } from '../../../packages/contract/src/api-key-fields';
 import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { RolesField } from '../roles/roles-field';
@@ -119,7 +120,7 @@ export function AliasPage() {
             label="Valid for"
             description={`From now on. Empty: what the key says, else ${settings.keyValidityDays} days`}
             min={1}
-            max={3650}
+            max={API_KEY_FIELDS.validityDays.schema.maximum}
             allowDecimal={false}
             suffix=" days"
             value={validityDays}

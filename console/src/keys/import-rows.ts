@@ -1,3 +1,5 @@
+import { API_KEY_FIELDS, type ApiKeyField, type ApiKeyFieldName } from '../../../packages/contract/src/api-key-fields';
+import { type Schema, faultsOf } from '../../../packages/contract/src/schema';
 import type { Schemas } from '../api/client';
 
 /** One key of an import, as the API takes it. */
@@ -16,33 +18,39 @@ export const BATCH_ENTRIES = 500;
 /** Of the 1 MiB that a request may have; the rest is for the fields around. */
 const BATCH_BYTES = 900_000;
 
-const TEXTS = [
-  'prefix',
-  'name',
-  'description',
-  'alias',
-  'environment',
-  'ownerId',
-  'budgetType',
-  'expiresAt',
-  'createdAt',
-  'lastUsedAt',
-] as const;
-const LISTS = ['scopes', 'roles', 'tags', 'allowedIps', 'allowedModels', 'allowedChatbots'] as const;
-const NUMBERS = [
-  'rateLimitPerMinute',
-  'rateLimitPerHour',
-  'rateLimitPerDay',
-  'budgetLimitCents',
-  'spentCents',
-  'validityDays',
-] as const;
-const FLAGS = ['isActive'] as const;
-/** Lists whose entries may contain spaces. */
-const NAMES: readonly string[] = ['allowedModels', 'allowedChatbots'];
+/** How a cell is read. An entry of `names` may contain spaces, so that only other separators divide the list. */
+type Kind = 'text' | 'words' | 'names' | 'number' | 'flag';
+
+/** Members of an import that are no field of the table of keys. */
+const OTHERS: Readonly<Record<Exclude<keyof ImportEntry, ApiKeyFieldName>, Kind>> = {
+  sha256: 'text',
+  prefix: 'text',
+  ownerId: 'text',
+  projectId: 'text',
+  spentCents: 'number',
+  isActive: 'flag',
+  createdAt: 'text',
+  lastUsedAt: 'text',
+};
+
+/** Only in JSON: a cell is no map. */
+const IN_JSON_ONLY: readonly string[] = ['metadata'] satisfies (keyof ImportEntry)[];
+
+const KINDS: ReadonlyMap<string, Kind> = new Map([
+  ...Object.entries(OTHERS),
+  ...(Object.entries(API_KEY_FIELDS) as [ApiKeyFieldName, ApiKeyField][])
+    .filter(([name, { given }]) => given !== 'update' && !IN_JSON_ONLY.includes(name))
+    .map(([name, { schema }]): [string, Kind] => [name, kindOf(schema)]),
+]);
 
 /** What a column may be called. `key` is hashed in the browser and goes nowhere. */
-export const COLUMNS: readonly string[] = ['sha256', 'key', ...TEXTS, ...LISTS, ...NUMBERS, ...FLAGS];
+export const COLUMNS: readonly string[] = ['key', ...KINDS.keys()];
+
+function kindOf({ type, items }: Schema): Kind {
+  if (type === 'array') return items !== undefined && faultsOf(items, 'two words').length === 0 ? 'names' : 'words';
+  if (type === 'integer' || type === 'number') return 'number';
+  return type === 'boolean' ? 'flag' : 'text';
+}
 
 /**
  * Reads pasted CSV with a header, or JSON: a list, or the body of the API's own import. A line that is wrong says so,
@@ -130,9 +138,7 @@ function csvRows(text: string): { line: number; cells: string[] }[] {
 
 async function rowOf(line: number, fields: Readonly<Record<string, unknown>>): Promise<ImportRow> {
   const refused = (problem: string): ImportRow => ({ line, entry: null, problem });
-  const stray = Object.keys(fields).find(
-    (name) => !COLUMNS.includes(name) && !['isUnlimited', 'metadata'].includes(name),
-  );
+  const stray = Object.keys(fields).find((name) => !COLUMNS.includes(name) && !IN_JSON_ONLY.includes(name));
   if (stray !== undefined) return refused(`there is no field ${stray}`);
   const { key, ...given } = fields;
   const present = Object.entries(given).filter(([, value]) => value !== '' && value !== undefined);
@@ -158,22 +164,29 @@ async function rowOf(line: number, fields: Readonly<Record<string, unknown>>): P
 
 function valueOf(name: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
-  if ((NUMBERS as readonly string[]).includes(name)) {
-    const number = Number(value);
-    return Number.isFinite(number) ? number : { problem: `is no number: ${value}` };
+  switch (KINDS.get(name)) {
+    case 'number': {
+      const number = Number(value);
+      return Number.isFinite(number) ? number : { problem: `is no number: ${value}` };
+    }
+    case 'flag': {
+      const text = value.toLowerCase();
+      return text === 'true' || text === 'false' ? text === 'true' : { problem: `must be true or false: ${value}` };
+    }
+    case 'names':
+      return /[,;|]/.test(value) ? entriesOf(value, /[,;|]/) : entriesOf(value, /\s+/);
+    case 'words':
+      return entriesOf(value, /[\s,;|]+/);
+    default:
+      return value;
   }
-  if ((FLAGS as readonly string[]).includes(name)) {
-    const text = value.toLowerCase();
-    return text === 'true' || text === 'false' ? text === 'true' : { problem: `must be true or false: ${value}` };
-  }
-  if (NAMES.includes(name) && /[,;|]/.test(value)) {
-    return value
-      .split(/[,;|]/)
-      .map((one) => one.trim())
-      .filter((one) => one !== '');
-  }
-  if ((LISTS as readonly string[]).includes(name)) return value.split(/[\s,;|]+/).filter((one) => one !== '');
-  return value;
+}
+
+function entriesOf(list: string, separator: RegExp): string[] {
+  return list
+    .split(separator)
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
 }
 
 /** A hash in base64 or base64url as hexadecimal digits; other text as it is, in lower case. */

@@ -1,8 +1,15 @@
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import type { ApiKey, Schemas } from '../api/client';
 import { count, local, money, toInstant, toLocalInput } from '../ui/format';
-import { cidrProblem } from '../../../packages/contract/src/address';
-import { bodyOfMore, emptyMore, MORE_NAMES, type MoreFields, moreOf } from './more-fields';
+import {
+  API_KEY_FIELDS,
+  type ApiKeyField,
+  type ApiKeyFieldName,
+  type FieldsWith,
+  type None,
+} from '../../../packages/contract/src/api-key-fields';
+import { faultsOf } from '../../../packages/contract/src/schema';
+import { bodyOfMore, emptyMore, type MoreFields, moreOf } from './more-fields';
 
 /** A key as the form holds it. Empty text stands for null. */
 export interface KeyDraft {
@@ -35,31 +42,18 @@ export interface KeyDraft {
   more: MoreFields;
 }
 
+/** Fields that have a place of their own in the form. */
+type OwnField = FieldsWith<{ inForm: 'own' }>;
+
+/** Does not compile while the draft lacks a field that has a place of its own; a budget is held as an amount. */
+export type EveryOwnField = None<Exclude<OwnField, keyof KeyDraft | 'isUnlimited' | 'budgetLimitCents'>>;
+
+const IN_FORM = (Object.entries(API_KEY_FIELDS) as [ApiKeyFieldName, ApiKeyField][]).filter(
+  ([, { inForm }]) => inForm !== 'none',
+);
+
 /** The API fields that the form shows an error beside. */
-export const FIELDS = [
-  'name',
-  'description',
-  'alias',
-  'environment',
-  'ownerId',
-  'projectId',
-  'scopes',
-  'roles',
-  'rateLimitPerMinute',
-  'rateLimitPerHour',
-  'rateLimitPerDay',
-  'allowedIps',
-  'allowedModels',
-  'allowedChatbots',
-  'isUnlimited',
-  'budgetLimitCents',
-  'budgetType',
-  'tags',
-  'metadata',
-  'expiresAt',
-  'validityDays',
-  ...MORE_NAMES,
-] as const;
+export const FIELDS: readonly string[] = ['ownerId', 'projectId', ...IN_FORM.map(([name]) => name)];
 
 const DAY_MS = 86_400_000;
 
@@ -135,12 +129,11 @@ export function centsOf(amount: number): number {
 /** The draft as the API takes it. */
 export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
   const orNull = <T>(value: T | ''): T | null => (value === '' ? null : value);
-  return {
+  const own = {
     name: draft.name,
     description: orNull(draft.description),
     alias: orNull(draft.alias),
     environment: draft.environment,
-    ...(draft.ownerId === null ? {} : { ownerId: draft.ownerId }),
     scopes: draft.scopes,
     roles: draft.roles,
     rateLimitPerMinute: orNull(draft.rateLimitPerMinute),
@@ -149,17 +142,17 @@ export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
     allowedIps: draft.allowedIps,
     allowedModels: draft.allowedModels,
     allowedChatbots: draft.allowedChatbots,
-    ...(draft.hasBudget
-      ? { isUnlimited: false, budgetLimitCents: centsOf(Number(draft.budget)), budgetType: draft.budgetType }
-      : { isUnlimited: true }),
+    isUnlimited: !draft.hasBudget,
+    budgetLimitCents: draft.hasBudget ? centsOf(Number(draft.budget)) : undefined,
+    budgetType: draft.hasBudget ? draft.budgetType : undefined,
     tags: draft.tags,
     metadata: Object.fromEntries(
       draft.metadata.filter(({ name }) => name !== '').map(({ name, value }) => [name, value]),
     ),
     expiresAt: draft.expiresAt === '' ? null : toInstant(draft.expiresAt),
     validityDays: orNull(draft.validityDays),
-    ...bodyOfMore(draft.more),
-  };
+  } satisfies Readonly<Record<OwnField, unknown>>;
+  return { ...own, ...(draft.ownerId === null ? {} : { ownerId: draft.ownerId }), ...bodyOfMore(draft.more) };
 }
 
 /** Only the fields that differ: an owner, who may only narrow, is not asked about fields that were not touched. */
@@ -167,7 +160,7 @@ export function changesOf(before: KeyDraft, after: KeyDraft): Schemas['UpdateApi
   const { environment: _environment, ownerId: _owner, ...old } = bodyOf(before);
   const { environment: _newEnvironment, ownerId: _newOwner, ...next } = bodyOf(after);
   const changed = Object.entries(next).filter(
-    ([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name as keyof typeof old]),
+    ([name, value]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(old[name as keyof typeof old]),
   );
   const names = new Set(changed.map(([name]) => name));
   // A budget is said whole: limit and kind mean nothing without each other.
@@ -182,41 +175,30 @@ export function changesOf(before: KeyDraft, after: KeyDraft): Schemas['UpdateApi
   return { ...(Object.fromEntries(changed) as Schemas['UpdateApiKeyDto']), ...budget };
 }
 
-/** What can be said before asking the server, beside its field. */
+/** What can be said before asking the server, beside its field; in the server's sentences. */
 export function problemsOf(draft: KeyDraft): Record<string, string | null> {
-  const list = (values: string[], shape: RegExp, what: string) => {
-    const wrong = values.find((value) => !shape.test(value));
-    return wrong === undefined ? null : `“${wrong}” is no ${what}`;
-  };
-  const limit = (value: number | '', max: number) =>
-    value === '' || (Number.isInteger(value) && value >= 1 && value <= max)
-      ? null
-      : `a whole number from 1 to ${count(max)}`;
-  const badAddress = draft.allowedIps
-    .map((text) => [text, cidrProblem(text)] as const)
-    .find(([, problem]) => problem !== null);
+  const body: Readonly<Record<string, unknown>> = bodyOf(draft);
+  const said = Object.fromEntries(IN_FORM.map(([name, field]) => [name, faultOf(field, body[name])]));
   const names = draft.metadata.map(({ name }) => name).filter((name) => name !== '');
   return {
-    name:
-      draft.name.trim() === '' ? 'a name is needed' : draft.name.trim().length > 100 ? 'at most 100 characters' : null,
-    description: draft.description.length > 500 ? 'at most 500 characters' : null,
-    alias:
-      draft.alias === '' || /^[A-Za-z0-9._-]{1,100}$/.test(draft.alias)
-        ? null
-        : 'letters, digits, dot, underscore and hyphen, at most 100',
-    scopes: list(draft.scopes, /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, 'scope'),
-    tags: list(draft.tags, /^[A-Za-z0-9._:/-]{1,64}$/, 'tag: letters, digits and . _ : / -'),
-    allowedModels: list(draft.allowedModels, /^[\x21-\x7e]{1,128}$/, 'model'),
-    allowedChatbots: list(draft.allowedChatbots, /^[\x21-\x7e]{1,128}$/, 'chatbot'),
-    allowedIps: badAddress === undefined ? null : `${badAddress[0]} ${badAddress[1]}`,
-    rateLimitPerMinute: limit(draft.rateLimitPerMinute, 10_000),
-    rateLimitPerHour: limit(draft.rateLimitPerHour, 100_000),
-    rateLimitPerDay: limit(draft.rateLimitPerDay, 1_000_000),
+    ...said,
+    name: draft.name.trim() === '' ? 'a name is needed' : (said['name'] ?? null),
     budgetLimitCents:
-      draft.hasBudget && (draft.budget === '' || draft.budget < 0) ? 'an amount of 0 or more is needed' : null,
-    metadata: new Set(names).size !== names.length ? 'a name appears twice' : null,
-    validityDays: limit(draft.validityDays, 3650),
+      draft.hasBudget && (draft.budget === '' || draft.budget < 0)
+        ? 'an amount of 0 or more is needed'
+        : (said['budgetLimitCents'] ?? null),
+    metadata: new Set(names).size !== names.length ? 'a name appears twice' : (said['metadata'] ?? null),
   };
+}
+
+/** The first thing that is wrong with a value of the field, with the entry of a list that it is about; or null. */
+function faultOf({ schema, isNullable }: ApiKeyField, value: unknown): string | null {
+  if (value === undefined || (value === null && isNullable)) return null;
+  const [fault] = faultsOf(schema, value);
+  if (fault === undefined) return null;
+  return Array.isArray(value) && fault.path !== ''
+    ? `“${String(value[Number(fault.path)])}” ${fault.message}`
+    : fault.message;
 }
 
 /** The key in a sentence, as one would tell a colleague. */

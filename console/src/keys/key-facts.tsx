@@ -6,6 +6,7 @@ import { settings } from '../settings';
 import { count, money } from '../ui/format';
 import { Copy, Facts, Instant, Marks } from '../ui/values';
 import { plural } from '../ui/words';
+import { moreInWords } from './more-fields';
 import { raiseInWords } from './raise-budget';
 
 /** Everything that is set of a key. */
@@ -46,7 +47,7 @@ export function KeyFacts({ apiKey }: { apiKey: ApiKey }) {
             ),
           ],
           ['Environment', apiKey.environment],
-          ['Verifies keys of', apiKey.verifiesEnvironment],
+          ...moreInWords(apiKey),
           ['Tags', <Marks key="tags" values={apiKey.tags} none="none" />],
           ['Scopes', <Marks key="scopes" values={apiKey.scopes} none="none" />],
           ['Roles', <Marks key="roles" values={apiKey.roles} none="none" />],

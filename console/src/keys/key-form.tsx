@@ -21,6 +21,7 @@ import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { type ReactNode, useRef, useState } from 'react';
+import { API_KEY_FIELDS } from '../../../packages/contract/src/api-key-fields';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type ApiKey, Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
@@ -244,14 +245,13 @@ function KeyForm({
   const limit = (
     field: 'rateLimitPerMinute' | 'rateLimitPerHour' | 'rateLimitPerDay',
     label: string,
-    max: number,
     most: number | undefined,
   ) => (
     <NumberInput
       label={label}
       description={bound(most, (value) => `at most ${count(value)}`) ?? 'requests; empty: no limit'}
       min={1}
-      max={most ?? max}
+      max={most ?? API_KEY_FIELDS[field].schema.maximum}
       allowDecimal={false}
       thousandSeparator=","
       clampBehavior="none"
@@ -399,9 +399,9 @@ function KeyForm({
         </Fieldset>
         <Fieldset legend="Limits">
           <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
-            {limit('rateLimitPerMinute', 'In any minute', 10_000, policy?.maxRateLimitPerMinute)}
-            {limit('rateLimitPerHour', 'In any hour', 100_000, policy?.maxRateLimitPerHour)}
-            {limit('rateLimitPerDay', 'In any day', 1_000_000, policy?.maxRateLimitPerDay)}
+            {limit('rateLimitPerMinute', 'In any minute', policy?.maxRateLimitPerMinute)}
+            {limit('rateLimitPerHour', 'In any hour', policy?.maxRateLimitPerHour)}
+            {limit('rateLimitPerDay', 'In any day', policy?.maxRateLimitPerDay)}
           </SimpleGrid>
         </Fieldset>
         <Fieldset legend="Budget">
@@ -462,7 +462,7 @@ function KeyForm({
               />
               <Group gap={6} mt={6}>
                 {[30, 90, 365]
-                  .filter((days) => days <= (policy?.maxValidityDays ?? 3650))
+                  .filter((days) => days <= (policy?.maxValidityDays ?? Infinity))
                   .map((days) => (
                     <Button
                       key={days}
@@ -489,7 +489,7 @@ function KeyForm({
                 `Empty: ${settings.keyValidityDays} days, as set for this installation`
               }
               min={1}
-              max={3650}
+              max={API_KEY_FIELDS.validityDays.schema.maximum}
               allowDecimal={false}
               suffix=" days"
               {...form.getInputProps('validityDays')}

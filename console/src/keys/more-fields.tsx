@@ -2,43 +2,15 @@ import { Fieldset, NumberInput, Select, Stack, Switch, TagsInput, TextInput } fr
 import { API_KEY_FIELDS, type ApiKeyField, type ApiKeyFieldName } from '../../../packages/contract/src/api-key-fields';
 import type { ApiKey, Schemas } from '../api/client';
 
-/** Fields that the form shows by hand, beside what belongs to them. Every other field is shown as the table says. */
-const SHOWN_BY_HAND = [
-  'name',
-  'description',
-  'alias',
-  'environment',
-  'scopes',
-  'roles',
-  'rateLimitPerMinute',
-  'rateLimitPerHour',
-  'rateLimitPerDay',
-  'allowedIps',
-  'allowedModels',
-  'allowedChatbots',
-  'isUnlimited',
-  'budgetLimitCents',
-  'budgetType',
-  // In a dialog of its own.
-  'budgetRaise',
-  'tags',
-  'metadata',
-  'expiresAt',
-  'validityDays',
-] as const satisfies readonly ApiKeyFieldName[];
-
 /** Empty text stands for null. */
 type Value = string | number | boolean | string[];
 
-/** What the form holds of the fields that are not shown by hand, by name. */
+/** What the form holds of the fields that have no place of their own, by name. */
 export type MoreFields = Record<string, Value>;
 
 const MORE = (Object.entries(API_KEY_FIELDS) as [ApiKeyFieldName, ApiKeyField][]).filter(
-  ([name]) => !(SHOWN_BY_HAND as readonly string[]).includes(name),
+  ([, { inForm }]) => inForm === 'more',
 );
-
-/** The API fields that are shown here. */
-export const MORE_NAMES: readonly string[] = MORE.map(([name]) => name);
 
 /** What a new key has. */
 export function emptyMore(): MoreFields {
@@ -53,6 +25,17 @@ export function moreOf(key: ApiKey): MoreFields {
 /** The fields as the API takes them. */
 export function bodyOfMore(more: MoreFields): Partial<Schemas['UpdateApiKeyDto']> {
   return Object.fromEntries(MORE.map(([name]) => [name, more[name] === '' ? null : more[name]]));
+}
+
+/** What a key has of each, for the page of the key. */
+export function moreInWords(key: ApiKey): [label: string, text: string][] {
+  return MORE.map(([name]) => [inWords(name), textOf(key[name])]);
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
+  return value === null ? 'none' : String(value);
 }
 
 function held(value: unknown): Value {

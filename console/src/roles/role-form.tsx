@@ -18,6 +18,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
+import { API_KEY_FIELDS as KEY } from '../../../packages/contract/src/api-key-fields';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type Problem, type Role, api, dataOf } from '../api/client';
 import { centsOf } from '../keys/key-draft';
@@ -30,6 +31,7 @@ import { Confirm } from '../ui/confirm';
 import { money } from '../ui/format';
 import { Loaded, LoadedPage, NoPermission, Page } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
+import { POLICY_FIELDS } from './policy-fields';
 import { RoleHolders } from './role-holders';
 
 type Number_ = number | '';
@@ -66,32 +68,7 @@ interface Draft extends OtherBounds {
 }
 
 /** Fields of the API that the form shows an error beside. */
-const FIELDS = [
-  'name',
-  'description',
-  'permissions',
-  ...[
-    'scopes',
-    'models',
-    'maxRateLimitPerMinute',
-    'maxRateLimitPerHour',
-    'maxRateLimitPerDay',
-    'maxBudgetLimitCents',
-    'budgetType',
-    'maxValidityDays',
-    'reservedTagPrefixes',
-  ].map((field) => `keyPolicy.${field}`),
-  ...[
-    'scopes',
-    'allowedModels',
-    'rateLimitPerMinute',
-    'rateLimitPerHour',
-    'rateLimitPerDay',
-    'budgetLimitCents',
-    'budgetType',
-    'validityDays',
-  ].map((field) => `keyPolicy.defaults.${field}`),
-];
+const FIELDS = ['name', 'description', 'permissions', ...POLICY_FIELDS.map((field) => `keyPolicy.${field}`)];
 
 /** A role to be. */
 export function NewRole() {
@@ -546,7 +523,11 @@ interface LimitsProps {
 }
 
 function Limits({ empty, values, fields, onChange }: LimitsProps) {
-  const number = (field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays', max: number, suffix: string) => (
+  const number = (
+    field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays',
+    max: number | undefined,
+    suffix: string,
+  ) => (
     <NumberInput
       {...fields[field]}
       description={`Empty: ${empty}`}
@@ -561,9 +542,9 @@ function Limits({ empty, values, fields, onChange }: LimitsProps) {
   );
   return (
     <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="sm">
-      {number('perMinute', 10_000, ' requests')}
-      {number('perHour', 100_000, ' requests')}
-      {number('perDay', 1_000_000, ' requests')}
+      {number('perMinute', KEY.rateLimitPerMinute.schema.maximum, ' requests')}
+      {number('perHour', KEY.rateLimitPerHour.schema.maximum, ' requests')}
+      {number('perDay', KEY.rateLimitPerDay.schema.maximum, ' requests')}
       <Amount
         {...fields.budget}
         none={`Empty: ${empty}`}
@@ -576,7 +557,7 @@ function Limits({ empty, values, fields, onChange }: LimitsProps) {
         value={values.budgetType}
         onChange={(budgetType) => onChange({ budgetType })}
       />
-      {number('validityDays', 3650, ' days')}
+      {number('validityDays', KEY.validityDays.schema.maximum, ' days')}
     </SimpleGrid>
   );
 }

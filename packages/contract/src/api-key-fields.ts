@@ -44,6 +44,11 @@ export interface ApiKeyField {
   /** Whether a replica keeps it in memory to decide, and whether the answer of a verify shows it. */
   readonly inRecord: boolean;
   readonly inVerdict: boolean;
+  /**
+   * Where the console's form has it: `own`, at a place made for it; `more`, below "More", as its schema says; `none`,
+   * in a dialog of its own.
+   */
+  readonly inForm: 'own' | 'more' | 'none';
   /** What a key has that was made with an empty body, and one that was there before the field was. */
   readonly default: string | readonly string[] | Readonly<Record<string, string>> | null;
   readonly description: string;
@@ -86,6 +91,7 @@ const ORDINARY = {
   isExported: true,
   inRecord: true,
   inVerdict: false,
+  inForm: 'more',
   default: null,
 } as const;
 
@@ -104,6 +110,7 @@ export const API_KEY_FIELDS = {
     column: 'name',
     owner: 'free',
     inVerdict: true,
+    inForm: 'own',
     description: 'What people call the key; 1 to 100 characters on one line, trimmed.',
     example: 'Billing service',
   },
@@ -114,6 +121,7 @@ export const API_KEY_FIELDS = {
     column: 'description',
     owner: 'free',
     inRecord: false,
+    inForm: 'own',
     description: 'At most 500 characters; null clears it.',
     example: 'Used by the nightly invoice run',
   },
@@ -124,6 +132,7 @@ export const API_KEY_FIELDS = {
     column: 'alias',
     owner: 'free',
     inRecord: false,
+    inForm: 'own',
     description: 'Your own name for the key, unique among the owner’s keys that are not revoked; null clears it.',
     example: 'billing-nightly',
   },
@@ -135,6 +144,7 @@ export const API_KEY_FIELDS = {
     given: 'create',
     column: 'environment',
     owner: 'never',
+    inForm: 'own',
     description: 'Part of the secret’s prefix; cannot be changed later. Absent: `live`.',
     example: 'live',
   },
@@ -156,6 +166,7 @@ export const API_KEY_FIELDS = {
     owner: 'tighten',
     policyBound: 'scopes',
     inVerdict: true,
+    inForm: 'own',
     description:
       'What the key may do in your own services: RFC 6749 scope tokens, exact. Empty: nothing that needs a scope.',
     example: ['chat:write'],
@@ -167,6 +178,7 @@ export const API_KEY_FIELDS = {
     column: 'roles',
     owner: 'tighten',
     inVerdict: true,
+    inForm: 'own',
     description: 'Roles the key carries; what it may do in Latchkey is what they grant within what its owner holds.',
     example: ['gateway'],
   },
@@ -177,6 +189,7 @@ export const API_KEY_FIELDS = {
     column: 'rate_limit_per_minute',
     owner: 'tighten',
     policyBound: 'maxRateLimitPerMinute',
+    inForm: 'own',
     description: 'Requests in any 60 seconds, 1 to 10 000; null: no limit.',
     example: 60,
   },
@@ -187,6 +200,7 @@ export const API_KEY_FIELDS = {
     column: 'rate_limit_per_hour',
     owner: 'tighten',
     policyBound: 'maxRateLimitPerHour',
+    inForm: 'own',
     description: 'Requests in any hour, 1 to 100 000; null: no limit.',
     example: 1000,
   },
@@ -197,6 +211,7 @@ export const API_KEY_FIELDS = {
     column: 'rate_limit_per_day',
     owner: 'tighten',
     policyBound: 'maxRateLimitPerDay',
+    inForm: 'own',
     description: 'Requests in any 24 hours, 1 to 1 000 000; null: no limit.',
     example: 10_000,
   },
@@ -206,6 +221,7 @@ export const API_KEY_FIELDS = {
     default: [],
     column: 'allowed_ips',
     owner: 'tighten',
+    inForm: 'own',
     description: 'Addresses and CIDR blocks the key may be used from, IPv4 and IPv6, at most 64. Empty: any.',
     example: ['10.0.0.0/8', '2001:db8::/32'],
   },
@@ -216,6 +232,7 @@ export const API_KEY_FIELDS = {
     column: 'allowed_models',
     owner: 'tighten',
     policyBound: 'models',
+    inForm: 'own',
     description:
       'Models the key may ask for: names of 1 to 128 characters without control characters, or globs with `*`; at most 256. Empty: any.',
     example: ['gpt-4o*', 'claude-sonnet-5'],
@@ -226,6 +243,7 @@ export const API_KEY_FIELDS = {
     default: [],
     column: 'allowed_chatbots',
     owner: 'tighten',
+    inForm: 'own',
     description:
       'Chatbots the key may be used for, exact, 1 to 128 characters without control characters; at most 256. Empty: any.',
     example: ['support-bot'],
@@ -236,6 +254,7 @@ export const API_KEY_FIELDS = {
     column: null,
     owner: 'tighten',
     inRecord: false,
+    inForm: 'own',
     description: 'No budget. Contradicts `budgetLimitCents`.',
     example: false,
   },
@@ -246,6 +265,7 @@ export const API_KEY_FIELDS = {
     column: 'budget_limit_micro_cents',
     owner: 'tighten',
     policyBound: 'maxBudgetLimitCents',
+    inForm: 'own',
     description:
       'What the key may spend, in cents with at most 6 decimals, up to 10⁹; 0: every call is refused; null: unlimited.',
     example: 500,
@@ -256,6 +276,7 @@ export const API_KEY_FIELDS = {
     column: 'budget_type',
     owner: 'tighten',
     policyBound: 'budgetType',
+    inForm: 'own',
     description: 'Whether the budget is for ever or for each UTC month. Needs `budgetLimitCents`; absent: `total`.',
     example: 'monthly',
   },
@@ -267,6 +288,7 @@ export const API_KEY_FIELDS = {
     column: 'budget_raise',
     owner: 'tighten',
     inRecord: false,
+    inForm: 'none',
     description:
       `More budget until an instant: \`cents\` on top of \`budgetLimitCents\` until \`until\`, at most ${MAX_RAISE_DAYS} days ahead, ` +
       'with a `reason` of at most 500 characters. It ends by itself, replaces the one before, and ends with the budget; null takes it back.',
@@ -280,6 +302,7 @@ export const API_KEY_FIELDS = {
     owner: 'free',
     policyBound: 'reservedTagPrefixes',
     inVerdict: true,
+    inForm: 'own',
     description: 'For finding and grouping keys; at most 50 of `A-Z a-z 0-9 . _ : / -`.',
     example: ['team:billing'],
   },
@@ -290,6 +313,7 @@ export const API_KEY_FIELDS = {
     column: 'metadata',
     owner: 'never',
     inVerdict: true,
+    inForm: 'own',
     description: 'Text by name for your own use, handed to services at verify; at most 4 KiB; replaced whole.',
     example: { costCentre: '4711' },
   },
@@ -300,6 +324,7 @@ export const API_KEY_FIELDS = {
     column: 'expires_at',
     owner: 'tighten',
     policyBound: 'maxValidityDays',
+    inForm: 'own',
     description: 'When the key ends; null: never.',
     example: '2027-12-31T23:59:59Z',
   },
@@ -311,6 +336,7 @@ export const API_KEY_FIELDS = {
     owner: 'never',
     policyBound: 'maxValidityDays',
     inRecord: false,
+    inForm: 'own',
     description: 'How many days a renewal lasts, 1 to 3650; null: the configured default (15).',
     example: 30,
   },

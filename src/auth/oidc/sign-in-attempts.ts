@@ -3,7 +3,7 @@ import jwt from 'jsonwebtoken';
 import { randomBytes } from 'node:crypto';
 import { Clock } from '../../common/clock.js';
 import { Config } from '../../config/config.js';
-import { verifiedClaims } from '../session-tokens.js';
+import { secretKeyOf, verifiedClaims } from '../session-tokens.js';
 
 /** Longer than anybody needs for a password and a second factor; after that one begins again. */
 export const ATTEMPT_SECONDS = 600;
@@ -42,7 +42,7 @@ export class SignInAttempts {
   /** The text of its cookie. */
   seal(attempt: SignInAttempt): string {
     const { jwtSecrets, jwtIssuer } = this.config;
-    return jwt.sign({ ...attempt, iat: this.nowSeconds }, jwtSecrets[0]!.key, {
+    return jwt.sign({ ...attempt, iat: this.nowSeconds }, secretKeyOf(jwtSecrets[0]!), {
       algorithm: ALGORITHM,
       issuer: jwtIssuer,
       audience: this.audience,

@@ -1,19 +1,32 @@
 import { CsvError, parse } from 'csv-parse/sync';
+import { API_KEY_FIELDS, type ApiKeyField } from '../../../packages/contract/src/api-key-fields.js';
+import type { Schema } from '../../../packages/contract/src/schema.js';
 import { StartRefusal } from '../../common/start-refusal.js';
 import { type ExportRow, flagOf, instantOf, rowsOf, textOf } from './export-row.js';
 import type { KeyDraft } from './key-draft.js';
 import type { Source } from './source.js';
 
-const TEXTS = ['prefix', 'name', 'description', 'alias', 'environment', 'budgetType'] as const;
-const LISTS = ['scopes', 'tags', 'allowedModels', 'allowedChatbots', 'allowedIps', 'roles'] as const;
 const INSTANTS = ['createdAt', 'lastUsedAt', 'expiresAt'] as const;
 const AMOUNTS = ['budgetLimitCents', 'spentCents'] as const;
 const LIMITS = { rateLimitPerMinute: 60_000, rateLimitPerHour: 3_600_000, rateLimitPerDay: 86_400_000 } as const;
+const READ_APART: ReadonlySet<string> = new Set([...INSTANTS, ...AMOUNTS, ...Object.keys(LIMITS)]);
+
+const TEXTS = ['prefix', 'projectId', ...fieldsOf('string')];
+const LISTS = fieldsOf('array');
+const NUMBERS = fieldsOf('integer', 'number');
+const FLAGS = ['isActive', ...fieldsOf('boolean')];
 const COLUMNS: readonly string[] = [
-  ...['sha256', 'secret', 'owner', 'isActive', 'validityDays'],
-  ...[...TEXTS, ...LISTS, ...INSTANTS, ...AMOUNTS, ...Object.keys(LIMITS)],
+  ...['sha256', 'secret', 'owner'],
+  ...[...TEXTS, ...LISTS, ...NUMBERS, ...FLAGS, ...READ_APART],
 ];
 const METADATA = 'metadata.';
+
+/** Fields of a new key whose values are of these types, and that are read like all others of their type. */
+function fieldsOf(...types: Schema['type'][]): string[] {
+  return (Object.entries(API_KEY_FIELDS) as [string, ApiKeyField][])
+    .filter(([name, { given, schema }]) => given !== 'update' && types.includes(schema.type) && !READ_APART.has(name))
+    .map(([name]) => name);
+}
 
 /**
  * The rows of a CSV file with a header. An unknown column is refused: what a typing error names would be lost.
@@ -60,7 +73,15 @@ export const csv: Source = {
     }
     for (const field of LISTS) {
       const list = textOf(row[field])?.split(/\s+/);
-      if (list !== undefined) key[field] = list;
+      if (list !== undefined) Object.assign(key, { [field]: list });
+    }
+    for (const field of NUMBERS) {
+      const number = textOf(row[field]);
+      if (number !== null) Object.assign(key, { [field]: Number(number) });
+    }
+    for (const field of FLAGS) {
+      const flag = flagOf(row[field]);
+      if (flag !== null) Object.assign(key, { [field]: flag });
     }
     for (const field of INSTANTS) {
       const instant = instantOf(field, row[field]);
@@ -68,9 +89,7 @@ export const csv: Source = {
     }
     for (const [field, ms] of Object.entries(LIMITS)) draft.limit(field, row[field], ms);
     mapAmounts(row, draft);
-    key.isActive = flagOf(row['isActive']) ?? true;
-    const days = textOf(row['validityDays']);
-    if (days !== null) key.validityDays = Number(days);
+    key.isActive ??= true;
     draft.owner = textOf(row['owner']);
     for (const [column, value] of Object.entries(row))
       if (column.startsWith(METADATA) && value !== '') draft.note(column.slice(METADATA.length), value);
