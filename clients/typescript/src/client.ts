@@ -1,4 +1,3 @@
-import { createHash, randomUUID } from 'node:crypto';
 import { Api } from './api.js';
 import type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiResult, CallOptions } from './api.js';
 import { ApiKeys } from './api-keys.js';
@@ -15,16 +14,18 @@ import type {
   Verdict,
   VerifyQuestion,
 } from './contract.js';
+import { type LatchkeyError, LatchkeyProblem, LatchkeyUnreachable } from './errors.js';
 import {
-  KeyRefused,
-  type LatchkeyError,
-  LatchkeyProblem,
-  LatchkeyUnreachable,
-  SettlementRefused,
-  type UsageUndelivered,
-} from './errors.js';
-import { isRenewable, ReservationRenewal } from './reservation-renewal.js';
-import { type Runtime, sleep, systemRuntime } from './runtime.js';
+  asksForAmounts,
+  type CallHold,
+  type Hold,
+  HeldCalls,
+  type HoldRequest,
+  idOf,
+  type ReserveQuestion,
+  settlementOf,
+} from './held-calls.js';
+import { type Runtime, systemRuntime } from './runtime.js';
 import { type ApiAnswer, type AttemptWatch, isOutage, Transport } from './transport.js';
 import { type UsageOptions, UsageReporter } from './usage-reporter.js';
 import { VerifyBatcher } from './verify-batcher.js';
@@ -70,43 +71,10 @@ export interface LatchkeyClientOptions {
   fetch?: typeof fetch;
 }
 
-/** What else is asked when money is reserved. */
-export type ReserveQuestion = Omit<VerifyQuestion, 'key' | 'reserveCents' | 'dryRun'>;
-
-/** What a call is to hold. Without an amount it holds a slot of the limits of calls in flight alone, where there are any. */
-export interface HoldRequest {
-  /** An upper bound of what the call may cost. */
-  cents?: number;
-  /** An upper bound of the tokens that the call may use. */
-  tokens?: number;
-  /**
-   * How long all of it is held if it is not renewed, 1 to 1800 seconds; default 60. It is renewed while the work runs,
-   * unless cents or tokens are held for 60 seconds or less.
-   */
-  ttlSeconds?: number;
-}
-
-/** A call that holds what was asked for: nothing, where no limit of calls in flight binds the key. */
-export interface CallHold extends Pick<Hold, 'record'> {
-  readonly verdict: Verdict & { valid: true };
-  readonly reservation: Reservation | undefined;
-}
-
-/** A call whose money is held. */
-export interface Hold {
-  readonly verdict: ReserveVerdict & { valid: true };
-  readonly reservation: Reservation;
-  /**
-   * Says what the call has used so far. The last word counts, and is settled when the call ends, also if it fails.
-   */
-  record(usage: Settlement): void;
-}
-
 /** A verdict that is older must not be acted upon: the promise about budgets ends there. */
 const MAX_VERDICT_AGE_MS = 5_000;
 const MAX_KEY_CHARACTERS = 512;
 const CLOSE_TIMEOUT_MS = 10_000;
-const DEFAULT_TTL_SECONDS = 60;
 
 /** Asks Latchkey about keys, holds and settles money, reports usage, and manages keys. One per process is enough. */
 export class LatchkeyClient {
@@ -120,8 +88,8 @@ export class LatchkeyClient {
   readonly #policy: FailurePolicy;
   readonly #verifyTimeoutMs: number;
   readonly #timeoutMs: number;
-  readonly #settlementWaitMs: number;
   readonly #onUnavailable: (error: LatchkeyError) => void;
+  readonly #heldCalls: HeldCalls;
   /** null: each question is asked by itself. */
   readonly #batcher: VerifyBatcher | null;
   readonly #askedAt = new WeakMap<Verdict, ApiAnswer['sentAt']>();
@@ -134,7 +102,6 @@ export class LatchkeyClient {
     this.#policy = requirePolicy(options.failurePolicy ?? 'closed');
     this.#verifyTimeoutMs = options.verifyTimeoutMs ?? 2_000;
     this.#timeoutMs = options.timeoutMs ?? 10_000;
-    this.#settlementWaitMs = options.settlementWaitMs ?? 1_000;
     this.#onUnavailable = options.onUnavailable ?? (() => undefined);
     this.#transport = new Transport({
       baseUrl: options.baseUrl,
@@ -145,6 +112,14 @@ export class LatchkeyClient {
     });
     this.#api = new Api(this.#transport, this.#timeoutMs);
     this.keys = new ApiKeys(this.#api);
+    this.#heldCalls = new HeldCalls({
+      runtime: this.#runtime,
+      settlementWaitMs: options.settlementWaitMs ?? 1_000,
+      place: () => this.#reporter.hold(),
+      verify: (question, callOptions) => this.verify(question, callOptions),
+      renew: (reservation, ttlSeconds) => this.renew(reservation, ttlSeconds),
+      releaseLater: (reservation) => this.#releaseLater(reservation),
+    });
     this.#breaker = new CircuitBreaker(this.#runtime, options.circuitBreaker);
     this.#batcher =
       options.batchVerifies === false
@@ -270,50 +245,13 @@ export class LatchkeyClient {
     work: (hold: CallHold) => T | Promise<T>,
     options?: ReserveQuestion & CallOptions,
   ): Promise<T>;
-  async withReservation<T>(
+  withReservation<T>(
     key: string,
     request: number | HoldRequest,
     work: ((hold: Hold) => T | Promise<T>) | ((hold: CallHold) => T | Promise<T>),
-    { signal, timeoutMs, ...question }: ReserveQuestion & CallOptions = {},
+    options: ReserveQuestion & CallOptions = {},
   ): Promise<T> {
-    const place = this.#reporter.hold();
-    try {
-      const verdict = await this.verify(holdQuestion(key, request, question), { signal, timeoutMs });
-      if (!isAdmitted(verdict)) throw new KeyRefused(verdict);
-      const { reservation } = verdict;
-      let used: Settlement | null = null;
-      const hold = { verdict, reservation, record: (usage: Settlement) => (used = { ...usage }) };
-      const renewal = this.#renewalOf(reservation, request, question);
-      let result: T;
-      try {
-        result = await (work as (hold: CallHold) => T | Promise<T>)(hold);
-      } catch (error) {
-        const event = eventOf(verdict, used);
-        if (event !== null && used !== null) void place.fill(event);
-        else if (reservation !== undefined) this.#releaseLater(reservation);
-        throw error;
-      } finally {
-        renewal?.stop();
-      }
-      const event = eventOf(verdict, used);
-      if (event !== null) await this.#settled(place.fill(event), event, result);
-      return result;
-    } finally {
-      place.leave();
-    }
-  }
-
-  /** Null: nothing is held that can be renewed. */
-  #renewalOf(
-    reservation: Reservation | undefined,
-    request: number | HoldRequest,
-    { reservationTtlSeconds, reserveTokens }: ReserveQuestion,
-  ): ReservationRenewal | null {
-    const { cents, tokens, ttlSeconds } = requestOf(request);
-    const seconds = ttlSeconds ?? reservationTtlSeconds ?? DEFAULT_TTL_SECONDS;
-    const holdsAmounts = (cents ?? 0) > 0 || (tokens ?? reserveTokens ?? 0) > 0;
-    if (reservation === undefined || !isRenewable(seconds, holdsAmounts)) return null;
-    return new ReservationRenewal(this.#runtime, seconds, () => this.renew(reservation, seconds));
+    return this.#heldCalls.run(key, request, work as (hold: CallHold) => T | Promise<T>, options);
   }
 
   /**
@@ -505,10 +443,7 @@ export class LatchkeyClient {
     return error;
   }
 
-  #policyVerdict(
-    { retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable,
-    question: VerifyQuestion,
-  ): Verdict {
+  #policyVerdict({ retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable, question: VerifyQuestion): Verdict {
     // Without a hold nothing would bound what is spent.
     const valid = this.#policy === 'open' && !asksForAmounts(question);
     const detail = valid
@@ -529,23 +464,6 @@ export class LatchkeyClient {
       .catch(() => undefined)
       .finally(() => this.#releases.delete(release));
     this.#releases.add(release);
-  }
-
-  /** Waits for the answer to a settlement for its time. @throws SettlementRefused */
-  async #settled(settlement: Promise<UsageResult>, event: SentUsageEvent, result: unknown): Promise<void> {
-    const waited = new AbortController();
-    const answer = await Promise.race([
-      settlement.catch((error: unknown) => error as UsageUndelivered),
-      sleep(this.#runtime, this.#settlementWaitMs, waited.signal).then(() => null),
-    ]);
-    waited.abort();
-    if (answer === null) return;
-    // What could not be sent before the client was closed is returned by `close`, to be reported again.
-    if (answer instanceof Error && answer.code !== 'REJECTED') return;
-    const outcome = answer instanceof Error ? 'invalid' : answer.outcome;
-    if (outcome === 'accepted' || outcome === 'duplicate') return;
-    const why = answer instanceof Error ? answer.message : `The settlement was not booked: ${outcome}.`;
-    throw new SettlementRefused(outcome, why, result, event, answer instanceof Error ? { cause: answer } : undefined);
   }
 
   async #sendUsage(events: readonly SentUsageEvent[], signal: AbortSignal): Promise<UsageResult[]> {
@@ -604,48 +522,4 @@ function notAVerdict(): LatchkeyUnreachable {
 
 function isHeld(verdict: Verdict): verdict is ReserveVerdict & { valid: true } {
   return verdict.valid && verdict.keyId !== undefined && verdict.reservation !== undefined;
-}
-
-function idOf(reservation: Reservation | string): string {
-  return typeof reservation === 'string' ? reservation : reservation.id;
-}
-
-/** Its id follows from the reservation, so that settling anew after a crash is the same event. */
-function settlementOf(reservation: Reservation | string, usage: Settlement): SentUsageEvent {
-  const reservationId = idOf(reservation);
-  const id = usage.id ?? `settle-${createHash('sha256').update(reservationId).digest('base64url')}`;
-  return { ...usage, id, reservationId };
-}
-
-function requestOf(request: number | HoldRequest): HoldRequest {
-  return typeof request === 'number' ? { cents: request } : request;
-}
-
-/** What is asked when a call is to hold something. Other fields of `question` are the caller's. */
-function holdQuestion(key: string, request: number | HoldRequest, question: ReserveQuestion): VerifyQuestion {
-  const { cents, tokens, ttlSeconds } = requestOf(request);
-  return {
-    ...question,
-    key,
-    ...(cents === undefined ? {} : { reserveCents: cents }),
-    ...(tokens === undefined ? {} : { reserveTokens: tokens }),
-    ...(ttlSeconds === undefined ? {} : { reservationTtlSeconds: ttlSeconds }),
-  };
-}
-
-function asksForAmounts({ reserveCents, reserveTokens }: VerifyQuestion): boolean {
-  return (reserveCents ?? null) !== null || (reserveTokens ?? null) !== null;
-}
-
-/** Let through with an answer that can be acted upon. */
-function isAdmitted(verdict: Verdict): verdict is Verdict & { valid: true } {
-  return verdict.valid;
-}
-
-/** What is reported of a call; null: it held nothing and has recorded nothing. */
-function eventOf({ reservation, keyId }: Verdict, used: Settlement | null): SentUsageEvent | null {
-  if (reservation !== undefined) return settlementOf(reservation, used ?? {});
-  if (used === null || keyId === undefined) return null;
-  const usage: Settlement = used;
-  return { ...usage, id: usage.id ?? randomUUID(), apiKeyId: keyId };
 }
