@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { Api } from './api.js';
 import type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiResult, CallOptions } from './api.js';
 import { ApiKeys } from './api-keys.js';
 import { CircuitBreaker, type CircuitBreakerOptions } from './circuit-breaker.js';
 import type {
   ReleasedReservation,
+  RenewedReservation,
   Reservation,
   ReserveVerdict,
   SentUsageEvent,
@@ -14,15 +14,18 @@ import type {
   Verdict,
   VerifyQuestion,
 } from './contract.js';
+import { type LatchkeyError, LatchkeyProblem, LatchkeyUnreachable } from './errors.js';
 import {
-  KeyRefused,
-  type LatchkeyError,
-  LatchkeyProblem,
-  LatchkeyUnreachable,
-  SettlementRefused,
-  type UsageUndelivered,
-} from './errors.js';
-import { type Runtime, sleep, systemRuntime } from './runtime.js';
+  asksForAmounts,
+  type CallHold,
+  type Hold,
+  HeldCalls,
+  type HoldRequest,
+  idOf,
+  type ReserveQuestion,
+  settlementOf,
+} from './held-calls.js';
+import { type Runtime, systemRuntime } from './runtime.js';
 import { type ApiAnswer, type AttemptWatch, isOutage, Transport } from './transport.js';
 import { type UsageOptions, UsageReporter } from './usage-reporter.js';
 import { VerifyBatcher } from './verify-batcher.js';
@@ -68,19 +71,6 @@ export interface LatchkeyClientOptions {
   fetch?: typeof fetch;
 }
 
-/** What else is asked when money is reserved. */
-export type ReserveQuestion = Omit<VerifyQuestion, 'key' | 'reserveCents' | 'dryRun'>;
-
-/** A call whose money is held. */
-export interface Hold {
-  readonly verdict: ReserveVerdict & { valid: true };
-  readonly reservation: Reservation;
-  /**
-   * Says what the call has used so far. The last word counts, and is settled when the call ends, also if it fails.
-   */
-  record(usage: Settlement): void;
-}
-
 /** A verdict that is older must not be acted upon: the promise about budgets ends there. */
 const MAX_VERDICT_AGE_MS = 5_000;
 const MAX_KEY_CHARACTERS = 512;
@@ -98,8 +88,8 @@ export class LatchkeyClient {
   readonly #policy: FailurePolicy;
   readonly #verifyTimeoutMs: number;
   readonly #timeoutMs: number;
-  readonly #settlementWaitMs: number;
   readonly #onUnavailable: (error: LatchkeyError) => void;
+  readonly #heldCalls: HeldCalls;
   /** null: each question is asked by itself. */
   readonly #batcher: VerifyBatcher | null;
   readonly #askedAt = new WeakMap<Verdict, ApiAnswer['sentAt']>();
@@ -112,7 +102,6 @@ export class LatchkeyClient {
     this.#policy = requirePolicy(options.failurePolicy ?? 'closed');
     this.#verifyTimeoutMs = options.verifyTimeoutMs ?? 2_000;
     this.#timeoutMs = options.timeoutMs ?? 10_000;
-    this.#settlementWaitMs = options.settlementWaitMs ?? 1_000;
     this.#onUnavailable = options.onUnavailable ?? (() => undefined);
     this.#transport = new Transport({
       baseUrl: options.baseUrl,
@@ -123,6 +112,14 @@ export class LatchkeyClient {
     });
     this.#api = new Api(this.#transport, this.#timeoutMs);
     this.keys = new ApiKeys(this.#api);
+    this.#heldCalls = new HeldCalls({
+      runtime: this.#runtime,
+      settlementWaitMs: options.settlementWaitMs ?? 1_000,
+      place: () => this.#reporter.hold(),
+      verify: (question, callOptions) => this.verify(question, callOptions),
+      renew: (reservation, ttlSeconds) => this.renew(reservation, ttlSeconds),
+      releaseLater: (reservation) => this.#releaseLater(reservation),
+    });
     this.#breaker = new CircuitBreaker(this.#runtime, options.circuitBreaker);
     this.#batcher =
       options.batchVerifies === false
@@ -210,7 +207,25 @@ export class LatchkeyClient {
   }
 
   /**
-   * Holds `cents`, does the work, and settles what it has recorded. Work that fails without having recorded anything
+   * Holds what a call has reserved for longer: for `ttlSeconds` from now, 1 to 1800, and never for less than before.
+   *
+   * @throws LatchkeyProblem `RESERVATION_ENDED`, or `RESERVATION_NOT_RENEWABLE` for budget that was reserved for 60
+   *   seconds or less.
+   */
+  async renew(
+    reservation: Reservation | string,
+    ttlSeconds: number,
+    { signal, timeoutMs = this.#timeoutMs }: CallOptions = {},
+  ): Promise<RenewedReservation> {
+    const body: ApiBody<'/reservations/renew', 'post'> = { reservationId: idOf(reservation), ttlSeconds };
+    const path = '/reservations/renew';
+    const answer = await this.#transport.send({ method: 'POST', path, body, repeat: 'always', timeoutMs, signal });
+    return answer.body as RenewedReservation;
+  }
+
+  /**
+   * Holds `cents`, or what the request names, does the work, and settles what it has recorded. What is held is renewed
+   * while the work runs. Work that fails without having recorded anything
    * releases the hold; work that ends well without it is charged what was held. The settlement has a place in the
    * queue before the work begins. Its answer is waited for, for `settlementWaitMs`: where none comes in time, the
    * settlement goes on being sent, and this resolves.
@@ -218,32 +233,25 @@ export class LatchkeyClient {
    * @throws KeyRefused where the key may not do this, UsageUndelivered `QUEUE_FULL` where there is no place, what the
    *   work throws, and SettlementRefused, with the result of the work, where the settlement was refused.
    */
-  async withReservation<T>(
+  withReservation<T>(
     key: string,
     cents: number,
     work: (hold: Hold) => T | Promise<T>,
-    { signal, timeoutMs, ...question }: ReserveQuestion & CallOptions = {},
+    options?: ReserveQuestion & CallOptions,
+  ): Promise<T>;
+  withReservation<T>(
+    key: string,
+    request: HoldRequest,
+    work: (hold: CallHold) => T | Promise<T>,
+    options?: ReserveQuestion & CallOptions,
+  ): Promise<T>;
+  withReservation<T>(
+    key: string,
+    request: number | HoldRequest,
+    work: ((hold: Hold) => T | Promise<T>) | ((hold: CallHold) => T | Promise<T>),
+    options: ReserveQuestion & CallOptions = {},
   ): Promise<T> {
-    const place = this.#reporter.hold();
-    try {
-      const verdict = await this.reserve(key, cents, question, { signal, timeoutMs });
-      if (!verdict.valid) throw new KeyRefused(verdict);
-      let used: Settlement | null = null;
-      const hold: Hold = { verdict, reservation: verdict.reservation, record: (usage) => (used = { ...usage }) };
-      let result: T;
-      try {
-        result = await work(hold);
-      } catch (error) {
-        if (used !== null) void place.fill(settlementOf(verdict.reservation, used));
-        else this.#releaseLater(verdict.reservation);
-        throw error;
-      }
-      const event = settlementOf(verdict.reservation, used ?? {});
-      await this.#settled(place.fill(event), event, result);
-      return result;
-    } finally {
-      place.leave();
-    }
+    return this.#heldCalls.run(key, request, work as (hold: CallHold) => T | Promise<T>, options);
   }
 
   /**
@@ -411,7 +419,7 @@ export class LatchkeyClient {
     this.#askedAt.set(verdict, sentAt);
     if (!verdict.valid) return verdict;
     const isLate = !this.isFresh(verdict);
-    const asksToHold = (question.reserveCents ?? null) !== null && question.dryRun !== true;
+    const asksToHold = asksForAmounts(question) && question.dryRun !== true;
     const holdsNothing = asksToHold && verdict.reservation === undefined;
     if (!isLate && !holdsNothing) return verdict;
     if (verdict.reservation !== undefined) this.#releaseLater(verdict.reservation);
@@ -435,12 +443,9 @@ export class LatchkeyClient {
     return error;
   }
 
-  #policyVerdict(
-    { retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable,
-    { reserveCents }: VerifyQuestion,
-  ): Verdict {
+  #policyVerdict({ retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable, question: VerifyQuestion): Verdict {
     // Without a hold nothing would bound what is spent.
-    const valid = this.#policy === 'open' && (reserveCents ?? null) === null;
+    const valid = this.#policy === 'open' && !asksForAmounts(question);
     const detail = valid
       ? 'The key could not be checked and was let through.'
       : 'The key cannot be checked at the moment.';
@@ -459,23 +464,6 @@ export class LatchkeyClient {
       .catch(() => undefined)
       .finally(() => this.#releases.delete(release));
     this.#releases.add(release);
-  }
-
-  /** Waits for the answer to a settlement for its time. @throws SettlementRefused */
-  async #settled(settlement: Promise<UsageResult>, event: SentUsageEvent, result: unknown): Promise<void> {
-    const waited = new AbortController();
-    const answer = await Promise.race([
-      settlement.catch((error: unknown) => error as UsageUndelivered),
-      sleep(this.#runtime, this.#settlementWaitMs, waited.signal).then(() => null),
-    ]);
-    waited.abort();
-    if (answer === null) return;
-    // What could not be sent before the client was closed is returned by `close`, to be reported again.
-    if (answer instanceof Error && answer.code !== 'REJECTED') return;
-    const outcome = answer instanceof Error ? 'invalid' : answer.outcome;
-    if (outcome === 'accepted' || outcome === 'duplicate') return;
-    const why = answer instanceof Error ? answer.message : `The settlement was not booked: ${outcome}.`;
-    throw new SettlementRefused(outcome, why, result, event, answer instanceof Error ? { cause: answer } : undefined);
   }
 
   async #sendUsage(events: readonly SentUsageEvent[], signal: AbortSignal): Promise<UsageResult[]> {
@@ -534,15 +522,4 @@ function notAVerdict(): LatchkeyUnreachable {
 
 function isHeld(verdict: Verdict): verdict is ReserveVerdict & { valid: true } {
   return verdict.valid && verdict.keyId !== undefined && verdict.reservation !== undefined;
-}
-
-function idOf(reservation: Reservation | string): string {
-  return typeof reservation === 'string' ? reservation : reservation.id;
-}
-
-/** Its id follows from the reservation, so that settling anew after a crash is the same event. */
-function settlementOf(reservation: Reservation | string, usage: Settlement): SentUsageEvent {
-  const reservationId = idOf(reservation);
-  const id = usage.id ?? `settle-${createHash('sha256').update(reservationId).digest('base64url')}`;
-  return { ...usage, id, reservationId };
 }

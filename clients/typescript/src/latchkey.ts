@@ -2,13 +2,7 @@
 export type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiQuery, ApiResult, CallOptions } from './api.js';
 export type { ApiKeys, NarrowingOptions, OnceOptions } from './api-keys.js';
 export type { CircuitBreakerOptions } from './circuit-breaker.js';
-export {
-  type FailurePolicy,
-  type Hold,
-  LatchkeyClient,
-  type LatchkeyClientOptions,
-  type ReserveQuestion,
-} from './client.js';
+export { type FailurePolicy, LatchkeyClient, type LatchkeyClientOptions } from './client.js';
 export type {
   ApiKey,
   ApiKeyChange,
@@ -20,6 +14,7 @@ export type {
   RateLimit,
   RefusingLimit,
   ReleasedReservation,
+  RenewedReservation,
   Reservation,
   ReserveVerdict,
   SentUsageEvent,
@@ -30,6 +25,7 @@ export type {
   VerdictCode,
   VerifyQuestion,
 } from './contract.js';
+export type { CallHold, Hold, HoldRequest, ReserveQuestion } from './held-calls.js';
 export {
   KeyRefused,
   LatchkeyError,
