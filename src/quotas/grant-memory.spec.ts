@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { AcquireAnswer, AcquireRequest, BudgetGrant, QuotaStore } from './quota-store.js';
+import type { AcquireAnswer, AcquireRequest, BudgetGrant, PoolKind, QuotaStore } from './quota-store.js';
 import { GrantMemory } from './grant-memory.js';
 
-function request(leaseId: string, ownLeaseIds: readonly string[] = []): AcquireRequest {
+function request(leaseId: string, ownLeaseIds: readonly string[] = [], kind: PoolKind = 'pooled'): AcquireRequest {
   const needs = ownLeaseIds.map((id) => ({ amount: 1n, own: { leaseId: id, ttlSeconds: 300 } }));
-  const ask = { account: { id: 'key', type: 'total' as const }, kind: 'pooled' as const, leaseId, want: 0n, needs };
+  const ask = { account: { id: 'key', type: 'total' as const }, kind, leaseId, want: 0n, needs };
   return { replicaId: 'one', liveReplicas: 1, budgets: [ask], windows: [] };
 }
 
@@ -42,6 +42,14 @@ describe('the memory of grants', () => {
   it('knows pooled leases that were made, and leases of their own that were granted', async () => {
     await grant(100, request('pool', ['own1', 'own2']), answer(0n, [true, false]));
     expect(memory.since(0)).toEqual(['own1']);
+  });
+
+  it('forgets what is given back unused, and leases that end with their return', async () => {
+    for (const [id, kind] of Object.entries({ unused: 'pooled', used: 'pooled', counted: 'counted' } as const))
+      await grant(100, request(id, [], kind), answer(7n));
+    const back = (leaseId: string, amount: bigint) => ({ leaseId, number: 1, amount });
+    await memory.giveBack({ leases: [back('unused', 7n), back('used', 2n), back('counted', 2n)], windows: [] });
+    expect(memory.since(0)).toEqual(['used']);
   });
 
   it('remembers no refusal', async () => {

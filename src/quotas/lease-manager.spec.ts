@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { QuotaStoreModel } from '../../test/simulation/quota-store-model.js';
 import { EventQueue } from '../../test/simulation/event-queue.js';
-import type { Admission, AdmitRequest } from './admission.js';
+import type { Admission, AdmitRequest, Admitted } from './admission.js';
 import type { AcquireRequest, GiveBack, QuotaStore } from './quota-store.js';
 import { LeaseManager } from './lease-manager.js';
 import type { LeaseManagerOptions } from './lease-manager-options.js';
@@ -440,5 +440,34 @@ describe('a lease manager', () => {
     expect(await underWay).toMatchObject({ code: 'BUDGET_EXCEEDED' });
     await stage.admit({ reserve: 10n });
     expect(stage.calls.length).toBe(asked + 2);
+  });
+
+  describe('a limit of requests', () => {
+    const accounts = [
+      { id: KEY, type: 'total' as const, limit: { id: 'limit', member: null, unit: 'requests' as const } },
+    ];
+    const returned = () => stage.backs.flatMap(({ leases }) => leases.map(({ amount }) => amount));
+
+    it('counts a call as its cost, holds nothing, and closes a lease that was used up', async () => {
+      expect(await stage.admit({ accounts, cost: 3, ttlSeconds: 300 })).toMatchObject({
+        ...{ admitted: true, reservation: null, counted: [{ amount: 3n }] },
+      });
+      expect(stage.calls[0]!.budgets).toMatchObject([{ kind: 'counted', needs: [{ amount: 3n, own: null }] }]);
+      await stage.pass(2_000);
+      expect(returned()).toEqual([0n]);
+    });
+
+    it('forgets a call that is undone while its lease is here, and no call whose lease went back', async () => {
+      const first = (await stage.admit({ accounts })) as Admitted;
+      stage.leaseManager.uncount(first.counted!);
+      await stage.pass(2_000);
+      expect(returned()).toEqual([1n]);
+      const second = (await stage.admit({ accounts })) as Admitted;
+      await stage.pass(2_000);
+      stage.leaseManager.uncount(second.counted!);
+      await stage.pass(2_000);
+      expect(returned()).toEqual([1n, 0n]);
+      expect(await stage.admit({ accounts })).toMatchObject({ admitted: true });
+    });
   });
 });

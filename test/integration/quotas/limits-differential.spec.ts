@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { limitAccountId } from '../../../src/quotas/limits/account-id.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
+import { NO_LEASE } from '../../../src/quotas/quota-store.js';
 import type { Account, AcquireAnswer, BudgetRequest, Hold } from '../../../src/quotas/quota-store.js';
 import { type BookEntry, entryOf } from '../../../src/usage/usage-entry.js';
 import { type BookRow, insertUsageStatement } from '../../../src/usage/usage-insert.js';
@@ -21,6 +22,9 @@ const EACH: Record<TargetKind, readonly LimitRow['each'][]> = {
   project: [null, 'key', 'owner'],
   installation: [null, 'key', 'owner'],
 };
+
+/** What a call takes of accounts, by unit. */
+type Takes = Record<LimitRow['unit'], bigint>;
 
 interface Lease {
   readonly id: string;
@@ -131,13 +135,15 @@ class LimitTwins {
     const { random } = this;
     const kind = random.pick(['key', 'owner', 'project', 'installation'] as const);
     const ids = { key: [...this.model.keys.keys()], owner: this.owners, project: this.projects, installation: [''] };
+    const unit = random.pick(['cents', 'cents', 'tokens', 'requests'] as const);
     const limit: LimitRow = {
       id: this.newId(),
+      unit,
       target: { kind, id: random.pick(ids[kind]) },
       each: random.pick(EACH[kind]),
       per: random.pick(['day', 'day', 'week', 'month', 'total'] as const),
       timeZone: random.pick(ZONES),
-      amount: BigInt(random.pick([0, 300, 2_000, 20_000])),
+      amount: BigInt(random.pick(unit === 'requests' ? [0, 20, 100, 20_000] : [0, 300, 2_000, 20_000])),
       models: random.chance(0.4) ? ['gpt'] : [],
       mode: random.chance(0.2) ? 'observe' : 'enforce',
       overrides: new Map(),
@@ -147,10 +153,10 @@ class LimitTwins {
     await this.database.asOwner(
       `INSERT INTO quota_limit (id, name, unit, per, amount, time_zone, target_kind, target_id, each, models, mode, counts_from,
          created_at, updated_at)
-       VALUES ($1, 'limit', 'cents', $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9, now(), now(), now())`,
+       VALUES ($1, 'limit', $10, $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9, now(), now(), now())`,
       [
         ...[limit.id, limit.per, limit.amount.toString(), limit.timeZone, limit.target.kind, limit.target.id],
-        ...[limit.each, limit.models, limit.mode],
+        ...[limit.each, limit.models, limit.mode, limit.unit],
       ],
     );
   }
@@ -200,8 +206,9 @@ class LimitTwins {
     const [limitId = '', member = null] = name.split('/');
     const limit = this.model.limits.get(limitId);
     if (limit === undefined) return { id: name, type: 'total' };
-    const id = limitAccountId(limitId, member);
-    return { id, type: limit.per === 'total' ? 'total' : 'monthly', limit: { id: limitId, member } };
+    const { unit } = limit;
+    const of = unit === 'cents' ? { id: limitId, member } : { id: limitId, member, unit };
+    return { id: limitAccountId(limitId, member), type: limit.per === 'total' ? 'total' : 'monthly', limit: of };
   }
 
   private async call(): Promise<void> {
@@ -210,41 +217,56 @@ class LimitTwins {
     const model = random.pick(MODELS);
     const names = this.model.accountsFor(this.model, key.id, model);
     if (names.length === 0) return;
-    const amount = BigInt(random.pick([0, 1, 7, 60, 700]));
-    const isOwn = amount > 0n && random.chance(0.4);
-    const asks = this.asksOf(names, amount, isOwn);
+    const takes: Takes = {
+      cents: BigInt(random.pick([0, 1, 7, 60, 700])),
+      tokens: BigInt(random.pick([0, 1, 90, 500])),
+      requests: BigInt(random.pick([1, 1, 5])),
+    };
+    const isOwn = random.chance(0.4);
+    const asks = this.asksOf(names, takes, isOwn);
     const { budgets } = await this.acquire(asks);
     const isGranted = budgets.every(({ verdicts }) => verdicts[0] === true);
     this.tally[isGranted ? 'granted' : 'refused']++;
-    if (isOwn && names.length > 1) this.tally.together++;
-    const holds = budgets.map(({ slice, period, verdicts }, index): Hold => {
+    if (asks.filter(({ needs }) => needs[0]!.joint === 1).length > 1) this.tally.together++;
+    const drawn: { leaseId: string; amount: bigint }[] = [];
+    const holds = budgets.flatMap(({ slice, period, verdicts }, index): Hold[] => {
       const ask = asks[index]!;
       if (slice > 0n) this.keep(ask.leaseId, slice);
       for (const [at, need] of ask.needs.entries())
         if (need.own !== null && verdicts[at] === true) this.keep(need.own.leaseId, need.amount);
-      const leaseId = isOwn ? ask.needs[0]!.own!.leaseId : ask.leaseId;
-      return { accountId: ask.account.id, period, leaseId };
+      const { own, amount } = ask.needs[0]!;
+      const leaseId = amount === 0n ? NO_LEASE : (own?.leaseId ?? ask.leaseId);
+      if (amount > 0n) drawn.push({ leaseId, amount });
+      return ask.kind === 'counted' ? [] : [{ accountId: ask.account.id, period, leaseId }];
     });
-    if (!isGranted || amount === 0n) return;
-    for (const { leaseId } of holds) this.leases.find(({ id }) => id === leaseId)!.remaining -= amount;
+    if (!isGranted) return;
+    for (const { leaseId, amount } of drawn) this.leases.find(({ id }) => id === leaseId)!.remaining -= amount;
+    if (takes.cents + takes.tokens === 0n) return;
     this.reserved.push({
       ...{ kind: 'settle', keyId: key.id, reservationId: this.newId(), month: budgets[0]!.month, holds, model },
-      ...{ reserved: amount, amount, settledBy: '', defaultHold: 0n, byRecord: [] },
+      ...{ reserved: takes.cents, amount: takes.cents, reservedTokens: takes.tokens, tokens: takes.tokens },
+      ...{ settledBy: '', defaultHold: 0n, byRecord: [] },
     });
   }
 
-  private asksOf(names: readonly string[], amount: bigint, isOwn: boolean): BudgetRequest[] {
+  private unitOf(name: string): keyof Takes {
+    return this.model.limits.get(name.split('/')[0] as string)?.unit ?? 'cents';
+  }
+
+  private asksOf(names: readonly string[], takes: Takes, isOwnCall: boolean): BudgetRequest[] {
     const { random } = this;
-    const isTogether = isOwn && names.length > 1;
+    const isOwnIn = (name: string) => isOwnCall && this.unitOf(name) !== 'requests' && takes[this.unitOf(name)] > 0n;
+    const isTogether = names.filter(isOwnIn).length > 1;
     // A second call in the same statement, of a part of the accounts.
     const second = isTogether && random.chance(0.5) ? BigInt(random.pick([1, 200])) : null;
     return names.map((name, index): BudgetRequest => {
+      const isOwn = isOwnIn(name);
       const own = () => (isOwn ? { leaseId: this.newId(), ttlSeconds: random.between(61, 1_800) } : null);
-      const needs = [{ amount, own: own(), ...(isTogether ? { joint: 1 } : {}) }];
-      if (second !== null && index !== 0) needs.push({ amount: second, own: own(), joint: 2 });
+      const needs = [{ amount: takes[this.unitOf(name)], own: own(), ...(isOwn && isTogether ? { joint: 1 } : {}) }];
+      if (second !== null && isOwn && index !== 0) needs.push({ amount: second, own: own(), joint: 2 });
       return {
         account: { id: name, type: 'monthly' },
-        kind: 'pooled',
+        kind: this.unitOf(name) === 'requests' ? 'counted' : 'pooled',
         leaseId: this.newId(),
         want: BigInt(random.pick([0, 30, 4_000])),
         needs,
@@ -284,8 +306,10 @@ class LimitTwins {
     if (random.chance(0.85)) this.reserved.splice(this.reserved.indexOf(old), 1);
     const kind = random.chance(0.2) ? 'release' : 'settle';
     const isExcess = random.chance(0.2);
-    const amount = kind === 'release' ? 0n : BigInt(random.between(0, Number(old.reserved) * (isExcess ? 4 : 1)));
-    await this.settle({ ...old, kind, amount, settledBy: this.newId(), model: random.pick(MODELS) });
+    const part = (most: bigint | undefined) =>
+      kind === 'release' ? 0n : BigInt(random.between(0, Number(most ?? 0n) * (isExcess ? 4 : 1)));
+    const [amount, tokens] = [part(old.reserved), part(old.reservedTokens)];
+    await this.settle({ ...old, kind, amount, tokens, settledBy: this.newId(), model: random.pick(MODELS) });
   }
 
   private async reportUnreserved(): Promise<void> {
@@ -299,7 +323,8 @@ class LimitTwins {
         month: null,
         holds: [],
       },
-      ...{ reserved: 0n, amount: BigInt(random.between(0, 900)), settledBy: this.newId(), defaultHold: 0n },
+      ...{ reserved: 0n, amount: BigInt(random.between(0, 900)), tokens: BigInt(random.between(0, 400)) },
+      ...{ settledBy: this.newId(), defaultHold: 0n },
       ...{ model: random.pick(MODELS), byRecord: [] },
     });
   }
@@ -329,14 +354,15 @@ class LimitTwins {
               reservationId: one.reservationId,
               callerId: CALLER,
               amount: one.reserved,
-              tokens: 0n,
+              tokens: one.reservedTokens ?? 0n,
             },
             ...{ month: one.month ?? '', expiresAtMs: 0, isDefaultHold: false },
             holds: one.holds.map((hold) => ({ ...hold, accountId: this.accountOf(hold.accountId).id })),
           };
     if (one.kind === 'release') return { kind: 'release', reservation: reservation! };
     return entryOf(CALLER, {
-      ...{ id: one.settledBy, keyId: one.keyId, reservation, requests: 1, inputTokens: 0, outputTokens: 0 },
+      ...{ id: one.settledBy, keyId: one.keyId, reservation, requests: 1 },
+      ...{ inputTokens: Number(one.tokens ?? 0n), outputTokens: 0 },
       ...{ costMicroCents: one.amount, model: one.model, chatbot: null, endpoint: null, statusCode: null },
       ...{ latencyMs: null, occurredAt: null, tags: [] },
     });

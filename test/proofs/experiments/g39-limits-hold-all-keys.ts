@@ -8,13 +8,19 @@ import { floor, floorsOfKinds } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Random } from '../harness/random.js';
 
-const SIZES = { ci: { loadMs: 15_000, kills: 2 }, full: { loadMs: 600_000, kills: 60 } } as const;
+const SIZES = { ci: { loadMs: 12_000, kills: 2 }, full: { loadMs: 600_000, kills: 60 } } as const;
 const CLIENTS = 24;
 const KEYS = 6;
 const CENT = 1_000_000n;
 const MICRO_CENTS = 1_000_000;
 const MODELS = [undefined, 'gpt-4', 'claude'];
 const TARGETS = ['key', 'owner', 'project', 'installation'] as const;
+const UNITS = ['cents', 'tokens', 'requests'] as const;
+/** Requests that a key may make which all replicas use up at the end. Nothing is lost then: nearly all must be reached. */
+const REACHED = 300;
+const LEAST_REACHED = 0.95;
+/** What one replica has in hand is back a second after its last use. */
+const REFUSED_FOR_MS = 2_000;
 /** As far as the longest hold of a call that nobody settles; reports come long before. */
 const MOST_TTL_SECONDS = 90;
 
@@ -29,13 +35,14 @@ const LOSES_CHARGES = `
 
 /**
  * Clients reserve on one replica and settle on another, with keys of several owners and projects that all share limits,
- * while keys move and replicas are killed. No call costs more than it reserved, and every report comes in time: not a
- * micro-cent may lie beyond any limit. What is charged to the limits of the installation is compared with what the
- * clients have had acknowledged.
+ * while keys move and replicas are killed. No call costs or takes more than it reserved, and every report comes in time:
+ * not a micro-cent, a token or a request may lie beyond any limit. What is charged to limits of the installation is
+ * compared with what the clients have had acknowledged, and what one counts with the calls that were told they may pass.
  */
 export const g39: Experiment = {
   id: 'G39',
-  guarantee: 'limits that keys share hold: 0 µ¢ over on any, each account is the sum of the events that name it',
+  guarantee:
+    'limits that keys share hold: 0 µ¢, tokens or requests over on any, each account is the sum of the events that name it',
   inCi: true,
   fault: { what: 'one charge of a limit in twenty is lost', sql: LOSES_CHARGES },
   run: async ({ size, random, log, fault }) => {
@@ -56,10 +63,11 @@ export const g39: Experiment = {
         killed += 1;
       }
       await Promise.all([...clients, moving]);
+      const reached = await load.reach();
       const violations = [...load.violations, ...(await load.compare()), ...(await bookDifferences(cluster))];
-      const { admitted, long, refused, acknowledged, moves, undecided } = load;
+      const { admitted, long, refused, refusedBy, acknowledged, tokens, moves, undecided } = load;
       log(
-        `${admitted} admitted, ${undecided} undecided, ${moves} moves, ${killed} kills, ${acknowledged} µ¢ acknowledged`,
+        `${admitted} admitted, ${undecided} undecided, ${moves} moves, ${killed} kills, ${acknowledged} µ¢ and ${tokens} tokens acknowledged, ${reached} of ${REACHED} requests reached`,
       );
       return {
         violations: violations.slice(0, 20),
@@ -67,11 +75,14 @@ export const g39: Experiment = {
           floor('calls admitted', admitted, CLIENTS),
           floor('calls with leases of their own', long, 1),
           floor('micro-cents acknowledged', acknowledged, MICRO_CENTS),
+          floor('tokens acknowledged', tokens, 1_000),
+          floor('requests of a limit that were reached', reached, REACHED * LEAST_REACHED),
           floor('moves of keys', moves, 2),
           floor('replicas killed', killed, kills),
           ...floorsOfKinds('calls refused by a limit of', TARGETS, refused, 1),
+          ...floorsOfKinds('calls refused by a limit that counts', UNITS, refusedBy, 1),
         ],
-        figures: { admitted, undecided, moves, killed, acknowledged, ...Object.fromEntries(refused) },
+        figures: { admitted, undecided, moves, killed, acknowledged, tokens, reached, ...Object.fromEntries(refused) },
       };
     } finally {
       await cluster.stop();
@@ -85,6 +96,8 @@ class Load {
   undecided = 0;
   moves = 0;
   acknowledged = 0;
+  tokens = 0;
+  readonly refusedBy = new Map<(typeof UNITS)[number], number>();
   readonly refused = new Map<(typeof TARGETS)[number], number>();
   readonly violations: string[] = [];
   private readonly byKey = new Map<string, number>();
@@ -93,6 +106,7 @@ class Load {
   private owners: string[] = [];
   private projects: string[] = [];
   private callerSecret = '';
+  private last = { id: '', secret: '' };
   private events = 0;
 
   constructor(
@@ -111,6 +125,9 @@ class Load {
     await create({ name: 'each key', amount: 40n * CENT, each: 'key' });
     await create({ name: 'claude', amount: 12n * CENT, models: ['claude*'], per: 'week', timeZone: 'Europe/Berlin' });
     await create({ name: 'all', amount: 150n * CENT, per: 'month', timeZone: 'America/Havana' });
+    await create({ name: 'tokens, watched', unit: 'tokens', amount: 0n, mode: 'observe', per: 'month' });
+    await create({ name: 'requests, watched', unit: 'requests', amount: 0n, mode: 'observe' });
+    await create({ name: 'tokens of owners', unit: 'tokens', amount: 60_000n, each: 'owner', per: 'week' });
     for (let index = 0; index < 2; index += 1) {
       this.owners.push((await this.change('/users', { name: `Owner ${index}`, kind: 'service' })).id as string);
       this.projects.push((await this.change('/projects', { name: `Project ${index}` })).id as string);
@@ -119,6 +136,8 @@ class Load {
     const [project = null] = this.projects;
     await create({ name: 'owner', targetKind: 'owner', targetId: owner, amount: 20n * CENT });
     await create({ name: 'project', targetKind: 'project', targetId: project, amount: 18n * CENT, per: 'day' });
+    const ofProject = { targetKind: 'project' as const, targetId: this.projects[1]! };
+    await create({ ...ofProject, name: 'requests of a project', unit: 'requests', amount: 40n, per: 'day' });
     this.callerSecret = (await this.cluster.createKey({ roles: ['gateway'] })).secret;
     for (let index = 0; index < KEYS; index += 1)
       this.keys.push(
@@ -126,6 +145,33 @@ class Load {
       );
     const [first] = this.keys;
     await create({ name: 'key', targetKind: 'key', targetId: first!.id, amount: 5n * CENT });
+    const last = await this.cluster.createKey({ ownerId: this.owners[0] });
+    this.last = last;
+    const ofLast = { targetKind: 'key' as const, targetId: last.id };
+    await create({ ...ofLast, name: 'reached', unit: 'requests', amount: BigInt(REACHED), per: 'day' });
+  }
+
+  /** Uses a limit of requests up from all replicas, until it has refused for a while. Gives what calls came to. */
+  async reach(): Promise<number> {
+    let [reached, refusedSince] = [0, Infinity];
+    const use = async (): Promise<void> => {
+      while (performance.now() < refusedSince + REFUSED_FOR_MS) {
+        const answer = await this.ask('/verify', { key: this.last.secret });
+        if (answer?.status !== 200) this.undecided += 1;
+        else if (answer.body.valid === true) {
+          reached += 1;
+          this.admitted += 1;
+          refusedSince = Infinity;
+        } else {
+          if (answer.body.code !== 'RATE_LIMITED') this.violations.push(`refused: ${JSON.stringify(answer.body)}`);
+          refusedSince = Math.min(refusedSince, performance.now());
+          await sleep(50);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: CLIENTS }, use));
+    if (reached > REACHED) this.violations.push(`${reached} calls passed a limit of ${REACHED} requests`);
+    return reached;
   }
 
   /** Reserves, and settles or releases, until the time is over. */
@@ -150,7 +196,8 @@ class Load {
   /** What the accounts of limits have, beside their rules and what the clients know. */
   async compare(): Promise<string[]> {
     const rows = await this.cluster.database.query<AccountRow>(
-      `SELECT l.name, a.member_id AS member, a.period, l.amount, l.mode, a.spent_micro_cents AS spent, a.overdraft_micro_cents AS overdraft
+      `SELECT l.name, a.member_id AS member, a.period, l.amount, l.mode, a.overdraft_micro_cents AS overdraft,
+              a.spent_micro_cents + CASE l.unit WHEN 'requests' THEN a.leased_micro_cents ELSE 0 END AS spent
          FROM budget_account a JOIN quota_limit l ON l.id = a.limit_id`,
     );
     const over = rows
@@ -169,11 +216,15 @@ class Load {
     const ofKeys = this.keys.map(({ id }) => ({
       ...{ what: `key ${id}`, is: sumOf('each key', id), shouldBe: this.byKey.get(id) ?? 0 },
     }));
+    const ofTokens = { what: 'tokens, watched', is: sumOf('tokens, watched'), shouldBe: this.tokens };
+    const counted = sumOf('requests, watched');
     return [
       ...over,
-      ...[...known, ...ofKeys]
+      ...[...known, ...ofKeys, ofTokens]
         .filter(({ is, shouldBe }) => is !== shouldBe)
-        .map(({ what, is, shouldBe }) => `${what}: ${is} µ¢ are charged, ${shouldBe} were acknowledged`),
+        .map(({ what, is, shouldBe }) => `${what}: ${is} are charged, ${shouldBe} were acknowledged`),
+      // What a killed replica had in hand counts as used, and so does a call whose answer was lost.
+      ...(counted < this.admitted ? [`${counted} requests were counted, ${this.admitted} calls passed`] : []),
     ];
   }
 
@@ -182,10 +233,13 @@ class Load {
     const cost = 1 + this.random.integer(MICRO_CENTS);
     const reserve = Math.floor(cost * (1 + this.random.next() * 3));
     const isLong = this.random.next() < 0.4;
+    const [input, output] = [this.random.integer(200), this.random.integer(200)];
+    const reserveTokens = input + output + this.random.integer(400);
     const answer = await this.ask('/verify', {
       key: key.secret,
       model: this.random.pick(MODELS),
       reserveCents: reserve / MICRO_CENTS,
+      reserveTokens,
       reservationTtlSeconds: isLong ? MOST_TTL_SECONDS : 60,
     });
     if (answer?.status !== 200) {
@@ -198,21 +252,28 @@ class Load {
     await sleep(this.random.integer(60));
     const reservationId = answer.body.reservation.id as string;
     if (this.random.next() < 0.1) return void (await this.deliver('/reservations/release', { reservationId }));
-    const event = { id: `e${(this.events += 1)}`, reservationId, costCents: cost / MICRO_CENTS };
+    // A report that names no tokens counts as what was reserved.
+    const named = this.random.next() < 0.8 ? { inputTokens: input, outputTokens: output } : null;
+    const event = { id: `e${(this.events += 1)}`, reservationId, costCents: cost / MICRO_CENTS, ...named };
     const { status, body } = await this.deliver('/usage', { events: [event] });
     const result = body.results?.[0] as { outcome: string; late?: boolean } | undefined;
     const isBooked = status === 200 && (result?.outcome === 'accepted' || result?.outcome === 'duplicate');
     if (!isBooked || result.late === true)
       this.violations.push(`a report in time answered ${status}: ${JSON.stringify(body)}`);
     this.acknowledged += cost;
+    this.tokens += named === null ? reserveTokens : input + output;
     this.byKey.set(key.id, (this.byKey.get(key.id) ?? 0) + cost);
   }
 
   private async noteRefusal({ body }: ProofAnswer): Promise<void> {
     const limit = this.limits.find(({ id }) => id === body.limit?.id);
-    if (body.code !== 'BUDGET_EXCEEDED' || limit === undefined || limit.mode === 'observe')
+    const code = limit?.unit === 'requests' ? 'RATE_LIMITED' : 'BUDGET_EXCEEDED';
+    if (body.code !== code || limit === undefined || limit.mode === 'observe' || limit.unit === 'slots')
       this.violations.push(`a verify was refused: ${JSON.stringify(body)}`);
-    else this.refused.set(limit.targetKind, (this.refused.get(limit.targetKind) ?? 0) + 1);
+    else {
+      this.refused.set(limit.targetKind, (this.refused.get(limit.targetKind) ?? 0) + 1);
+      this.refusedBy.set(limit.unit, (this.refusedBy.get(limit.unit) ?? 0) + 1);
+    }
     await sleep(20);
   }
 

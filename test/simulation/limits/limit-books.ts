@@ -1,6 +1,6 @@
 import type { ReservationParts } from '../../../src/quotas/admission.js';
 import type { AcquireAnswer, AcquireRequest, GiveBack, NeedVerdict } from '../../../src/quotas/quota-store.js';
-import type { SettleResult } from '../../../src/quotas/quota-store.js';
+import { NO_LEASE, type SettleResult } from '../../../src/quotas/quota-store.js';
 import { Violation } from '../books.js';
 import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
 import { SWEPT_AFTER_MS } from './limit-store-model.js';
@@ -13,8 +13,30 @@ interface Period {
   readonly endMs: number;
 }
 
+/** What a call takes, by unit. */
+interface Taken {
+  readonly keyId: string;
+  readonly model: string | null;
+  readonly reserve: bigint;
+  readonly tokens: bigint;
+  readonly cost: bigint;
+}
+
+/** Of a limit of requests: what admitted calls came to, and what its leases say. */
+interface Counts {
+  /** Of calls that were told they may pass. */
+  admitted: bigint;
+  /** Of calls that were undone after their lease had gone back. */
+  undoneLate: bigint;
+  /** What was not handed back of leases that were. */
+  used: bigint;
+  /** What was open in leases that were never handed back. */
+  lost: bigint;
+}
+
 interface LeaseFacts {
   readonly account: string;
+  readonly isCounted: boolean;
   readonly slice: bigint;
   /** The UTC month and the period in which it was granted. */
   readonly month: string;
@@ -42,6 +64,7 @@ export class LimitBooks {
   private readonly touched = new Set<string>();
   private readonly touchedLeases = new Set<string>();
   private turn = 0;
+  private readonly counts = new Map<string, Counts>();
   private readonly ends = new Map<string, { kind: 'settle' | 'release'; by: string }>();
 
   constructor(
@@ -91,26 +114,58 @@ export class LimitBooks {
 
   // ---- what replicas and callers see
 
+  /** A call was admitted: every limit of requests that binds it counts its cost. Gives how many there are. */
+  counted(record: Rules, call: Taken): number {
+    const ids = this.accountsFor(record, call.keyId, call.model).filter((id) => this.unitOf(id) === 'requests');
+    for (const id of ids) this.countsOf(id).admitted += call.cost;
+    return ids.length;
+  }
+
+  /** A call was undone when it was too late for some of its leases. */
+  mayBeCounted(record: Rules, call: Taken): void {
+    const ids = this.accountsFor(record, call.keyId, call.model).filter((id) => this.unitOf(id) === 'requests');
+    for (const id of ids) this.countsOf(id).undoneLate += call.cost;
+  }
+
+  /** Once no lease is open: each call that passed was counted, and no other, but for what went with a replica. */
+  checkCounts(): void {
+    for (const [id, { admitted, undoneLate, used, lost }] of this.counts) {
+      must(used <= admitted + undoneLate, `${id}: ${used} requests were used, calls came to ${admitted}`);
+      must(admitted <= used + lost, `${id}: calls came to ${admitted}, ${used} were used and ${lost} lost`);
+    }
+  }
+
+  private unitOf(accountId: string): LimitRow['unit'] {
+    return this.limitOf(accountId)?.unit ?? 'cents';
+  }
+
+  private countsOf(accountId: string): Counts {
+    const counts = this.counts.get(accountId) ?? { admitted: 0n, undoneLate: 0n, used: 0n, lost: 0n };
+    this.counts.set(accountId, counts);
+    return counts;
+  }
+
   /** A call was admitted: it draws from exactly the accounts that bind it, all in their period and in one month. */
-  admitted(
-    parts: ReservationParts,
-    record: Rules,
-    call: { keyId: string; model: string | null },
-    clockMs: number,
-  ): void {
-    const expected = this.accountsFor(record, call.keyId, call.model);
+  admitted(parts: ReservationParts, record: Rules, call: Taken, clockMs: number): void {
+    const all = this.accountsFor(record, call.keyId, call.model);
+    const expected = all.filter((id) => this.unitOf(id) !== 'requests');
     const held = parts.holds.map(({ accountId }) => accountId).sort();
     must(held.join() === expected.join(), `holds of ${held.join()}, should be of ${expected.join()}`);
     for (const hold of parts.holds) {
+      const amount = this.unitOf(hold.accountId) === 'tokens' ? call.tokens : call.reserve;
+      if (amount === 0n) {
+        must(hold.leaseId === NO_LEASE, `nothing was asked of ${hold.accountId}, and a lease is named`);
+        continue;
+      }
       const lease = this.leases.get(hold.leaseId);
       must(lease !== undefined, `admitted from lease ${hold.leaseId}, which was not granted`);
       must(lease.account === `${hold.accountId}|${hold.period}`, `a hold of ${lease.account} names ${hold.period}`);
-      lease.drawn += parts.amount;
+      lease.drawn += amount;
       must(lease.drawn <= lease.slice, `lease ${hold.leaseId} gave ${lease.drawn} of ${lease.slice}`);
       must(lease.month === parts.month, `one call in ${parts.month} and ${lease.month}`);
       const { startMs, endMs, name } = lease.period;
       must(startMs <= clockMs && clockMs < endMs, `admitted in ${lease.account} outside of period ${name}`);
-      if (this.isStrict) lease.open += parts.amount;
+      if (this.isStrict) lease.open += amount;
     }
     const month = calendarPeriod('month', 'UTC', clockMs).name;
     must(parts.holds.length === 0 || parts.month === month, `reserved in ${parts.month} during ${month}`);
@@ -118,7 +173,8 @@ export class LimitBooks {
 
   /** The caller will not settle any more. */
   abandoned(parts: ReservationParts): void {
-    for (const { leaseId } of parts.holds) this.closeHold(leaseId, parts.amount);
+    for (const { accountId, leaseId } of parts.holds)
+      this.closeHold(leaseId, this.unitOf(accountId) === 'tokens' ? parts.tokens : parts.amount);
   }
 
   private closeHold(leaseId: string, amount: bigint): void {
@@ -167,7 +223,10 @@ export class LimitBooks {
   private grant(id: string, account: string, period: Period, slice: bigint, clockMs: number): void {
     const month = calendarPeriod('month', 'UTC', clockMs).name;
     this.touchedLeases.add(id);
-    this.leases.set(id, { account, slice, month, period, outstanding: slice, drawn: 0n, open: 0n, returns: 0 });
+    const isCounted = this.unitOf(account.split('|')[0] as string) === 'requests';
+    this.leases.set(id, {
+      account, isCounted, slice, month, period, outstanding: slice, drawn: 0n, open: 0n, returns: 0,
+    }); // prettier-ignore
     this.add(this.leased, account, slice);
   }
 
@@ -179,10 +238,22 @@ export class LimitBooks {
       lease.returns = one.number;
       this.touchedLeases.add(one.leaseId);
       const amount = one.amount ?? lease.outstanding;
+      if (lease.isCounted) {
+        this.spendUsed(lease, lease.slice - amount);
+        continue;
+      }
       must(amount + lease.drawn === lease.slice, `returned ${amount} of ${lease.slice}, ${lease.drawn} were drawn`);
       lease.outstanding -= amount;
       this.add(this.leased, lease.account, -amount);
     }
+  }
+
+  /** A lease of requests ends: what was used of it is spent. */
+  private spendUsed(lease: LeaseFacts, used: bigint, isLost = false): void {
+    this.add(this.leased, lease.account, -lease.outstanding);
+    lease.outstanding = 0n;
+    this.add(this.spent, lease.account, used);
+    this.countsOf(lease.account.split('|')[0] as string)[isLost ? 'lost' : 'used'] += used;
   }
 
   /** Call before the store acts; gives the check of its answer. */
@@ -194,13 +265,16 @@ export class LimitBooks {
     if (one.reservationId !== null) this.ends.set(one.reservationId, { kind: one.kind, by: one.settledBy });
     let late = before !== undefined;
     for (const account of this.chargedTo(one, clockMs)) {
+      const isOfTokens = this.unitOf(account.split('|')[0] as string) === 'tokens';
+      const amount = isOfTokens ? (one.tokens ?? 0n) : one.amount;
+      const reserved = isOfTokens ? (one.reservedTokens ?? 0n) : one.reserved;
       const hold = one.holds.find(({ accountId, period }) => `${accountId}|${period}` === account);
       const isOpen = hold !== undefined && before === undefined && this.store.leases.has(hold.leaseId);
-      if (hold !== undefined && !isOpen) late = true;
-      if (hold !== undefined && isOpen) this.settleHold(hold.leaseId, one.reserved);
-      this.add(this.spent, account, one.amount);
-      const covered = isOpen ? one.reserved : 0n;
-      if (one.amount > covered) this.add(this.allowance, account, one.amount - covered);
+      if (hold !== undefined && hold.leaseId !== NO_LEASE && !isOpen) late = true;
+      if (hold !== undefined && isOpen) this.settleHold(hold.leaseId, reserved);
+      this.add(this.spent, account, amount);
+      const covered = isOpen ? reserved : 0n;
+      if (amount > covered) this.add(this.allowance, account, amount - covered);
     }
     return (result, isGood) => {
       must(result.outcome === expected, `${result.outcome} instead of ${expected}`);
@@ -216,7 +290,7 @@ export class LimitBooks {
     for (const { accountId, period } of one.holds) names.add(`${accountId}|${period}`);
     if (one.reservationId !== null) return names;
     for (const id of this.accountsFor(this.rules, one.keyId, one.model)) {
-      if (this.limitOf(id) === undefined) continue;
+      if (this.limitOf(id) === undefined || this.unitOf(id) === 'requests') continue;
       const period = this.periodOf(id, clockMs);
       names.add(`${id}|${period.name}`);
       this.periods.set(`${id}|${period.name}`, period);
@@ -265,6 +339,7 @@ export class LimitBooks {
     if (lease === undefined) return;
     if (row === undefined) {
       this.leases.delete(id);
+      if (lease.isCounted) return this.spendUsed(lease, lease.outstanding, true);
       this.add(this.leased, lease.account, -lease.outstanding);
       must(lease.open === 0n, `lease ${id} was closed, callers may settle ${lease.open}`);
       return;
@@ -291,9 +366,12 @@ export class LimitBooks {
   /** Recomputes every account from the events that name it, as the doctor does. */
   recompute(): void {
     const sums = new Map<string, bigint>();
-    for (const { amount, charged } of this.store.events) for (const name of charged) add(sums, name, amount);
+    const unitOf = (name: string): LimitRow['unit'] => this.unitOf(name.split('|')[0] as string);
+    for (const { amount, tokens, charged } of this.store.events)
+      for (const name of charged) add(sums, name, unitOf(name) === 'tokens' ? tokens : amount);
     for (const [name, { spent }] of this.store.accounts)
-      must(spent === get(sums, name), `${name}: spent ${spent}, its events are ${get(sums, name)}`);
+      if (unitOf(name) !== 'requests')
+        must(spent === get(sums, name), `${name}: spent ${spent}, its events are ${get(sums, name)}`);
   }
 }
 

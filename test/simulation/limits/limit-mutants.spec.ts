@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ofTier } from '../../tiers.mjs';
 import { SimulationFailure } from '../world.js';
 import { LimitSimulation } from './limit-simulation.js';
-import type { LimitStoreFault } from './limit-store-fault.js';
+import type { LimitDrawFault, LimitStoreFault } from './limit-store-fault.js';
 
 /** Each fault, and within how many seeds the simulation must notice it. */
 const FAULTS: Record<LimitStoreFault, number> = {
@@ -29,12 +29,28 @@ const FAULTS: Record<LimitStoreFault, number> = {
   'members-share-an-account': 60,
   'deleted-limit-keeps-its-leases': 60,
   'takes-what-fits-of-a-call': 60,
+  'return-forgets-what-was-used': 60,
+  'return-spends-what-is-unused': 60,
+  'lost-lease-returns-whole': 60,
+  'report-charges-requests': 60,
+  'tokens-are-charged-cents': 60,
+  'tokens-are-held-as-cents': 60,
 };
 
-async function firstCaught(fault: LimitStoreFault, within: number): Promise<string | null> {
+const DRAW_FAULTS: Record<LimitDrawFault, number> = {
+  'refused-call-takes-a-request': 60,
+  'cost-counts-as-one': 60,
+  'undone-call-stays-counted': 60,
+};
+
+async function firstCaught(
+  fault: LimitStoreFault | null,
+  drawFault: LimitDrawFault | null,
+  within: number,
+): Promise<string | null> {
   for (let seed = 1; seed <= within; seed++) {
     try {
-      await new LimitSimulation(seed, fault).run();
+      await new LimitSimulation(seed, fault, drawFault).run();
     } catch (error) {
       if (!(error instanceof SimulationFailure)) throw error;
       return error.message.split('\n')[0] ?? '';
@@ -47,7 +63,17 @@ describe('the simulation of limits notices', () => {
   it.each(ofTier(Object.entries(FAULTS)))(
     'a store with the fault %s',
     async (fault, within) => {
-      const caught = await firstCaught(fault as LimitStoreFault, within);
+      const caught = await firstCaught(fault as LimitStoreFault, null, within);
+      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
+      expect(caught).not.toBeNull();
+    },
+    120_000,
+  );
+
+  it.each(ofTier(Object.entries(DRAW_FAULTS)))(
+    'a replica with the fault %s',
+    async (fault, within) => {
+      const caught = await firstCaught(null, fault as LimitDrawFault, within);
       if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
       expect(caught).not.toBeNull();
     },

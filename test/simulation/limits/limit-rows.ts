@@ -6,12 +6,13 @@ import type { CalendarPer, ZonePeriod } from './zone-periods.js';
 /** What a limit is on. `installation` has the id `''`. */
 export type TargetKind = 'key' | 'owner' | 'project' | 'installation';
 
-/** A row of `quota_limit`, in cents. */
+/** A row of `quota_limit`; its amounts are in its unit. */
 export interface LimitRow {
   readonly id: string;
   readonly target: { readonly kind: TargetKind; readonly id: string };
   /** Null: all calls of the target share one account; else each key or owner has its own. */
   readonly each: 'key' | 'owner' | null;
+  readonly unit: 'cents' | 'tokens' | 'requests';
   readonly per: CalendarPer | 'total';
   readonly timeZone: string;
   amount: bigint;

@@ -1,4 +1,4 @@
-import type { Admission, AdmitRequest, ReservationParts } from '../../../src/quotas/admission.js';
+import type { Admission, AdmitRequest, CountedDraw, ReservationParts } from '../../../src/quotas/admission.js';
 import type { Account, AcquireAnswer, AcquireRequest, QuotaStore } from '../../../src/quotas/quota-store.js';
 import { LeaseManager } from '../../../src/quotas/lease-manager.js';
 import { Violation } from '../books.js';
@@ -10,7 +10,8 @@ import { LimitBooks } from './limit-books.js';
 import { copyOf } from './limit-rows.js';
 import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
 import { LimitStoreModel } from './limit-store-model.js';
-import type { LimitStoreFault } from './limit-store-fault.js';
+import { faultyLimitManager } from './faulty-limit-lease-manager.js';
+import type { LimitDrawFault, LimitStoreFault } from './limit-store-fault.js';
 import type { Report } from './limit-store-model.js';
 
 /** What a run has done: a run in which nothing happens proves nothing. */
@@ -19,6 +20,10 @@ export interface LimitTally extends FaultTally {
   /** Calls that drew from at least three accounts. */
   shared: number;
   budgetExceeded: number;
+  /** Calls that a limit of requests refused, those that it counted, and those that were undone. */
+  rateLimited: number;
+  counted: number;
+  undone: number;
   unavailable: number;
   settled: number;
   released: number;
@@ -36,13 +41,19 @@ export interface LimitTally extends FaultTally {
 }
 
 const LONGEST_TTL_SECONDS = 300;
+/** Amounts of limits and overrides, by unit. */
+const AMOUNTS = {
+  cents: [0, 300, 2_000, 20_000, 20_000, 1_000_000],
+  tokens: [0, 300, 4_000, 4_000, 1_000_000],
+  requests: [0, 10, 60, 60, 400, 100_000],
+} as const;
 /** Longer than the longest period and the time after which accounts are swept. */
 const LONG_AFTER_MS = 70 * 86_400_000;
 
 /** Three lease managers, a store of limits, callers, and rules that change, from one seed. */
 export class LimitSimulation extends World {
   readonly tally: LimitTally = {
-    admitted: 0, shared: 0, budgetExceeded: 0, unavailable: 0, settled: 0, released: 0, closed: 0, periodsPassed: 0,
+    admitted: 0, shared: 0, budgetExceeded: 0, rateLimited: 0, counted: 0, undone: 0, unavailable: 0, settled: 0, released: 0, closed: 0, periodsPassed: 0,
     amounts: 0, overrides: 0, moves: 0, settledAfterMove: 0, created: 0, deleted: 0, swept: 0, settledAfterSweep: 0,
     kills: 0, pauses: 0, suspensions: 0, outages: 0,
   }; // prettier-ignore
@@ -60,7 +71,11 @@ export class LimitSimulation extends World {
   private limits = 0;
   private clockOffset = 0;
 
-  constructor(seed: number, fault: LimitStoreFault | null = null) {
+  constructor(
+    seed: number,
+    fault: LimitStoreFault | null = null,
+    private readonly drawFault: LimitDrawFault | null = null,
+  ) {
     super(seed);
     const { random } = this;
     const [boundary, zone] = random.pick(BOUNDARIES);
@@ -89,6 +104,7 @@ export class LimitSimulation extends World {
       this.books.recompute();
       await this.checkRestIsReachable();
       this.passLongAfter();
+      this.books.checkCounts();
       const accounts = [...this.usedPeriods].map((name) => name.split('|')[0]);
       this.tally.periodsPassed = accounts.length - new Set(accounts).size;
       return this.tally;
@@ -101,7 +117,8 @@ export class LimitSimulation extends World {
   private makeLedger(replica: Replica): LeaseManager {
     this.records.set(replica, copyOf(this.store));
     const newId = (): string => this.newId();
-    const leaseManager = new LeaseManager(this.wireOf(replica), replica, newId, { replicaId: replica.name });
+    const Manager = this.drawFault === null ? LeaseManager : faultyLimitManager(this.drawFault);
+    const leaseManager = new Manager(this.wireOf(replica), replica, newId, { replicaId: replica.name });
     leaseManager.setLiveReplicas(3);
     return leaseManager;
   }
@@ -140,19 +157,24 @@ export class LimitSimulation extends World {
     const { random } = this;
     const kind = random.pick(['key', 'owner', 'project', 'installation'] as const);
     const ids = { key: [...this.store.keys.keys()], owner: OWNERS, project: PROJECTS, installation: [''] };
+    const unit = random.pick(['cents', 'cents', 'tokens', 'requests'] as const);
     const limit: LimitRow = {
       id: `limit-${++this.limits}`,
+      unit,
       target: { kind, id: random.pick(ids[kind]) },
       each: random.pick(EACH[kind]),
       per: random.pick(['day', 'day', 'week', 'month', 'total'] as const),
       timeZone: random.chance(0.7) ? this.zone : 'UTC',
-      amount: BigInt(random.pick([0, 300, 2_000, 20_000, 20_000, 1_000_000])),
+      amount: BigInt(random.pick(AMOUNTS[unit])),
       models: random.chance(0.4) ? ['gpt'] : [],
       mode: random.chance(0.25) ? 'observe' : 'enforce',
       overrides: new Map(),
       isDeleted: false,
     };
-    this.log(() => `create ${limit.id} of ${kind} ${limit.target.id} each ${limit.each}: ${limit.amount} ${limit.per}`);
+    this.log(
+      () =>
+        `create ${limit.id} (${unit}) of ${kind} ${limit.target.id} each ${limit.each}: ${limit.amount} ${limit.per}`,
+    );
     this.store.limits.set(limit.id, limit);
     this.tally.created++;
     this.written(limit);
@@ -177,7 +199,7 @@ export class LimitSimulation extends World {
 
   private changeAmount(limit: LimitRow): void {
     this.tally.amounts++;
-    limit.amount = BigInt(this.random.pick([0, 100, 1_000, 30_000, 500_000]));
+    limit.amount = BigInt(this.random.pick(AMOUNTS[limit.unit]));
     this.log(() => `change ${limit.id} to ${limit.amount}`);
     this.written(limit);
   }
@@ -188,7 +210,7 @@ export class LimitSimulation extends World {
     const members = limit.each === 'key' ? [...this.store.keys.keys()] : OWNERS;
     const member = random.pick(members);
     const untilMs = random.chance(0.7) ? this.clockMs() + random.between(500, 20_000) : null;
-    const amount = BigInt(random.pick([0, 5_000, 50_000, 2_000_000]));
+    const amount = BigInt(random.pick(AMOUNTS[limit.unit]));
     this.tally.overrides++;
     this.log(() => `override ${limit.id} of ${member}: ${amount} for ${(untilMs ?? Infinity) - this.clockMs()} ms`);
     if (random.chance(0.15)) limit.overrides.delete(member);
@@ -299,12 +321,14 @@ export class LimitSimulation extends World {
     const request: AdmitRequest = {
       accounts: this.accountsFor(record, keyId, model),
       windows: [],
-      cost: 1,
+      cost: random.chance(0.3) ? random.between(2, 5) : 1,
       reserve,
+      reserveTokens: reserve > 0n && (this.isGood || random.chance(0.7)) ? BigInt(random.pick([1, 30, 400])) : 0n,
       ttlSeconds: random.chance(0.3) ? random.between(61, LONGEST_TTL_SECONDS) : random.between(1, 60),
       isDefaultHold: false,
     };
-    const call = { keyId, model, replica, record, reserve, ttlSeconds: request.ttlSeconds };
+    const { cost, ttlSeconds, reserveTokens: tokens = 0n } = request;
+    const call = { keyId, model, replica, record, reserve, tokens, cost: BigInt(cost), ttlSeconds };
     const verdict = replica.leaseManager.admit(request);
     if (!(verdict instanceof Promise)) return this.decided(call, verdict);
     const { life } = replica;
@@ -323,36 +347,59 @@ export class LimitSimulation extends World {
     // A lease manager keeps one book for `total` and one for the rest; the store knows the period of a limit.
     return this.store.accountsFor(rules, keyId, model).map((id): Account => {
       const [limitId = '', member = null] = id.split('/');
-      return id === keyId ? { id, type } : { id, type: 'monthly', limit: { id: limitId, member } };
+      const unit = rules.limits.get(limitId)?.unit ?? 'cents';
+      const limit = unit === 'cents' ? { id: limitId, member } : { id: limitId, member, unit };
+      return id === keyId ? { id, type } : { id, type: 'monthly', limit };
     });
   }
 
   private decided(call: Call, verdict: Admission): void {
     if (!verdict.admitted) {
       if (verdict.code === 'BUDGET_EXCEEDED') this.tally.budgetExceeded++;
+      else if (verdict.code === 'RATE_LIMITED') this.tally.rateLimited++;
       else this.tally.unavailable++;
       return;
     }
     this.tally.admitted++;
     const parts = verdict.reservation;
     this.log(() => `${call.replica.name} ${call.keyId} ${call.model} ${call.reserve}: ${parts?.holds.length} holds`);
-    if (parts === null) return this.reportUnreserved(call);
+    const isUndone = verdict.counted !== undefined && this.random.chance(0.2);
+    if (isUndone) this.undo(call, verdict.counted ?? []);
+    else this.tally.counted += this.books.counted(call.record, call);
+    if (parts === null) return isUndone ? undefined : this.reportUnreserved(call);
     if (parts.holds.length >= 3) this.tally.shared++;
     this.books.admitted(parts, call.record, call, Math.floor(this.clockMs()));
-    this.behave(call, parts);
+    if (isUndone) this.report(call, this.settlementOf(call, parts)('release', 0n, 0n), 1, true);
+    else this.behave(call, parts);
+  }
+
+  /** The call is refused after all, because its key has changed while it waited. */
+  private undo(call: Call, draws: readonly CountedDraw[]): void {
+    this.tally.undone++;
+    const isTooLate = draws.some(({ lease }) => lease.isReturned);
+    if (isTooLate) this.books.mayBeCounted(call.record, call);
+    call.replica.leaseManager.uncount(draws);
+  }
+
+  private settlementOf(call: Call, parts: ReservationParts): (kind: Report['kind'], ...of: [bigint, bigint]) => Report {
+    const { random } = this;
+    const reservationId = this.newId();
+    return (kind, amount, tokens) => ({
+      kind, keyId: call.keyId, reservationId, month: parts.month, holds: parts.holds, reserved: parts.amount, amount,
+      reservedTokens: parts.tokens, tokens, settledBy: this.newId(), defaultHold: 0n, byRecord: [],
+      model: random.chance(0.7) ? call.model : random.pick(MODELS),
+    }); // prettier-ignore
   }
 
   /** What the caller does with the reservation. */
   private behave(call: Call, parts: ReservationParts): void {
     const { random } = this;
     const latest = (call.ttlSeconds + 4.9) * 1000;
-    const reservationId = this.newId();
-    const one = (kind: Report['kind'], amount: bigint): Report => ({
-      kind, keyId: call.keyId, reservationId, month: parts.month, holds: parts.holds, reserved: parts.amount, amount,
-      settledBy: this.newId(), defaultHold: 0n, byRecord: [],
-      model: random.chance(0.7) ? call.model : random.pick(MODELS),
-    }); // prettier-ignore
-    const amount = random.chance(0.3) ? parts.amount : BigInt(random.between(0, Number(parts.amount)));
+    const settlement = this.settlementOf(call, parts);
+    const part = (most: bigint): bigint => (random.chance(0.3) ? most : BigInt(random.between(0, Number(most))));
+    const [amount, tokens] = [part(parts.amount), part(parts.tokens)];
+    const one = (kind: Report['kind'], cost: bigint): Report =>
+      settlement(kind, cost, kind === 'release' ? 0n : cost > amount ? tokens * 3n : tokens);
     const soon = random.chance(0.7) ? Math.min(latest, random.between(1, 3_000)) : random.between(1, latest);
     const dice = random.next();
     if (dice < 0.08) {
@@ -375,9 +422,10 @@ export class LimitSimulation extends World {
   private reportUnreserved(call: Call): void {
     const { random } = this;
     const amount = call.reserve > 0n ? call.reserve : BigInt(random.between(0, 30));
+    const tokens = this.isGood ? 0n : BigInt(random.between(0, 60));
     const model = random.chance(0.7) ? call.model : random.pick(MODELS);
     const one: Report = {
-      kind: 'settle', keyId: call.keyId, reservationId: null, month: null, holds: [], reserved: 0n, amount,
+      kind: 'settle', keyId: call.keyId, reservationId: null, month: null, holds: [], reserved: 0n, amount, tokens,
       settledBy: this.newId(), defaultHold: 0n, model, byRecord: [],
     }; // prettier-ignore
     this.report(call, one, random.between(1, 3_000), false);
@@ -421,27 +469,37 @@ export class LimitSimulation extends World {
     const fresh = new Replica('four', this, 1, false, (replica) => this.makeLedger(replica));
     for (const keyId of this.store.keys.keys()) {
       const accounts = this.accountsFor(this.store, keyId, null);
-      const left = accounts.flatMap(({ id }) => this.books.leftOf(id, this.clockMs()) ?? []);
-      const reserve = left.length === 0 ? 1n : left.reduce((least, one) => (one < least ? one : least));
-      if (reserve <= 0n || accounts.length === 0) continue;
+      const leftIn = (unit: LimitRow['unit']): bigint => {
+        const ofUnit = accounts.filter(({ limit }) => (limit?.unit ?? 'cents') === unit);
+        const left = ofUnit.flatMap(({ id }) => this.books.leftOf(id, this.clockMs()) ?? []);
+        return left.length === 0 ? 1n : left.reduce((least, one) => (one < least ? one : least));
+      };
+      const [reserve, reserveTokens, requests] = [leftIn('cents'), leftIn('tokens'), leftIn('requests')];
+      if (reserve <= 0n || reserveTokens <= 0n || requests <= 0n || accounts.length === 0) continue;
       let verdict: Admission | null = null;
-      const request = { accounts, windows: [], cost: 1, reserve, ttlSeconds: 60, isDefaultHold: false };
+      const cost = Number(requests);
+      const request = { accounts, windows: [], cost, reserve, reserveTokens, ttlSeconds: 60, isDefaultHold: false };
       void Promise.resolve(fresh.leaseManager.admit(request)).then((admission) => {
         verdict = admission;
-        this.noteLast(keyId, admission);
+        this.noteLast(keyId, admission, request);
       });
       await this.advance(5_000);
       const last = verdict as Admission | null;
-      if (last?.admitted !== true) throw new Violation(`${reserve} left for ${keyId} cannot be reserved`);
+      if (last?.admitted !== true)
+        throw new Violation(`${reserve}, ${reserveTokens}, ${cost} left for ${keyId} cannot be had`);
     }
     fresh.kill();
   }
 
   /** The books know of it before the lease goes back: another call may have drawn from it as well. */
-  private noteLast(keyId: string, admission: Admission): void {
-    if (!admission.admitted || admission.reservation === null) return;
+  private noteLast(keyId: string, admission: Admission, request: AdmitRequest): void {
+    if (!admission.admitted) return;
+    const { reserve, reserveTokens: tokens = 0n } = request;
+    const call = { keyId, model: null, reserve, tokens, cost: BigInt(request.cost) };
+    this.books.counted(this.store, call);
+    if (admission.reservation === null) return;
     try {
-      this.books.admitted(admission.reservation, this.store, { keyId, model: null }, Math.floor(this.clockMs()));
+      this.books.admitted(admission.reservation, this.store, call, Math.floor(this.clockMs()));
       this.books.abandoned(admission.reservation);
     } catch (error) {
       this.failure ??= error as Error;
@@ -472,5 +530,7 @@ interface Call {
   /** What its replica knew of keys and limits when it decided which accounts to draw from. */
   readonly record: Rules;
   readonly reserve: bigint;
+  readonly tokens: bigint;
+  readonly cost: bigint;
   readonly ttlSeconds: number;
 }

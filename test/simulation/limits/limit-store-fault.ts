@@ -1,4 +1,4 @@
-/** Ways to break the store of limits, one at a time. Each is a rule of docs/adr/0043. */
+/** Ways to break the store of limits, one at a time. Each is a rule of docs/adr/0043, or of docs/adr/0045. */
 export type LimitStoreFault =
   | 'call-without-model-escapes'
   | 'missing-amount-is-unlimited'
@@ -22,4 +22,13 @@ export type LimitStoreFault =
   | 'observe-is-not-charged'
   | 'members-share-an-account'
   | 'deleted-limit-keeps-its-leases'
-  | 'takes-what-fits-of-a-call';
+  | 'takes-what-fits-of-a-call'
+  | 'return-forgets-what-was-used'
+  | 'return-spends-what-is-unused'
+  | 'lost-lease-returns-whole'
+  | 'report-charges-requests'
+  | 'tokens-are-charged-cents'
+  | 'tokens-are-held-as-cents';
+
+/** Ways to break the memory of a replica, in what it draws from leases of requests. */
+export type LimitDrawFault = 'refused-call-takes-a-request' | 'cost-counts-as-one' | 'undone-call-stays-counted';

@@ -10,7 +10,7 @@ import type {
   Settlement,
   SettleResult,
 } from '../../../src/quotas/quota-store.js';
-import { ACT_MS, ADMIT_MS, POOLED_TTL_SECONDS } from '../../../src/quotas/quota-store.js';
+import { ACT_MS, ADMIT_MS, NO_LEASE, POOLED_TTL_SECONDS } from '../../../src/quotas/quota-store.js';
 import { budgetSlice } from '../store-rules.js';
 import { monthEnd, monthOf } from '../../../src/quotas/period.js';
 import { WallViolation } from '../quota-store-model.js';
@@ -58,6 +58,8 @@ interface Work {
 
 interface LeaseRow {
   readonly id: string;
+  /** Its use counts when calls are admitted: who closes it spends what is not handed back. */
+  readonly isCounted: boolean;
   readonly account: string;
   granted: bigint;
   settled: bigint;
@@ -84,7 +86,7 @@ export class LimitStoreModel implements Rules {
   readonly accounts = new Map<string, AccountRow>();
   readonly leases = new Map<string, LeaseRow>();
   /** Events as they are stored, with the accounts they are charged to. */
-  readonly events: { readonly amount: bigint; readonly charged: readonly string[] }[] = [];
+  readonly events: { readonly amount: bigint; readonly tokens: bigint; readonly charged: readonly string[] }[] = [];
   private readonly ends = new Map<string, { kind: 'settle' | 'release'; by: string }>();
   private readonly versions = new Map<string, number>();
 
@@ -209,7 +211,8 @@ export class LimitStoreModel implements Rules {
       limit === null
         ? max(pooled, least(ask.want, 100n * pooled))
         : budgetSlice(pooled, ask.want, (work.left ?? 0n) + pooled, limit, live);
-    if (slice > 0n) this.putLease(ask.leaseId, account, slice, now, admitUntil + holdMs(POOLED_TTL_SECONDS));
+    const holdUntil = admitUntil + holdMs(POOLED_TTL_SECONDS);
+    if (slice > 0n) this.putLease(ask.leaseId, account, slice, now, holdUntil, ask.kind === 'counted');
     const { spent, leased } = account;
     return { ...common, found: true, limit, raise: 0n, spent, leased, slice, verdicts };
   }
@@ -269,10 +272,17 @@ export class LimitStoreModel implements Rules {
     return this.refusesAt(rule.limit, rule.member, this.clock());
   }
 
-  private putLease(id: string, account: AccountRow, amount: bigint, grantedAt: number, holdUntil: number): void {
+  private putLease(
+    id: string,
+    account: AccountRow,
+    amount: bigint,
+    grantedAt: number,
+    holdUntil: number,
+    isCounted = false,
+  ): void {
     account.leased += amount;
     this.leases.set(id, {
-      id, account: nameOf(account), granted: amount, settled: 0n, returns: 0, grantedAt, holdUntil,
+      id, account: nameOf(account), granted: amount, settled: 0n, returns: 0, grantedAt, holdUntil, isCounted,
     }); // prettier-ignore
   }
 
@@ -288,6 +298,7 @@ export class LimitStoreModel implements Rules {
         lease.returns = one.number;
         lease.granted -= amount;
         this.accountOf(lease).leased -= amount;
+        if (lease.isCounted) this.spendUsed(lease, amount);
       }
       if (lease.granted === lease.settled) this.leases.delete(lease.id);
     }
@@ -303,11 +314,24 @@ export class LimitStoreModel implements Rules {
       const account = this.accountOf(lease);
       if (this.fault === 'deleted-limit-keeps-its-leases' && namedBy(account.accountId, this.limits)?.limit.isDeleted)
         continue;
-      account.leased -= lease.granted - lease.settled;
+      const open = lease.granted - lease.settled;
+      account.leased -= open;
+      // A replica that is gone may have used all of it.
+      if (lease.isCounted && this.fault !== 'lost-lease-returns-whole') account.spent += open;
       this.leases.delete(lease.id);
     }
     this.checkWalls();
     return Math.min(due.length, order.limit);
+  }
+
+  /** What is not handed back of a lease of requests was used; it ends with its return. */
+  private spendUsed(lease: LeaseRow, returned: bigint): void {
+    const used = lease.granted;
+    const account = this.accountOf(lease);
+    account.leased -= used;
+    lease.settled = used;
+    if (this.fault === 'return-forgets-what-was-used') return;
+    account.spent += this.fault === 'return-spends-what-is-unused' ? used + returned : used;
   }
 
   private accountOf(lease: LeaseRow): AccountRow {
@@ -344,18 +368,32 @@ export class LimitStoreModel implements Rules {
       this.refresh(account);
       const hold = one.holds.find((each) => each.accountId === accountId && each.period === period.name);
       const lease = hold && !isAfterRelease ? this.leases.get(hold.leaseId) : undefined;
-      if (hold && !lease) late = true;
-      const size = lease ? one.reserved : 0n;
-      const used = one.amount < size ? one.amount : size;
+      if (hold && !lease && hold.leaseId !== NO_LEASE) late = true;
+      const { reserved, amount } = this.amountsOf(one, accountId);
+      const size = lease ? reserved : 0n;
+      const used = amount < size ? amount : size;
       if (lease) this.shrink(lease, account, size, used);
-      this.book(account, one.amount, one.amount - used);
+      this.book(account, amount, amount - used);
     }
     if (this.fault === 'settle-charges-what-applies-now') this.freeOthers(one, charged);
     if (one.kind === 'settle')
-      this.events.push({ amount: one.amount, charged: charged.map(([id, { name }]) => `${id}|${name}`) });
+      this.events.push({
+        ...{ amount: one.amount, tokens: one.tokens ?? 0n },
+        charged: charged.map(([id, { name }]) => `${id}|${name}`),
+      });
     this.checkWalls();
-    const excess = one.reservationId !== null && one.amount > one.reserved ? one.amount - one.reserved : 0n;
+    const isExcess = one.reservationId !== null && one.reserved > 0n && one.amount > one.reserved;
+    const excess = isExcess ? one.amount - one.reserved : 0n;
     return one.kind === 'release' ? { outcome: 'released', late, excess: 0n } : { outcome: 'settled', late, excess };
+  }
+
+  /** What a report holds in an account, and charges it with, in the unit of its limit. */
+  private amountsOf(one: Report, accountId: string): { reserved: bigint; amount: bigint } {
+    const isOfTokens = namedBy(accountId, this.limits)?.limit.unit === 'tokens';
+    const reserved =
+      isOfTokens && this.fault !== 'tokens-are-held-as-cents' ? (one.reservedTokens ?? 0n) : one.reserved;
+    const amount = isOfTokens && this.fault !== 'tokens-are-charged-cents' ? (one.tokens ?? 0n) : one.amount;
+    return { reserved, amount };
   }
 
   /** The key's own two; and what the reservation names, or without one what applies as of now. */
@@ -391,7 +429,9 @@ export class LimitStoreModel implements Rules {
         : this.limitAccountsFor(this, this.keys.get(one.keyId) as KeyRow, one.model);
     return ids.flatMap((id) => {
       const rule = namedBy(id, this.limits);
-      return rule === null ? [] : [[id, this.periodOf(rule.limit, now)]];
+      // Requests were counted when the call was admitted.
+      const isCounted = rule?.limit.unit === 'requests' && this.fault !== 'report-charges-requests';
+      return rule === null || isCounted ? [] : [[id, this.periodOf(rule.limit, now)]];
     });
   }
 
@@ -414,7 +454,7 @@ export class LimitStoreModel implements Rules {
     for (const hold of one.holds) {
       const lease = this.leases.get(hold.leaseId);
       if (lease === undefined || charged.some(([id, { name }]) => `${id}|${name}` === lease.account)) continue;
-      this.shrink(lease, this.accountOf(lease), one.reserved, 0n);
+      this.shrink(lease, this.accountOf(lease), this.amountsOf(one, hold.accountId).reserved, 0n);
     }
   }
 
