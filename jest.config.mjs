@@ -82,7 +82,7 @@ export default {
     {
       ...base,
       displayName: 'simulation',
-      testMatch: process.env.TEST_TIER === 'rest' ? ['<rootDir>/test/simulation/mutants.spec.ts'] : SIMULATIONS,
+      testMatch: process.env.TEST_TIER === 'rest' ? ['<rootDir>/test/simulation/**/*mutants.spec.ts'] : SIMULATIONS,
     },
     withDatabase('integration'),
     withDatabase('e2e'),

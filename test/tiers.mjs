@@ -126,7 +126,11 @@ export const SLOW_GROUPS = [
 ];
 
 /** Files that have tests for both tiers, and choose by `isInTier` themselves. */
-const DIVIDED = ['test/simulation/mutants.spec.ts', 'test/simulation/limits/limit-mutants.spec.ts'];
+const DIVIDED = [
+  'test/simulation/mutants.spec.ts',
+  'test/simulation/limits/limit-mutants.spec.ts',
+  'test/simulation/slots/slot-mutants.spec.ts',
+];
 
 /** The groups that take long and hold this file; of the repository's root, with `/`. */
 export function slowGroupsOf(file) {

@@ -39,6 +39,7 @@ import { LimitUnits1790000003200 } from './migrations/1790000003200-limit-units.
 import { CountedLeases1790000003210 } from './migrations/1790000003210-counted-leases.js';
 import { ChargedTokens1790000003220 } from './migrations/1790000003220-charged-tokens.js';
 import { ArchivedTokens1790000003230 } from './migrations/1790000003230-archived-tokens.js';
+import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-leases.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -83,4 +84,5 @@ export const migrations = [
   CountedLeases1790000003210,
   ChargedTokens1790000003220,
   ArchivedTokens1790000003230,
+  RenewedLeases1790000003300,
 ];

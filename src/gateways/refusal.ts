@@ -22,6 +22,7 @@ const KINDS: Record<RefusalCode, ErrorKind> = {
   INSUFFICIENT_SCOPE: 'forbidden',
   RATE_LIMITED: 'throttled',
   BUDGET_EXCEEDED: 'forbidden',
+  CONCURRENCY_LIMITED: 'throttled',
 };
 
 /** End users are not told whose limit it is. */

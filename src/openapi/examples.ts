@@ -157,6 +157,10 @@ export const BODY_EXAMPLES = {
   'POST /auth/second-factor/confirm': { code: EXAMPLE_CODE },
   'POST /auth/second-factor/recovery-codes': { password: EXAMPLE_PASSWORD },
   'POST /auth/second-factor/remove': { password: EXAMPLE_PASSWORD },
+  'POST /reservations/renew': {
+    reservationId: 'the id of a reservation, as POST /verify answered it',
+    ttlSeconds: 120,
+  },
   'POST /reservations/release': { reservationId: 'the id of a reservation, as POST /verify answered it' },
 };
 

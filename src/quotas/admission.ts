@@ -19,6 +19,16 @@ export interface AdmitRequest {
   readonly ttlSeconds: number;
   /** True for the hold that `DEFAULT_RESERVATION_CENTS` places (time to live ≤ 60 s). */
   readonly isDefaultHold: boolean;
+  /** Absent: no limit of calls in flight binds the call. */
+  readonly slots?: SlotDemand | undefined;
+}
+
+/** The slots that a call needs: one of each account. */
+export interface SlotDemand {
+  /** At least one, from the narrowest to the widest. */
+  readonly accounts: readonly Account[];
+  /** 1…1800. */
+  readonly ttlSeconds: number;
 }
 
 /** What a reservation is made of, for the signer. */
@@ -53,7 +63,7 @@ export interface CountedDraw {
 /** Nothing was taken. */
 export interface Refused {
   readonly admitted: false;
-  readonly code: 'RATE_LIMITED' | 'BUDGET_EXCEEDED' | 'UNAVAILABLE';
+  readonly code: 'RATE_LIMITED' | 'BUDGET_EXCEEDED' | 'CONCURRENCY_LIMITED' | 'UNAVAILABLE';
   /** Null = a retry of the same call cannot succeed by waiting. */
   readonly retryAfterMs: number | null;
   readonly window: WindowName | null;

@@ -27,6 +27,8 @@ export interface KeyLimits {
   readonly windows: readonly RateWindow[];
   /** In the order of their accounts. */
   readonly limits: readonly BoundLimit[];
+  /** Limits of calls in flight, from the narrowest to the widest. Nothing is spent of them. */
+  readonly slots: readonly BoundLimit[];
   /** Whether it depends on the model of a call which of the limits bind it. */
   readonly isByModel: boolean;
 }
@@ -45,6 +47,7 @@ export function limitsOf(key: LimitedKey): KeyLimits {
     // A list that grew has room for more; a copy has not, and a replica holds one for each of its keys.
     windows: windows.slice(),
     limits: NONE,
+    slots: NONE,
     isByModel: false,
   };
 }
@@ -56,11 +59,14 @@ export function boundBy(
   facts: readonly LimitFacts[],
 ): KeyLimits {
   if (facts.length === 0) return own;
-  const limits = facts.map((limit): BoundLimit => ({ facts: limit, account: accountOf(limit, key) }));
+  const bound = facts.map((limit): BoundLimit => ({ facts: limit, account: accountOf(limit, key) }));
+  const slots = bound.filter(isSlots);
+  const limits = slots.length === 0 ? bound : bound.filter((one) => !isSlots(one));
   return {
     accounts: [...own.accounts, ...limits.map(({ account }) => account)],
     windows: own.windows,
     limits,
+    slots: slots.length === 0 ? NONE : slots,
     isByModel: facts.some(({ models }) => models.length > 0),
   };
 }
@@ -72,9 +78,20 @@ export function accountsFor({ accounts, limits, isByModel }: KeyLimits, model: s
   return others.length === 0 ? accounts : accounts.filter((account) => !others.includes(account));
 }
 
+/** The accounts in which a call needs a slot; null: no limit of calls in flight binds it. */
+export function slotsFor({ slots, isByModel }: KeyLimits, model: string | undefined): readonly Account[] | null {
+  if (slots.length === 0) return null;
+  const binding = isByModel ? slots.filter(({ facts }) => isBinding(facts, model)) : slots;
+  return binding.length === 0 ? null : binding.map(({ account }) => account);
+}
+
 /** Whether a limit binds calls of this model. */
 export function isBinding({ models }: Pick<LimitFacts, 'models'>, model: string | undefined): boolean {
   return models.length === 0 || model === undefined || matchesAny(models, model);
+}
+
+function isSlots({ facts }: BoundLimit): boolean {
+  return facts.unit === 'slots';
 }
 
 function accountOf(
@@ -83,5 +100,5 @@ function accountOf(
 ): Account {
   const member = each === null ? null : each === 'key' ? key.id : key.ownerId;
   const limit = unit === 'cents' ? { id, member } : { id, member, unit };
-  return { id: limitAccountId(id, member), type: per === 'total' ? 'total' : 'monthly', limit };
+  return { id: limitAccountId(id, member), type: per === 'total' || per === null ? 'total' : 'monthly', limit };
 }

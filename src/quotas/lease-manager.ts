@@ -51,7 +51,9 @@ import {
   WINDOW_NAMES,
   type WindowRow,
 } from './memory-entry.js';
-import { enqueue, Waiter } from './waiter.js';
+import { hasSlots, SlotDesk, slotHolds, type SlotHost } from './slots/slot-desk.js';
+import type { SlotStore } from './slots/slot-store.js';
+import { enqueue, type GrantedSlots, Waiter } from './waiter.js';
 import { WindowEntry } from './window-entry.js';
 
 /** A lease admits until this part of its life has passed on our clock, counted from before the request was sent. */
@@ -67,6 +69,8 @@ const REST_MS = 15_000;
 /** What is known of a budget for less than this is renewed when something else is asked for. */
 const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
+/** Each time that something is missing once its slots are there, a call asks for both again. */
+const MOST_ROUNDS_WITH_SLOTS = 2 * MOST_ROUNDS;
 
 /**
  * The memory of one replica: slices of budgets and permits of rate windows, from which it admits calls without asking.
@@ -87,6 +91,7 @@ export class LeaseManager implements AcquireHandler {
   private readonly waiters = new Fifo<Waiter>();
   private readonly pump: AcquirePump;
   private readonly back: LeaseReturnQueue;
+  private readonly slots: SlotDesk | null;
   private order = 0;
   private waiting = 0;
   private isTicking = false;
@@ -107,10 +112,13 @@ export class LeaseManager implements AcquireHandler {
     private readonly clock: QuotaClock,
     newId: () => string,
     options: Partial<LeaseManagerOptions> & Pick<LeaseManagerOptions, 'replicaId'>,
+    /** Absent: no call needs a slot. */
+    slotStore: SlotStore | null = null,
   ) {
     this.options = { ...LEDGER_DEFAULTS, ...options };
     this.pump = new AcquirePump(store, clock, newId, this.options, this);
     this.back = new LeaseReturnQueue(store);
+    this.slots = slotStore && new SlotDesk(slotStore, clock, newId, this.options, this.slotHost());
     this.lastMonoMs = clock.monotonicMs();
     this.suspension = new SuspendGuard(this.options.suspendMs);
     this.suspension.hasParted(clock.wallMs(), this.lastMonoMs);
@@ -237,7 +245,7 @@ export class LeaseManager implements AcquireHandler {
     return {
       entries: this.totals.size + this.monthlies.size + this.rows.size,
       waiting: this.waiting,
-      calls: this.pump.callsUnderWay,
+      calls: this.pump.callsUnderWay + (this.slots?.statementsUnderWay ?? 0),
       returns: this.back.size,
     };
   }
@@ -248,7 +256,8 @@ export class LeaseManager implements AcquireHandler {
     this.failWaiters(() => true, 1_000);
     this.dropHoldings();
     this.keepTicking(this.clock.monotonicMs());
-    return Promise.race([this.back.drained(), new Promise<void>((resolve) => this.clock.after(mostMs, resolve))]);
+    const drained = Promise.all([this.back.drained(), this.slots?.drained()]).then(() => undefined);
+    return Promise.race([drained, new Promise<void>((resolve) => this.clock.after(mostMs, resolve))]);
   }
 
   // The rules that the simulation breaks on purpose, one at a time, to show that it would notice.
@@ -288,8 +297,12 @@ export class LeaseManager implements AcquireHandler {
     this.missing.length = 0;
     let refusal = this.testWindows(request, waiter, nowMs);
     if (refusal === null) refusal = this.testAccounts(request, waiter, nowMs);
+    // What was refused to another call of the same statement does not matter to one that has its slots.
+    const lacksSlots = request.slots !== undefined && !hasSlots(waiter, nowMs);
+    if (refusal === null && lacksSlots) refusal = this.slots?.test(request.slots, nowMs) ?? null;
     if (refusal !== null) return refusal;
-    return this.missing.length > 0 ? null : this.draw(request, nowMs);
+    if (this.missing.length > 0 || lacksSlots) return null;
+    return this.draw(request, waiter, nowMs);
   }
 
   private testWindows(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
@@ -329,7 +342,8 @@ export class LeaseManager implements AcquireHandler {
       this.foundLeases[index] = null;
       if (amount === 0n) {
         // A reservation names the period of each account, so it has to be known.
-        if (waiter?.isOpen(entry) && (!isReserving(request) || entry.known !== null)) continue;
+        const isNamed = isReserving(request) || request.slots !== undefined;
+        if (waiter?.isOpen(entry) && (!isNamed || entry.known !== null)) continue;
         if (entry.isOpen(nowMs)) {
           // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
           if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
@@ -353,7 +367,7 @@ export class LeaseManager implements AcquireHandler {
     return lease !== undefined && lease.remaining > 0n && nowMs < lease.deadlineMs ? lease : null;
   }
 
-  private draw(request: AdmitRequest, nowMs: number): Admission {
+  private draw(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Admission {
     let isDegraded = false;
     for (let index = 0; index < request.windows.length; index++) {
       const entry = this.foundWindows[index] as WindowEntry;
@@ -369,8 +383,10 @@ export class LeaseManager implements AcquireHandler {
       if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
     }
     const isHeld = this.drawLeases(request, nowMs);
-    if (!isHeld || !isReserving(request)) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
-    return { admitted: true, degraded: isDegraded, reservation: this.hold(request, nowMs) };
+    const slots = waiter?.slots ?? null;
+    if (slots === null && (!isHeld || !isReserving(request))) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
+    if (waiter !== null) waiter.slots = null;
+    return { admitted: true, degraded: isDegraded, reservation: this.hold(request, slots, nowMs) };
   }
 
   /** Takes the call from the leases that were found. Gives whether an account is among them that may hold something. */
@@ -389,7 +405,7 @@ export class LeaseManager implements AcquireHandler {
     return isHeld;
   }
 
-  private hold(request: AdmitRequest, nowMs: number): ReservationParts {
+  private hold(request: AdmitRequest, slots: GrantedSlots | null, nowMs: number): ReservationParts {
     const holds: Hold[] = [];
     const ttlMs = request.ttlSeconds * 1000;
     let month = '';
@@ -411,6 +427,12 @@ export class LeaseManager implements AcquireHandler {
       month = lease.month;
       expiresAtMs = Math.min(expiresAtMs, lease.clockMs + (nowMs - lease.receivedAtMs) + ttlMs);
     }
+    if (slots !== null && request.slots !== undefined) {
+      const held = slotHolds(request.slots, slots, nowMs);
+      holds.push(...held.holds);
+      if (month === '') month = slots.month;
+      expiresAtMs = Math.min(expiresAtMs, held.expiresAtMs);
+    }
     return { amount: request.reserve, tokens, month, expiresAtMs, isDefaultHold: request.isDefaultHold, holds };
   }
 
@@ -430,6 +452,10 @@ export class LeaseManager implements AcquireHandler {
 
   private queueMissing(waiter: Waiter): void {
     waiter.rounds++;
+    const { slots } = waiter.request;
+    if (this.missing.length === 0 && slots !== undefined && this.slots !== null) return this.slots.ask(waiter, slots);
+    // What it waits for now may be refused: others are to have its slots meanwhile.
+    this.slots?.free(waiter);
     const isWhole = isJoint(waiter.request);
     if (isWhole) {
       const together = this.missing.filter((entry) => isTogether(waiter.request, entry));
@@ -445,9 +471,23 @@ export class LeaseManager implements AcquireHandler {
     }
   }
 
+  private slotHost(): SlotHost {
+    return {
+      entryOf: (account) => this.budgetEntry(account),
+      nowMs: () => this.now(),
+      deadlineOf: (sentMs, validForMs, receivedMs) => this.deadline(sentMs, validForMs, receivedMs),
+      decided: (waiters, nowMs) => {
+        this.serve(waiters, nowMs);
+        this.keepTicking(nowMs);
+      },
+      undecided: (waiter) => this.finish(waiter, unavailable(1_000)),
+    };
+  }
+
   private finish(waiter: Waiter, admission: Admission): void {
     this.waiting--;
     waiter.finish(admission);
+    this.slots?.free(waiter);
     for (const lease of waiter.takeOwn()) this.handBack(lease);
   }
 
@@ -600,7 +640,7 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /** Decides the calls that have all their answers, the oldest first. */
-  private serve(affected: Set<Waiter>, nowMs: number): void {
+  private serve(affected: ReadonlySet<Waiter>, nowMs: number): void {
     for (const waiter of [...affected].sort((one, other) => one.order - other.order)) {
       if (waiter.isDone) continue;
       if (waiter.refusal !== null) this.finish(waiter, this.narrowest(waiter.request, waiter.refusal, nowMs));
@@ -610,7 +650,7 @@ export class LeaseManager implements AcquireHandler {
 
   /** The refusal by the first account, in the order of the call, that is known to refuse: whichever answered first. */
   private narrowest(request: AdmitRequest, refusal: Refused, nowMs: number): Refused {
-    if (refusal.account === null) return refusal;
+    if (refusal.account === null || refusal.code !== 'BUDGET_EXCEEDED') return refusal;
     for (const account of request.accounts) {
       if (account.id === refusal.account.id) break;
       const entry = this.bookOf(account).get(account.id);
@@ -623,7 +663,8 @@ export class LeaseManager implements AcquireHandler {
   private decide(waiter: Waiter, nowMs: number): void {
     const verdict = this.attempt(waiter.request, waiter, nowMs);
     if (verdict !== null) this.finish(waiter, this.withCounted(waiter.request, verdict));
-    else if (waiter.rounds >= MOST_ROUNDS) this.finish(waiter, unavailable(1_000));
+    else if (waiter.rounds >= (waiter.request.slots === undefined ? MOST_ROUNDS : MOST_ROUNDS_WITH_SLOTS))
+      this.finish(waiter, unavailable(1_000));
     else this.queueMissing(waiter);
   }
 
@@ -704,10 +745,11 @@ export class LeaseManager implements AcquireHandler {
     if (this.isTicking) return;
     const isIdle =
       this.waiters.size + this.busy.size + this.resting.size + this.back.size + this.pump.callsUnderWay === 0;
-    if (isIdle) return;
+    const hasSlots = this.slots !== null && this.slots.size > 0;
+    if (isIdle && !hasSlots) return;
     this.isTicking = true;
     // Memory that only rests can be looked at rarely.
-    const isResting = this.waiters.size + this.busy.size + this.back.size + this.pump.callsUnderWay === 0;
+    const isResting = !hasSlots && this.waiters.size + this.busy.size + this.back.size + this.pump.callsUnderWay === 0;
     const rest = isResting ? Math.max(TICK_MS, Math.min(LOOK_MS, (this.resting.peek()?.atMs ?? 0) - nowMs)) : TICK_MS;
     this.clock.after(rest, () => {
       this.isTicking = false;
@@ -723,6 +765,7 @@ export class LeaseManager implements AcquireHandler {
       if (!waiter.isDone) this.finish(waiter, unavailable(1_000));
     }
     this.pump.sweep(nowMs);
+    this.slots?.upkeep(nowMs);
     for (let next = this.busy.peek(); next !== undefined && next.atMs <= nowMs; next = this.busy.peek()) {
       this.busy.shift();
       this.sweep(next.entry, nowMs);

@@ -39,6 +39,14 @@ export function refusedBy({ account, known }: BudgetEntry, need: bigint): Refuse
   };
 }
 
+/** When a caller may ask again for a slot: one is freed whenever a call ends. */
+const SLOT_RETRY_MS = 1_000;
+
+/** A refusal by a limit of calls in flight. */
+export function concurrencyLimited({ account }: BudgetEntry): Refused {
+  return { admitted: false, code: 'CONCURRENCY_LIMITED', retryAfterMs: SLOT_RETRY_MS, window: null, account };
+}
+
 /** Whether calls wait for it, or it is being asked for. */
 export function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
   return entry instanceof BudgetEntry ? !entry.isQuiet : WINDOW_NAMES.some((name) => !entry[name].isQuiet);

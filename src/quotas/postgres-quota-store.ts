@@ -1,5 +1,4 @@
-import { isRetriable } from '../common/database-errors.js';
-import { NO_LEASE } from './quota-store.js';
+import { NO_LEASE, SLOT } from './quota-store.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
@@ -22,9 +21,8 @@ import {
   windowGrants,
 } from './acquire-answer.js';
 import { accountValues, budgetValues, list, sharedValues, type WindowPart, windowRows } from './acquire-values.js';
+import { retrying } from './retrying.js';
 import type { Sql } from './sql.js';
-
-const TRIES = 4;
 
 /** Budgets that something is taken from: durable, under locks. Each `;`-separated part is one answer. */
 const TAKE = `(SELECT string_agg(concat_ws(',', b.is_found::integer, b.period, b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc, b.slice,
@@ -117,7 +115,7 @@ export class PostgresQuotaStore implements QuotaStore {
   async closeExpired(order: CloseOrder): Promise<number> {
     const [row] = await retrying(() =>
       this.sql(
-        `SELECT quota_close_expired_2(to_timestamp($1::numeric / 1000), make_interval(secs => $2::float8 / 1000), $3) AS closed`,
+        `SELECT quota_close_expired_3(to_timestamp($1::numeric / 1000), make_interval(secs => $2::float8 / 1000), $3) AS closed`,
         [Math.floor(order.beforeMs), Math.floor(order.watchedMs), order.limit],
       ),
     );
@@ -179,28 +177,34 @@ class Statement {
   }
 }
 
+const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_4($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
+       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}', $13::bigint[], $14::bigint[])`;
+/** Slots are freed by the same commit, after all other accounts. */
+const SETTLE_AND_FREE = `WITH settled AS MATERIALIZED (${SETTLE})
+  SELECT s.event, s.outcome, s.is_late, s.excess
+    FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM settled) > 0 THEN $15::uuid[] END)) f, settled s ORDER BY s.event`;
+
 async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promise<SettleResult[]> {
-  const holds = settlements.flatMap((one, index) => one.holds.map((hold) => ({ ...hold, event: index + 1 })));
-  const rows = await sql(
-    `SELECT event, outcome, is_late, excess FROM quota_settle_4($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
-       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}', $13::bigint[], $14::bigint[]) ORDER BY event`,
-    [
-      settlements.map((one) => one.kind),
-      settlements.map((one) => one.keyId),
-      settlements.map((one) => one.reservationId),
-      settlements.map((one) => one.month),
-      settlements.map((one) => String(one.reserved)),
-      settlements.map((one) => String(one.kind === 'release' ? 0n : one.amount)),
-      settlements.map((one) => one.settledBy),
-      settlements.map((one) => String(one.defaultHold)),
-      holds.map((hold) => hold.event),
-      holds.map((hold) => hold.accountId),
-      holds.map((hold) => hold.period),
-      holds.map(({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
-      settlements.map((one) => String(one.reservedTokens ?? 0n)),
-      settlements.map((one) => String(one.kind === 'release' ? 0n : (one.tokens ?? 0n))),
-    ],
-  );
+  const all = settlements.flatMap((one, index) => one.holds.map((hold) => ({ ...hold, event: index + 1 })));
+  const holds = all.filter(({ period }) => period !== SLOT);
+  const slots = all.length === holds.length ? [] : all.filter(({ period }) => period === SLOT);
+  const rows = await sql(slots.length === 0 ? `${SETTLE} ORDER BY event` : SETTLE_AND_FREE, [
+    settlements.map((one) => one.kind),
+    settlements.map((one) => one.keyId),
+    settlements.map((one) => one.reservationId),
+    settlements.map((one) => one.month),
+    settlements.map((one) => String(one.reserved)),
+    settlements.map((one) => String(one.kind === 'release' ? 0n : one.amount)),
+    settlements.map((one) => one.settledBy),
+    settlements.map((one) => String(one.defaultHold)),
+    holds.map((hold) => hold.event),
+    holds.map((hold) => hold.accountId),
+    holds.map((hold) => hold.period),
+    holds.map(({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
+    settlements.map((one) => String(one.reservedTokens ?? 0n)),
+    settlements.map((one) => String(one.kind === 'release' ? 0n : (one.tokens ?? 0n))),
+    ...(slots.length === 0 ? [] : [slots.map(({ leaseId }) => leaseId)]),
+  ]);
   return rows.map((row) => ({
     outcome: row.outcome as SettleOutcome,
     late: row.is_late === true,
@@ -230,14 +234,4 @@ async function rounds(
     left = later;
   }
   return results;
-}
-
-async function retrying<T>(run: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await run();
-    } catch (error) {
-      if (tries === TRIES || !isRetriable(error)) throw error;
-    }
-  }
 }

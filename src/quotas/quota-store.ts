@@ -171,6 +171,12 @@ export interface Hold {
   readonly leaseId: string;
 }
 
+/**
+ * In place of the period of a hold: a slot of a limit of calls in flight. Nothing is charged to its account, and its
+ * lease is freed whole.
+ */
+export const SLOT: Period = 'slot';
+
 /** In place of a lease, where a reservation names an account that it holds nothing in. */
 export const NO_LEASE = '00000000-0000-0000-0000-000000000000';
 

@@ -10,16 +10,19 @@ import { Config } from '../config/config.js';
 import { sessionConfigOf } from '../database/session-config.js';
 import type { Admission, BudgetState, CountedDraw, WindowState } from './admission.js';
 import type { Account, RateWindow } from './quota-store.js';
-import { POOLED_TTL_SECONDS } from './quota-store.js';
+import { POOLED_TTL_SECONDS, SLOT } from './quota-store.js';
+import type { Sql } from './sql.js';
 import { ClockWatch } from './clock-watch.js';
 import { FutureLeases } from './future-leases.js';
-import { accountsFor, type KeyLimits } from './key-limits.js';
+import { accountsFor, type KeyLimits, slotsFor } from './key-limits.js';
 import { GrantMemory } from './grant-memory.js';
 import type { UnusedLease } from './lease.js';
 import { LeaseManager } from './lease-manager.js';
 import { monthOf } from './period.js';
 import { PostgresQuotaStore } from './postgres-quota-store.js';
 import { QuotaConnections } from './quota-connections.js';
+import { PostgresSlotStore } from './slots/postgres-slot-store.js';
+import type { Renewal, RenewalResult } from './slots/slot-store.js';
 import { ReservationSigner } from './reservation.js';
 import { Periodic } from '../common/periodic.js';
 
@@ -81,6 +84,7 @@ export const ONE_REQUEST: QuotaQuestion = Object.freeze({
 export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Quotas');
   private readonly store: PostgresQuotaStore;
+  private readonly slots: PostgresSlotStore;
   private readonly connections: QuotaConnections;
   private readonly grants: GrantMemory;
   private readonly leaseManager: LeaseManager;
@@ -104,17 +108,19 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     conditions: Conditions,
   ) {
     this.connections = new QuotaConnections(sessionConfigOf(dataSource, 'quotas', 'quotas'));
-    this.store = new PostgresQuotaStore((text, values, name) =>
+    const sql: Sql = (text, values, name) =>
       name === undefined
         ? dataSource.query(text, [...values])
-        : this.attempts.run(() => this.connections.query(text, values, name)),
-    );
+        : this.attempts.run(() => this.connections.query(text, values, name));
+    this.store = new PostgresQuotaStore(sql);
+    this.slots = new PostgresSlotStore(sql);
     this.defaultHold = microCentsFromCents(config.defaultReservationCents);
     this.grants = new GrantMemory(this.store, () => clock.monotonicMs());
-    this.leaseManager = new LeaseManager(this.grants, clock, () => uuidv7(), {
+    const options = {
       replicaId: uuidv7(),
       shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
-    });
+    };
+    this.leaseManager = new LeaseManager(this.grants, clock, () => uuidv7(), options, this.slots);
     meters.gauge(
       'latchkey_lease_entries',
       'Budgets and rate windows in the memory of this replica.',
@@ -161,6 +167,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     // Placed in the key's own budget, which comes first.
     const isDefaultHold =
       question.reserveMicroCents === null && this.defaultHold > 0n && accounts[0]?.limit === undefined;
+    const slots = slotsFor(limits, question.model);
     return this.leaseManager.admit({
       accounts,
       windows: limits.windows,
@@ -170,12 +177,13 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       // A caller that reserves tokens reports by the reservation, and says how long it holds.
       ttlSeconds: isDefaultHold && question.reserveTokens === null ? POOLED_TTL_SECONDS : question.ttlSeconds,
       isDefaultHold,
+      slots: slots === null ? undefined : { accounts: slots, ttlSeconds: question.ttlSeconds },
     });
   }
 
   /**
-   * The signed reservation of an admitted call; null where none was asked for. A key without a budget gets one as
-   * well, so that its caller settles alike for every key.
+   * The signed reservation of an admitted call; null where none was asked for and no slot is held. A key without a
+   * budget gets one as well, so that its caller settles alike for every key.
    */
   reservationOf(
     admission: Admission,
@@ -187,7 +195,8 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     if (!admission.admitted) return null;
     const parts = admission.reservation;
     const amount = parts?.amount ?? question.reserveMicroCents ?? 0n;
-    if (amount === 0n && (question.reserveTokens ?? 0n) === 0n) return null;
+    const hasSlots = parts !== null && parts.holds.some(({ period }) => period === SLOT);
+    if (amount === 0n && (question.reserveTokens ?? 0n) === 0n && !hasSlots) return null;
     const expiresAtMs = Math.floor((parts?.expiresAtMs ?? databaseNowMs + question.ttlSeconds * 1000) / 1000) * 1000;
     const id = this.signer.sign({
       keyId,
@@ -224,6 +233,11 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Undoes what an admitted call was counted as: it is refused after all, or decided anew. */
   uncount(draws: readonly CountedDraw[]): void {
     this.leaseManager.uncount(draws);
+  }
+
+  /** Holds reservations for longer; a result for each, in order. */
+  renew(renewals: readonly Renewal[]): Promise<RenewalResult[]> {
+    return this.slots.renew(renewals);
   }
 
   /** What is known of a window, as of the last acquire; null before the first. */

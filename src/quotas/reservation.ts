@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { missingVersion } from '../common/missing-version.js';
 import { PLAIN_VERSION } from '../config/versioned-secrets.js';
-import type { Hold, Period } from './quota-store.js';
+import { type Hold, type Period, SLOT } from './quota-store.js';
 
 /** What a reservation promises; everything needed to settle it anywhere. Ids are lower-case UUIDs. */
 export interface Reservation {
@@ -42,6 +42,7 @@ const MAC = 16;
 /** That of `MAX_HOLDS` holds, tokens and the longest name of a version has 914. */
 const MAX_CHARACTERS = 1024;
 const DAY_MS = 86_400_000;
+const SLOT_DATE = 0xffff_ffff;
 const VERSION_SHAPE = /^[A-Za-z0-9]{1,16}$/;
 /** A reservation ends within 30 minutes, and late reports of it may come for a while. */
 const MAX_LATE_MS = 24 * 3_600_000;
@@ -220,12 +221,14 @@ function readPeriod(body: Buffer, at: number): Period {
   return `${year}-${String(((month - 1) % 12) + 1).padStart(2, '0')}-01`;
 }
 
-/** Days since 1970, plus one; 0 = `total`. */
+/** Days since 1970, plus one; 0 = `total`, and `SLOT_DATE` a slot. */
 function writeDate(body: Buffer, period: Period, at: number): void {
-  body.writeUInt32BE(period === 'total' ? 0 : Date.parse(`${period}T00:00:00Z`) / DAY_MS + 1, at);
+  if (period === SLOT) body.writeUInt32BE(SLOT_DATE, at);
+  else body.writeUInt32BE(period === 'total' ? 0 : Date.parse(`${period}T00:00:00Z`) / DAY_MS + 1, at);
 }
 
 function readDate(body: Buffer, at: number): Period {
   const day = body.readUInt32BE(at);
+  if (day === SLOT_DATE) return SLOT;
   return day === 0 ? 'total' : new Date((day - 1) * DAY_MS).toISOString().slice(0, 10);
 }

@@ -1,6 +1,19 @@
 import type { Admission, AdmitRequest, Refused } from './admission.js';
 import type { BudgetEntry } from './budget-entry.js';
 import type { BudgetLease } from './lease.js';
+import type { Period } from './quota-store.js';
+
+/** Slots that a call has been granted, and may be admitted with. */
+export interface GrantedSlots {
+  /** In the order of the accounts of the call. */
+  readonly leaseIds: readonly string[];
+  readonly month: Period;
+  /** Monotonic: from then on it admits nothing. */
+  readonly deadlineMs: number;
+  readonly receivedAtMs: number;
+  /** The store's clock when they were granted. */
+  readonly clockMs: number;
+}
 
 /** A call that waits for the store. */
 export class Waiter {
@@ -11,6 +24,8 @@ export class Waiter {
   isDone = false;
   /** The first refusal of one of its parts. */
   refusal: Refused | null = null;
+  /** Null: none yet, or it needs none. */
+  slots: GrantedSlots | null = null;
   /** Leases of its own (long reservations), by account; null: none. */
   private own: Map<BudgetEntry, BudgetLease> | null = null;
   /** Accounts that the store found open for a call that holds nothing in them; null: none. */

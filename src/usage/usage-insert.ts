@@ -1,13 +1,13 @@
 import type { QueryConfig } from 'pg';
 import { bytesArray, plainArray, textArray } from '../database/array-text.js';
-import { NO_LEASE } from '../quotas/quota-store.js';
+import { type Hold, NO_LEASE, SLOT } from '../quotas/quota-store.js';
 import type { Reservation } from '../quotas/reservation.js';
 import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
 
 /** An entry that is more than an event which counted now and cost no more than was reserved. */
 export interface BookRow {
-  /** Its place in the batch, from 1. */
-  readonly entry: number;
+  /** Its place in the batch, from 1; null: there is no such entry, in a row of its own. */
+  readonly entry: number | null;
   /**
    * `repeated`: the id had been taken, see `payload_hash`. `over-ceiling`: it had not, and the cost is too much. The
    * others are those of a settlement.
@@ -21,6 +21,16 @@ export interface BookRow {
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
   FROM usage_book_5(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
+
+const WITHOUT_SLOTS = { name: 'book-usage-5', text: TEXT };
+
+/** Slots are freed by the same commit, after everything else that the statement locks. */
+const WITH_SLOTS = {
+  name: 'book-usage-5-slots',
+  text: `WITH booked AS MATERIALIZED (${TEXT})
+  SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM booked) >= 0 THEN $29::uuid[] END)) f
+    LEFT JOIN booked b ON true`,
+};
 
 /** Amounts of the settings, in micro-cents. */
 export interface BookTerms {
@@ -41,13 +51,10 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
     <Value extends string | number>(pick: (report: UsageReport) => Value | null) =>
     (entry: BookEntry) =>
       entry.kind === 'usage' ? pick(entry.report) : null;
-  const holds = entries.flatMap((entry, index) =>
-    (reservationOf(entry)?.holds ?? []).map((hold) => ({ ...hold, event: index + 1 })),
-  );
+  const { holds, slots } = holdsOf(entries);
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
-    name: 'book-usage-5',
-    text: TEXT,
+    ...(slots.length === 0 ? WITHOUT_SLOTS : WITH_SLOTS),
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.callerId : null)),
@@ -100,6 +107,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       ),
       plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
+      ...(slots.length === 0 ? [] : [plainArray(slots, ({ leaseId }) => leaseId)]),
     ],
   };
 }
@@ -107,6 +115,20 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
 /** What an entry settles or drops, or null. */
 export function reservationOf(entry: BookEntry): Reservation | null {
   return entry.kind === 'usage' ? entry.report.reservation : entry.reservation;
+}
+
+interface HoldOfEntry extends Hold {
+  /** The place of its entry, from 1. */
+  readonly event: number;
+}
+
+/** What the entries hold: slots are freed, everything else is settled. */
+function holdsOf(entries: readonly BookEntry[]): { holds: HoldOfEntry[]; slots: HoldOfEntry[] } {
+  const [holds, slots]: [HoldOfEntry[], HoldOfEntry[]] = [[], []];
+  for (const [index, entry] of entries.entries())
+    for (const hold of reservationOf(entry)?.holds ?? [])
+      (hold.period === SLOT ? slots : holds).push({ ...hold, event: index + 1 });
+  return { holds, slots };
 }
 
 /** Names who ended a reservation: the same name again is a repeat. Without a reservation nobody asks. */

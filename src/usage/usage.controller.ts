@@ -6,15 +6,20 @@ import { callerOf, FromCaller, RequirePermission } from '../access/decorators.js
 import { BATCH_BODY_BYTES, BodyLimit } from '../common/body-limit.js';
 import { ProblemView } from '../common/problem.view.js';
 import { ReleaseReservationDto } from './release.dto.js';
+import { RenewReservationDto } from './renew.dto.js';
+import { RenewalsService } from './renewals.service.js';
 import { ReportUsageDto } from './usage.dto.js';
 import { UsageService } from './usage.service.js';
-import { ReleasedReservationView, UsageReceiptView } from './usage.view.js';
+import { ReleasedReservationView, RenewedReservationView, UsageReceiptView } from './usage.view.js';
 
 /** The data plane: what services say after every request. */
 @ApiTags('Usage')
 @Controller()
 export class UsageController {
-  constructor(private readonly usage: UsageService) {}
+  constructor(
+    private readonly usage: UsageService,
+    private readonly renewals: RenewalsService,
+  ) {}
 
   @Post('usage')
   @BodyLimit(BATCH_BODY_BYTES)
@@ -57,5 +62,23 @@ export class UsageController {
     @Body() body: ReleaseReservationDto,
   ): Promise<ReleasedReservationView> {
     return this.usage.release(caller, body.reservationId, request.place);
+  }
+
+  @Post('reservations/renew')
+  @HttpCode(200)
+  @RequirePermission('platform:usage:report')
+  @ApiOperation({
+    summary: 'Renew a reservation',
+    description:
+      'For a call that takes longer than was thought: what it holds is held for longer, under the same id. It takes nothing more, so it is not refused for lack of room. ' +
+      'Renew in good time, at a third of the time to live say: what has ended cannot be renewed.',
+  })
+  @ApiConflictResponse({
+    description:
+      '`RESERVATION_ENDED`: it has expired, or was settled or released. `RESERVATION_NOT_RENEWABLE`: it holds budget, and was made for 60 seconds or less.',
+    type: ProblemView,
+  })
+  renew(@FromCaller() caller: KnownCaller, @Body() body: RenewReservationDto): Promise<RenewedReservationView> {
+    return this.renewals.renew(caller, body);
   }
 }

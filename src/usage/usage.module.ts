@@ -22,6 +22,7 @@ import { metered, showQueues } from './usage-metrics.js';
 import { UsageReadsService } from './usage-reads.service.js';
 import { UsageSummaryController } from './usage-summary.controller.js';
 import { UsageWriter } from './usage-writer.js';
+import { RenewalsService } from './renewals.service.js';
 import { UsageController } from './usage.controller.js';
 import { UsageRepository } from './usage.repository.js';
 import { UsageService } from './usage.service.js';
@@ -55,6 +56,7 @@ const LIMITS = {
   ],
   providers: [
     UsageService,
+    RenewalsService,
     ReportReader,
     UsageReadsService,
     BudgetForecastsService,

@@ -118,3 +118,15 @@ export class ReleasedReservationView {
    */
   cents: number;
 }
+
+/** A reservation that is held for longer. */
+export class RenewedReservationView {
+  /** @example true */
+  renewed: boolean;
+
+  /**
+   * Until when its caller may still report it in time.
+   * @example "2030-01-31T12:02:00.000Z"
+   */
+  expiresAt: string;
+}

@@ -24,10 +24,18 @@ const NOUNS: Readonly<Record<LimitUnit, string>> = {
  * @param isTooLarge the call takes more than the limit allows at all
  */
 export function limitDetail(target: LimitTarget, unit: LimitUnit, isTooLarge = false): string {
+  if (unit === 'slots') return `As many calls are in flight as a limit ${TARGETS[target]} allows.`;
   return isTooLarge
     ? `The call asks for more than a ${NOUNS[unit]} ${TARGETS[target]} allows at all: it never fits.`
     : `A ${NOUNS[unit]} ${TARGETS[target]} does not cover this call.`;
 }
+
+const CODES: Readonly<Record<LimitUnit, 'BUDGET_EXCEEDED' | 'RATE_LIMITED' | 'CONCURRENCY_LIMITED'>> = {
+  cents: 'BUDGET_EXCEEDED',
+  tokens: 'BUDGET_EXCEEDED',
+  requests: 'RATE_LIMITED',
+  slots: 'CONCURRENCY_LIMITED',
+};
 
 /** The limit as every caller may know it. @param resetsAtMs Unix milliseconds; null: it never starts anew */
 export function refusingLimitView(
@@ -48,7 +56,8 @@ export function limitCheck(
   { limit, account }: BindingLimit,
   need: bigint | null,
 ): { check: CheckOutcome; refuses: QuotaRefusal | null } {
-  const isCovered = (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
+  const isOfSlots = limit.unit === 'slots';
+  const isCovered = isOfSlots || (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';
   const end = account.endsAt === null ? '' : ` It starts anew at ${account.endsAt.toISOString()}.`;
   const covers = need === null ? 'is not exhausted' : 'covers the call';
@@ -60,9 +69,9 @@ export function limitCheck(
   return {
     check,
     refuses: {
-      code: limit.unit === 'requests' ? 'RATE_LIMITED' : 'BUDGET_EXCEEDED',
-      detail: limitDetail(limit.targetKind, limit.unit, need !== null && need > account.amount),
-      retryAfterSeconds: null,
+      code: CODES[limit.unit],
+      detail: limitDetail(limit.targetKind, limit.unit, need !== null && !isOfSlots && need > account.amount),
+      retryAfterSeconds: isOfSlots ? 1 : null,
       limit: refusingLimitView(limit, account.endsAt?.getTime() ?? null),
     },
   };

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
 import type { KeyLimits } from '../quotas/key-limits.js';
-import { accountsFor, isBinding } from '../quotas/key-limits.js';
+import { accountsFor, isBinding, slotsFor } from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import { limitCheck, limitDetail, refusingLimitView } from './limit-refusal.js';
 import { VerificationMetrics } from './verification-metrics.js';
@@ -74,7 +74,8 @@ export class QuotaGate {
     callerId: string,
     databaseNowMs: number,
   ): QuotaOutcome | Promise<QuotaOutcome> {
-    if (limits.windows.length === 0 && limits.accounts.length === 0 && !isReserving(asked)) return PASSED;
+    const isFree = limits.windows.length === 0 && limits.accounts.length === 0 && limits.slots.length === 0;
+    if (isFree && !isReserving(asked)) return PASSED;
     const question = limits.isByModel ? { ...questionOf(asked), model: asked.model } : questionOf(asked);
     const admission = this.quotas.admit(limits, question);
     return admission instanceof Promise
@@ -92,7 +93,9 @@ export class QuotaGate {
   isBoundAlike(one: KeyRecord, other: KeyRecord, { model }: Asked): boolean {
     if (one.limits === other.limits) return true;
     const ids = ({ limits }: KeyRecord): string[] =>
-      accountsFor(limits, model).flatMap(({ id, limit }) => (limit === undefined ? [] : [id]));
+      [...accountsFor(limits, model), ...(slotsFor(limits, model) ?? [])].flatMap(({ id, limit }) =>
+        limit === undefined ? [] : [id],
+      );
     return ids(one).join() === ids(other).join();
   }
 
@@ -194,12 +197,12 @@ export class QuotaGate {
   private refusalOf(
     { code, window, account, retryAfterMs, isTooLarge }: Refused,
     key: KeyFacts,
-    { limits }: KeyLimits,
+    { limits, slots }: KeyLimits,
     cost: number,
   ): QuotaRefusal {
     const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
     if (window !== null) return { code, detail: rateDetail(window, limitOf(key, window), cost), retryAfterSeconds };
-    const bound = limits.find((one) => one.account === account || one.account.id === account?.id);
+    const bound = [...limits, ...slots].find((one) => one.account === account || one.account.id === account?.id);
     if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
     const { target, unit } = bound.facts;
     this.meters.countLimit(target, unit);
@@ -233,12 +236,13 @@ function isReserving({ reserveCents, reserveTokens }: Asked): boolean {
 /** What a call takes of a limit, in the limit's unit. */
 function needOf(unit: LimitUnit, { cost, reserveMicroCents, reserveTokens }: QuotaQuestion): bigint {
   if (unit === 'requests') return BigInt(cost);
+  if (unit === 'slots') return 1n;
   return (unit === 'tokens' ? reserveTokens : reserveMicroCents) ?? 0n;
 }
 
 function questionOf(asked: Asked): QuotaQuestion {
   const { cost, reserveCents, reserveTokens, reservationTtlSeconds } = asked;
-  if (cost === undefined && !isReserving(asked)) return ONE_REQUEST;
+  if (cost === undefined && !isReserving(asked) && reservationTtlSeconds === undefined) return ONE_REQUEST;
   return {
     cost: cost ?? 1,
     reserveMicroCents: reserveCents === undefined ? null : boundFromCents(reserveCents),

@@ -14,7 +14,10 @@ export const VERDICT_SCHEMA = {
     code: text,
     detail: text,
     retryAfterSeconds: number,
-    limit: { type: 'object', properties: { id: text, name: text, unit: text, per: text, state: text, resetsAt: text } },
+    limit: {
+      type: 'object',
+      properties: { id: text, name: text, unit: text, per: { ...text, nullable: true }, state: text, resetsAt: text },
+    },
     keyId: text,
     name: text,
     ownerId: text,

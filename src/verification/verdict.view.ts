@@ -90,13 +90,13 @@ export class RefusingLimitView {
   state: 'exhausted';
 
   /**
-   * When the limit starts anew; absent: it never does.
+   * When the limit starts anew; absent: it never does, or it is of calls in flight.
    * @example "2030-02-01T00:00:00.000Z"
    */
   resetsAt?: string;
 }
 
-/** What is held for this call until it is reported or released. */
+/** What is held for this call until it is reported or released: budget, and a slot in limits of calls in flight. */
 export class ReservationView {
   /** Opaque; give it to `POST /usage` or `POST /reservations/release`. */
   id: string;
@@ -130,8 +130,8 @@ export class VerdictView {
   retryAfterSeconds?: number;
 
   /**
-   * With `BUDGET_EXCEEDED`, or with `RATE_LIMITED` by a limit of requests: the narrowest limit that refuses. Absent: a
-   * budget or a rate limit of the key itself does.
+   * With `BUDGET_EXCEEDED` or `CONCURRENCY_LIMITED`, or with `RATE_LIMITED` by a limit of requests: the narrowest limit
+   * that refuses. Absent: a budget or a rate limit of the key itself does.
    */
   limit?: RefusingLimitView;
 
@@ -169,7 +169,7 @@ export class VerdictView {
   /** Of a key with a budget. */
   budget?: BudgetView;
 
-  /** When something was to be reserved, and was. */
+  /** When something was to be reserved, and was; always when a limit of calls in flight binds the key. */
   reservation?: ReservationView;
 
   /** The server has not heard of changes for more than 3 seconds: a revocation of late may not be known here. */

@@ -17,6 +17,9 @@ import { VerificationMetrics } from './verification-metrics.js';
 import type { VerdictView } from './verdict.view.js';
 import { VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
+/** Refusals by budgets, windows and limits. */
+const QUOTA_CODES: readonly VerdictCode[] = ['RATE_LIMITED', 'BUDGET_EXCEEDED', 'CONCURRENCY_LIMITED'];
+
 /** Who asks: the owner of its credential, and the environment whose keys it may verify. */
 export interface VerifyingPrincipal extends Pick<Principal, 'ownerId' | 'verifiesEnvironment'> {
   /** Null: a gateway without a credential of its own. */
@@ -169,7 +172,7 @@ export class Verifier {
     if (budget !== undefined) verdict.budget = budget;
     if (question.explain === true) {
       verdict.checks = explainedBy(asker, recognition, question);
-      const isQuota = refusal?.code === 'RATE_LIMITED' || refusal?.code === 'BUDGET_EXCEEDED';
+      const isQuota = refusal !== null && QUOTA_CODES.includes(refusal.code);
       const outcome = refusal === null ? 'passed' : isQuota ? 'failed' : 'skipped';
       verdict.checks.push({
         check: 'quota',

@@ -10,6 +10,7 @@ const UNAUDITED: Record<string, string> = {
   'POST /introspect': 'as POST /verify, and consumes nothing',
   'POST /usage': 'usage has a ledger of its own, with an id for every event',
   'POST /reservations/release': 'as POST /usage',
+  'POST /reservations/renew': 'as POST /usage',
 };
 
 /** The authorisation calls of proxies take every method, and are verifies. */

@@ -43,7 +43,7 @@ describe('The class of a route', () => {
   });
 
   it('is usage for what services report', () => {
-    expect(of('usage').sort()).toEqual(['POST /reservations/release', 'POST /usage']);
+    expect(of('usage').sort()).toEqual(['POST /reservations/release', 'POST /reservations/renew', 'POST /usage']);
   });
 
   it('is revocation for every act that takes access away, and for nothing else', () => {

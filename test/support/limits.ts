@@ -31,6 +31,6 @@ export async function insertLimit(
 
 /** The account of a limit, or of one of its members. */
 export function accountOfLimit({ id, unit, per }: LimitRow, member: string | null = null): Account {
-  const type = per === 'total' ? 'total' : 'monthly';
+  const type = per === 'total' || per === null ? 'total' : 'monthly';
   return { id: limitAccountId(id, member), type, limit: { id, member, ...(unit === 'cents' ? {} : { unit }) } };
 }

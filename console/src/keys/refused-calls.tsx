@@ -89,6 +89,7 @@ const CODES: readonly RefusedCall['code'][] = [
   'INSUFFICIENT_SCOPE',
   'RATE_LIMITED',
   'BUDGET_EXCEEDED',
+  'CONCURRENCY_LIMITED',
 ];
 
 interface CallsProps {

@@ -20,6 +20,7 @@ const VERDICTS: Record<Code, string> = {
   INSUFFICIENT_SCOPE: 'Scope missing',
   RATE_LIMITED: 'Over a rate limit',
   BUDGET_EXCEEDED: 'Budget exceeded',
+  CONCURRENCY_LIMITED: 'Too many calls in flight',
   UNAVAILABLE: 'Not decided',
 };
 

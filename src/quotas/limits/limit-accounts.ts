@@ -80,7 +80,7 @@ export class LimitAccounts {
            UNION ALL SELECT * FROM quota_limit WHERE target_kind = 'installation'
          ) l
          CROSS JOIN LATERAL (SELECT CASE l.each WHEN 'key' THEN k.id WHEN 'owner' THEN k.owner_id END AS id) m
-         CROSS JOIN LATERAL limit_period_at(quota_clock(), l.per, l.time_zone) p
+         CROSS JOIN LATERAL limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) p
          LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name
          LEFT JOIN quota_limit_override o ON o.member_id = m.id AND ${OVERRIDE_IN_FORCE}
         WHERE k.id = $1 AND l.ended_at IS NULL
