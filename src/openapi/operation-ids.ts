@@ -89,6 +89,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'VerifyController.verifyBatch': 'verifyKeys',
   'UsageController.report': 'reportUsage',
   'UsageController.release': 'releaseReservation',
+  'UsageController.renew': 'renewReservation',
   'KeyUsageController.get': 'getApiKeyUsage',
   'KeyUsageController.series': 'getApiKeyUsageSeries',
   'UsageEventsController.find': 'listUsageEvents',
