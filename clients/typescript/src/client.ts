@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { Api } from './api.js';
 import type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiResult, CallOptions } from './api.js';
 import { ApiKeys } from './api-keys.js';
 import { CircuitBreaker, type CircuitBreakerOptions } from './circuit-breaker.js';
 import type {
   ReleasedReservation,
+  RenewedReservation,
   Reservation,
   ReserveVerdict,
   SentUsageEvent,
@@ -22,6 +23,7 @@ import {
   SettlementRefused,
   type UsageUndelivered,
 } from './errors.js';
+import { isRenewable, ReservationRenewal } from './reservation-renewal.js';
 import { type Runtime, sleep, systemRuntime } from './runtime.js';
 import { type ApiAnswer, type AttemptWatch, isOutage, Transport } from './transport.js';
 import { type UsageOptions, UsageReporter } from './usage-reporter.js';
@@ -71,6 +73,25 @@ export interface LatchkeyClientOptions {
 /** What else is asked when money is reserved. */
 export type ReserveQuestion = Omit<VerifyQuestion, 'key' | 'reserveCents' | 'dryRun'>;
 
+/** What a call is to hold. Without an amount it holds a slot of the limits of calls in flight alone, where there are any. */
+export interface HoldRequest {
+  /** An upper bound of what the call may cost. */
+  cents?: number;
+  /** An upper bound of the tokens that the call may use. */
+  tokens?: number;
+  /**
+   * How long all of it is held if it is not renewed, 1 to 1800 seconds; default 60. It is renewed while the work runs,
+   * unless cents or tokens are held for 60 seconds or less.
+   */
+  ttlSeconds?: number;
+}
+
+/** A call that holds what was asked for: nothing, where no limit of calls in flight binds the key. */
+export interface CallHold extends Pick<Hold, 'record'> {
+  readonly verdict: Verdict & { valid: true };
+  readonly reservation: Reservation | undefined;
+}
+
 /** A call whose money is held. */
 export interface Hold {
   readonly verdict: ReserveVerdict & { valid: true };
@@ -85,6 +106,7 @@ export interface Hold {
 const MAX_VERDICT_AGE_MS = 5_000;
 const MAX_KEY_CHARACTERS = 512;
 const CLOSE_TIMEOUT_MS = 10_000;
+const DEFAULT_TTL_SECONDS = 60;
 
 /** Asks Latchkey about keys, holds and settles money, reports usage, and manages keys. One per process is enough. */
 export class LatchkeyClient {
@@ -210,7 +232,25 @@ export class LatchkeyClient {
   }
 
   /**
-   * Holds `cents`, does the work, and settles what it has recorded. Work that fails without having recorded anything
+   * Holds what a call has reserved for longer: for `ttlSeconds` from now, 1 to 1800, and never for less than before.
+   *
+   * @throws LatchkeyProblem `RESERVATION_ENDED`, or `RESERVATION_NOT_RENEWABLE` for budget that was reserved for 60
+   *   seconds or less.
+   */
+  async renew(
+    reservation: Reservation | string,
+    ttlSeconds: number,
+    { signal, timeoutMs = this.#timeoutMs }: CallOptions = {},
+  ): Promise<RenewedReservation> {
+    const body: ApiBody<'/reservations/renew', 'post'> = { reservationId: idOf(reservation), ttlSeconds };
+    const path = '/reservations/renew';
+    const answer = await this.#transport.send({ method: 'POST', path, body, repeat: 'always', timeoutMs, signal });
+    return answer.body as RenewedReservation;
+  }
+
+  /**
+   * Holds `cents`, or what the request names, does the work, and settles what it has recorded. What is held is renewed
+   * while the work runs. Work that fails without having recorded anything
    * releases the hold; work that ends well without it is charged what was held. The settlement has a place in the
    * queue before the work begins. Its answer is waited for, for `settlementWaitMs`: where none comes in time, the
    * settlement goes on being sent, and this resolves.
@@ -218,32 +258,62 @@ export class LatchkeyClient {
    * @throws KeyRefused where the key may not do this, UsageUndelivered `QUEUE_FULL` where there is no place, what the
    *   work throws, and SettlementRefused, with the result of the work, where the settlement was refused.
    */
-  async withReservation<T>(
+  withReservation<T>(
     key: string,
     cents: number,
     work: (hold: Hold) => T | Promise<T>,
+    options?: ReserveQuestion & CallOptions,
+  ): Promise<T>;
+  withReservation<T>(
+    key: string,
+    request: HoldRequest,
+    work: (hold: CallHold) => T | Promise<T>,
+    options?: ReserveQuestion & CallOptions,
+  ): Promise<T>;
+  async withReservation<T>(
+    key: string,
+    request: number | HoldRequest,
+    work: ((hold: Hold) => T | Promise<T>) | ((hold: CallHold) => T | Promise<T>),
     { signal, timeoutMs, ...question }: ReserveQuestion & CallOptions = {},
   ): Promise<T> {
     const place = this.#reporter.hold();
     try {
-      const verdict = await this.reserve(key, cents, question, { signal, timeoutMs });
-      if (!verdict.valid) throw new KeyRefused(verdict);
+      const verdict = await this.verify(holdQuestion(key, request, question), { signal, timeoutMs });
+      if (!isAdmitted(verdict)) throw new KeyRefused(verdict);
+      const { reservation } = verdict;
       let used: Settlement | null = null;
-      const hold: Hold = { verdict, reservation: verdict.reservation, record: (usage) => (used = { ...usage }) };
+      const hold = { verdict, reservation, record: (usage: Settlement) => (used = { ...usage }) };
+      const renewal = this.#renewalOf(reservation, request, question);
       let result: T;
       try {
-        result = await work(hold);
+        result = await (work as (hold: CallHold) => T | Promise<T>)(hold);
       } catch (error) {
-        if (used !== null) void place.fill(settlementOf(verdict.reservation, used));
-        else this.#releaseLater(verdict.reservation);
+        const event = eventOf(verdict, used);
+        if (event !== null && used !== null) void place.fill(event);
+        else if (reservation !== undefined) this.#releaseLater(reservation);
         throw error;
+      } finally {
+        renewal?.stop();
       }
-      const event = settlementOf(verdict.reservation, used ?? {});
-      await this.#settled(place.fill(event), event, result);
+      const event = eventOf(verdict, used);
+      if (event !== null) await this.#settled(place.fill(event), event, result);
       return result;
     } finally {
       place.leave();
     }
+  }
+
+  /** Null: nothing is held that can be renewed. */
+  #renewalOf(
+    reservation: Reservation | undefined,
+    request: number | HoldRequest,
+    { reservationTtlSeconds, reserveTokens }: ReserveQuestion,
+  ): ReservationRenewal | null {
+    const { cents, tokens, ttlSeconds } = requestOf(request);
+    const seconds = ttlSeconds ?? reservationTtlSeconds ?? DEFAULT_TTL_SECONDS;
+    const holdsAmounts = (cents ?? 0) > 0 || (tokens ?? reserveTokens ?? 0) > 0;
+    if (reservation === undefined || !isRenewable(seconds, holdsAmounts)) return null;
+    return new ReservationRenewal(this.#runtime, seconds, () => this.renew(reservation, seconds));
   }
 
   /**
@@ -411,7 +481,7 @@ export class LatchkeyClient {
     this.#askedAt.set(verdict, sentAt);
     if (!verdict.valid) return verdict;
     const isLate = !this.isFresh(verdict);
-    const asksToHold = (question.reserveCents ?? null) !== null && question.dryRun !== true;
+    const asksToHold = asksForAmounts(question) && question.dryRun !== true;
     const holdsNothing = asksToHold && verdict.reservation === undefined;
     if (!isLate && !holdsNothing) return verdict;
     if (verdict.reservation !== undefined) this.#releaseLater(verdict.reservation);
@@ -437,10 +507,10 @@ export class LatchkeyClient {
 
   #policyVerdict(
     { retryAfterSeconds }: LatchkeyProblem | LatchkeyUnreachable,
-    { reserveCents }: VerifyQuestion,
+    question: VerifyQuestion,
   ): Verdict {
     // Without a hold nothing would bound what is spent.
-    const valid = this.#policy === 'open' && (reserveCents ?? null) === null;
+    const valid = this.#policy === 'open' && !asksForAmounts(question);
     const detail = valid
       ? 'The key could not be checked and was let through.'
       : 'The key cannot be checked at the moment.';
@@ -545,4 +615,37 @@ function settlementOf(reservation: Reservation | string, usage: Settlement): Sen
   const reservationId = idOf(reservation);
   const id = usage.id ?? `settle-${createHash('sha256').update(reservationId).digest('base64url')}`;
   return { ...usage, id, reservationId };
+}
+
+function requestOf(request: number | HoldRequest): HoldRequest {
+  return typeof request === 'number' ? { cents: request } : request;
+}
+
+/** What is asked when a call is to hold something. Other fields of `question` are the caller's. */
+function holdQuestion(key: string, request: number | HoldRequest, question: ReserveQuestion): VerifyQuestion {
+  const { cents, tokens, ttlSeconds } = requestOf(request);
+  return {
+    ...question,
+    key,
+    ...(cents === undefined ? {} : { reserveCents: cents }),
+    ...(tokens === undefined ? {} : { reserveTokens: tokens }),
+    ...(ttlSeconds === undefined ? {} : { reservationTtlSeconds: ttlSeconds }),
+  };
+}
+
+function asksForAmounts({ reserveCents, reserveTokens }: VerifyQuestion): boolean {
+  return (reserveCents ?? null) !== null || (reserveTokens ?? null) !== null;
+}
+
+/** Let through with an answer that can be acted upon. */
+function isAdmitted(verdict: Verdict): verdict is Verdict & { valid: true } {
+  return verdict.valid;
+}
+
+/** What is reported of a call; null: it held nothing and has recorded nothing. */
+function eventOf({ reservation, keyId }: Verdict, used: Settlement | null): SentUsageEvent | null {
+  if (reservation !== undefined) return settlementOf(reservation, used ?? {});
+  if (used === null || keyId === undefined) return null;
+  const usage: Settlement = used;
+  return { ...usage, id: usage.id ?? randomUUID(), apiKeyId: keyId };
 }

@@ -42,6 +42,9 @@ export type UsageResult = Schemas['UsageResultView'];
 /** A released reservation. */
 export type ReleasedReservation = Schemas['ReleasedReservationView'];
 
+/** A reservation that is held for longer. */
+export type RenewedReservation = Schemas['RenewedReservationView'];
+
 /** A key as its owner and admins see it. */
 export type ApiKey = Schemas['ApiKeyView'];
 

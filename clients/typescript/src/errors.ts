@@ -1,4 +1,4 @@
-import type { FieldError, SentUsageEvent, UsageResult, Verdict } from './contract.js';
+import type { FieldError, RefusingLimit, SentUsageEvent, UsageResult, Verdict } from './contract.js';
 
 /** Every error of this client. `code` is a stable name for programs. */
 export class LatchkeyError extends Error {
@@ -67,6 +67,11 @@ export class KeyRefused extends LatchkeyError {
   /** When the refusal ends by itself, in seconds; null: it does not, or nobody knows. */
   get retryAfterSeconds(): number | null {
     return this.verdict.retryAfterSeconds ?? null;
+  }
+
+  /** The limit that refused the call, where one did that keys share. */
+  get limit(): RefusingLimit | null {
+    return this.verdict.limit ?? null;
   }
 }
 

@@ -3,8 +3,10 @@ export type { ApiBody, ApiInput, ApiMethod, ApiPath, ApiQuery, ApiResult, CallOp
 export type { ApiKeys, NarrowingOptions, OnceOptions } from './api-keys.js';
 export type { CircuitBreakerOptions } from './circuit-breaker.js';
 export {
+  type CallHold,
   type FailurePolicy,
   type Hold,
+  type HoldRequest,
   LatchkeyClient,
   type LatchkeyClientOptions,
   type ReserveQuestion,
@@ -20,6 +22,7 @@ export type {
   RateLimit,
   RefusingLimit,
   ReleasedReservation,
+  RenewedReservation,
   Reservation,
   ReserveVerdict,
   SentUsageEvent,
