@@ -529,27 +529,36 @@ inBrowser('the first day of an admin', () => {
     });
 
     it('reads limits and projects by name, with one request for each, and a deleted one by the name its event carries', async () => {
-      const made = async (path: string, body: object) => (await app.post(path, { token, body })).body.id as string;
-      const projectId = await made('/projects', { name: 'Search' });
-      const limit = { name: 'Search, daily', amountCents: 500, per: 'day', target: { kind: 'project', id: projectId } };
+      const made = async (path: string, body: object) => {
+        const answer = await app.post(path, { token, body });
+        expect([answer.status, answer.body.detail]).toEqual([201, undefined]);
+        return answer.body.id as string;
+      };
+      const projectId = await made('/projects', { name: 'Translation' });
+      const limit = {
+        name: 'Translation, daily',
+        amountCents: 500,
+        per: 'day',
+        target: { kind: 'project', id: projectId },
+      };
       await made('/limits', limit);
-      const gone = await made('/limits', { ...limit, name: 'Search, weekly', per: 'week' });
+      const gone = await made('/limits', { ...limit, name: 'Translation, weekly', per: 'week' });
       await app.delete(`/limits/${gone}`, { token });
       const asked: string[] = [];
       page.on('request', (request) => asked.push(new URL(request.url()).pathname));
       await session.goto('/audit?resourceType=limit');
       const deleted = page.getByRole('row').filter({ hasText: 'Delete limit' }).first();
-      expect(await deleted.getByRole('link', { name: 'limit Search, weekly' }).first().getAttribute('href')).toContain(
-        `/limits/${gone}`,
-      );
-      await page.getByRole('link', { name: 'limit Search, daily' }).first().waitFor();
+      expect(
+        await deleted.getByRole('link', { name: 'limit Translation, weekly' }).first().getAttribute('href'),
+      ).toContain(`/limits/${gone}`);
+      await page.getByRole('link', { name: 'limit Translation, daily' }).first().waitFor();
       await deleted.getByRole('button', { name: /^Details of event/ }).click();
-      await page.getByText(/^All keys in project Search together may spend at most 5\.00/).waitFor();
+      await page.getByText(/^All keys in project Translation together may spend at most 5\.00/).waitFor();
       await session.settle();
       expect(asked.filter((path) => /\/(limits|projects)\/[0-9a-f-]{36}$/.test(path))).toEqual([]);
       expect(asked.filter((path) => path.endsWith('/api/v1/limits')).length).toBe(1);
       await session.goto('/audit?resourceType=project');
-      await page.getByRole('link', { name: 'project Search' }).first().waitFor();
+      await page.getByRole('link', { name: 'project Translation' }).first().waitFor();
       expect(await session.inspect('audit-names')).toEqual([]);
     }, 60_000);
 

@@ -135,7 +135,7 @@ export async function limitRowChanged(tx: EntityManager, before: LimitRow | null
   const rows = await tx.query<{ period: string }[]>(
     `SELECT period FROM budget_account WHERE key_id = $1
         AND period = (SELECT p.name FROM limit_period_at(quota_clock(), $2, $3) p) ORDER BY period FOR UPDATE`,
-    [after.id, after.per, after.timeZone],
+    [after.id, after.per ?? 'total', after.timeZone],
   );
   const periods = rows.map(({ period }) => period);
   await tx.query(`SELECT limit_accounts_refresh($1::uuid[], $2::text[])`, [periods.map(() => after.id), periods]);
