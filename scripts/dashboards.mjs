@@ -145,6 +145,14 @@ const DATA_PLANE = [
       'latchkey_lease_returns_queued',
     ),
   ],
+  [
+    'Permits asked for ahead',
+    'short',
+    [
+      [`sum(rate(latchkey_lease_refills_total{${OF}}[$__rate_interval]))`, 'windows a second'],
+      [`sum(rate(latchkey_lease_refills_dropped_total{${OF}}[$__rate_interval]))`, 'of these without permits'],
+    ],
+  ],
   ['Imported keys in memory', 'short', each('latchkey_imported_keys_in_memory')],
   ['Memory of imported keys', 'bytes', each('latchkey_imported_keys_bytes')],
   [

@@ -93,6 +93,9 @@ const MAX_SHARED_ASKS = 8;
 /** Accounts of one statement that decides calls as a whole; one call may have as many as a reservation has holds. */
 const MAX_JOINT_ASKS = 16;
 
+/** So many times in a row what is asked for ahead lets other asks go first. */
+const MOST_POSTPONED = 5;
+
 /** Calls that accounts of limits leave to what keys have of their own, whatever locks they wait for. */
 const OWN_CALLS = 2;
 /** The most that a replica expects to need of one account: no amount is greater, and sums of it stay within 64 bits. */
@@ -124,6 +127,7 @@ export class AcquirePump {
   private readonly refills = new Map<string, readonly RateWindow[]>();
   private isRefillScheduled = false;
   private isRefilling = false;
+  private postponed = 0;
   /** Asks for permits ahead since the start, and those of them that brought none. */
   readonly refillCounts = { asked: 0, dropped: 0 };
   private readonly calls = new Fifo<AcquireCall>();
@@ -225,11 +229,18 @@ export class AcquirePump {
     });
   }
 
-  /** One statement at a time, and none while there are no calls to spare. */
+  /**
+   * One statement at a time. It lets what calls wait for go first, but not for ever: under load something always waits,
+   * and more would if nothing was asked for ahead.
+   */
   private sendRefill(): void {
     const nowMs = this.clock.monotonicMs();
-    const isBusy = this.hasWork || this.underWay >= this.options.maxCalls - OWN_CALLS || nowMs < this.pausedUntilMs;
-    if (isBusy) return this.scheduleRefill();
+    const mayNot = this.underWay >= this.options.maxCalls - OWN_CALLS || nowMs < this.pausedUntilMs;
+    if (mayNot || (this.hasWork && this.postponed < MOST_POSTPONED)) {
+      this.postponed++;
+      return this.scheduleRefill();
+    }
+    this.postponed = 0;
     const windows: WindowRecord[] = [];
     for (const [id, limits] of this.refills) {
       if (windows.length >= this.options.maxAsks) break;

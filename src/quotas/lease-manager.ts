@@ -304,11 +304,6 @@ export class LeaseManager implements AcquireHandler {
     return call.isAbandoned;
   }
 
-  /** Whether what was known of the window when a call asked was dropped since. */
-  protected isOutdated({ entry, generation }: WindowRecord): boolean {
-    return generation !== entry.generation;
-  }
-
   /** Takes what remains of a lease out of memory, before it is handed back. */
   protected empty(lease: BudgetLease): bigint {
     const amount = lease.remaining;
@@ -627,7 +622,7 @@ export class LeaseManager implements AcquireHandler {
     nowMs: number,
   ): void {
     const { entry, ask } = record;
-    const isStale = isLate || this.isOutdated(record);
+    const isStale = isLate || record.generation !== entry.generation;
     if (grant.permits > 0 && (isStale || !this.keepPermits(entry, grant, ask.limit, call, nowMs)))
       this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
     if (isRefill(ask) && grant.permits === 0 && !isStale) this.dropRefill(entry, nowMs);
@@ -656,7 +651,7 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /** Nothing came of a refill. No call is refused for it; the next one comes a little later. */
-  protected dropRefill(entry: WindowEntry, nowMs: number): void {
+  private dropRefill(entry: WindowEntry, nowMs: number): void {
     this.pump.refillCounts.dropped++;
     entry.noRefillUntilMs = nowMs + REFILL_PAUSE_MS;
   }

@@ -141,6 +141,16 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       'Leases that wait to be handed back.',
       () => this.leaseManager.stats().returns,
     );
+    meters.count(
+      'latchkey_lease_refills_total',
+      'Rate windows of keys for which permits were asked for ahead.',
+      () => this.leaseManager.stats().refillsAsked,
+    );
+    meters.count(
+      'latchkey_lease_refills_dropped_total',
+      'Of these, those that brought none: near a limit, or because PostgreSQL did not answer.',
+      () => this.leaseManager.stats().refillsDropped,
+    );
     conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () =>
       this.attempts.areFailing ? NO_LEASES : null,
     );

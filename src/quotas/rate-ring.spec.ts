@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { closePermits } from '../../test/simulation/store-rules.js';
+import { fewPermits } from './demand-estimator.js';
 import type { PermitClose, WindowName } from './quota-store.js';
 import { RING_SHAPES, cellsFor, emptyRing, grantPermits, pullBackRing, rowClockMs, slideRing } from './rate-ring.js';
 
@@ -167,5 +168,59 @@ describe('a ring of permits', () => {
     grantPermits(ring, shape, START, ask);
     const fromRow = grantPermits(ring, shape, START, ask).retryMs;
     expect(grantPermits(ring, shape, START, ask, START - 10_000).retryMs).toBe(fromRow + 10_000);
+  });
+
+  describe('of a key for which few permits may stand', () => {
+    const shape = RING_SHAPES.minute;
+    const ask = { limit: 640, want: 5, few: 5, needs: [1], live: 2 };
+
+    it('grants them for an hour, and counts them until a window after it', () => {
+      const ring = emptyRing(shape, START);
+      expect(grantPermits(ring, shape, START, ask)).toMatchObject({ permits: 5, validForMs: 3_600_000 });
+      slideRing(ring, shape, START + 3_660_000);
+      expect(ring.sum).toBe(5);
+      slideRing(ring, shape, START + 3_662_000);
+      expect(ring.sum).toBe(0);
+    });
+
+    it('grants them for 15 s where more than about as many are granted, and for none in the last eighth', () => {
+      const lives = [
+        { ...ask, want: 10 },
+        { ...ask, want: 11 },
+        { ...ask, few: 0 },
+        { ...ask, needs: [1, 1, 1, 1, 1, 1], want: 6 },
+      ].map((one) => grantPermits(emptyRing(shape, START), shape, START, one).validForMs);
+      expect(lives).toEqual([3_600_000, 15_000, 15_000, 1_000]);
+      const ring = emptyRing(shape, START);
+      grantPermits(ring, shape, START, { ...ask, want: 0, needs: [556] });
+      // 84 are free; 79 are left, which is less than an eighth.
+      expect(grantPermits(ring, shape, START, ask)).toMatchObject({ permits: 5, validForMs: 15_000 });
+    });
+
+    it('grants ahead what is wanted, but for the last eighth of the limit', () => {
+      const ahead = { ...ask, needs: [] };
+      const ring = emptyRing(shape, START);
+      expect(grantPermits(ring, shape, START, ahead)).toMatchObject({ verdicts: [], permits: 5 });
+      grantPermits(ring, shape, START, { ...ask, want: 0, needs: [556] });
+      expect(grantPermits(ring, shape, START, ahead)).toMatchObject({ permits: 0 });
+    });
+
+    it('leaves them out of what it says of the end of the window', () => {
+      const ring = emptyRing(shape, START);
+      expect(grantPermits(ring, shape, START, ask).resetMs).toBe(0);
+      const { resetMs, permits } = grantPermits(ring, shape, START, { ...ask, few: 0, want: 0 });
+      expect([permits, resetMs]).toEqual([1, 62_000]);
+      const refused = grantPermits(ring, shape, START, { ...ask, want: 0, needs: [640] });
+      expect(refused).toMatchObject({ verdicts: [false], retryMs: 62_000 });
+      // Only standing leases are counted: they may be closed at any moment.
+      slideRing(ring, shape, START + 70_000);
+      expect(grantPermits(ring, shape, START + 70_000, { ...ask, want: 0, needs: [640] }).retryMs).toBe(1_000);
+    });
+
+    it('are as many as replicas share, and one where a twentieth of the limit is none', () => {
+      const few = [1, 3, 10].map((live) => fewPermits(6_000, live));
+      expect(few).toEqual([93, 31, 9]);
+      expect([1, 3, 4, 5].map((live) => fewPermits(60, live))).toEqual([1, 1, 1, 0]);
+    });
   });
 });

@@ -17,8 +17,6 @@ export type LeaseManagerFault =
   | 'same-part-closed-twice'
   | 'permits-handed-back-twice'
   | 'permits-handed-back-and-kept'
-  | 'outdated-grant-used'
-  | 'permits-kept-after-a-feed-entry'
   | 'clock-step-not-told'
   | 'draws-without-test';
 
@@ -107,22 +105,6 @@ export function faultyLedger(fault: LeaseManagerFault): typeof LeaseManager {
           WINDOW_NAMES.forEach((name, index) => (row[name].lease = held[index] ?? null));
         };
       });
-    case 'outdated-grant-used':
-      return class extends LeaseManager {
-        protected override isOutdated(): boolean {
-          return false;
-        }
-      };
-    case 'permits-kept-after-a-feed-entry':
-      return class extends LeaseManager {
-        override dropKey(id: string): void {
-          const inner = this as unknown as Inside;
-          const { dropRow } = inner;
-          inner.dropRow = () => undefined;
-          super.dropKey(id);
-          inner.dropRow = dropRow;
-        }
-      };
     case 'clock-step-not-told':
       return class extends LeaseManager {
         override onPolled(): void {

@@ -37,7 +37,7 @@ const QUOTA_STORE_FAULTS: Record<QuotaStoreFault, number> = {
 };
 
 const LEASE_MANAGER_FAULTS: Record<LeaseManagerFault, number> = {
-  'deadline-without-margin': 60,
+  'deadline-without-margin': 200,
   'late-grant-used-and-returned': 60,
   'returns-under-two-numbers': 60,
   'suspension-not-noticed': 200,
@@ -46,8 +46,6 @@ const LEASE_MANAGER_FAULTS: Record<LeaseManagerFault, number> = {
   'same-part-closed-twice': 60,
   'permits-handed-back-twice': 60,
   'permits-handed-back-and-kept': 60,
-  'outdated-grant-used': 200,
-  'permits-kept-after-a-feed-entry': 60,
   'clock-step-not-told': 200,
   'draws-without-test': 60,
 };

@@ -27,10 +27,10 @@ export const f07: Experiment = {
     'a step of the database clock by an hour and back limits no key for longer than one window, lets none exceed its limit, and strands no budget',
   inCi: true,
   fault: {
-    what: 'windows are counted by the function of the release before',
-    sql: `ALTER FUNCTION quota_windows_2 RENAME TO quota_windows_unused;
-          CREATE FUNCTION quota_windows_2(a integer, b boolean, c boolean, d uuid[], e integer[], f integer[], g integer[], h integer[], i integer[],
-            j integer[], k bigint[], l integer[], m integer[]) RETURNS text LANGUAGE sql AS 'SELECT quota_windows(a,b,c,d,e,f,g,h,i,j,k,l,m)'`,
+    what: 'windows are counted by the function of an early release',
+    sql: `ALTER FUNCTION quota_windows_3 RENAME TO quota_windows_unused;
+          CREATE FUNCTION quota_windows_3(a integer, b boolean, c boolean, d uuid[], e integer[], f integer[], g integer[], h integer[], few integer[],
+            i integer[], j integer[], k bigint[], l integer[], m integer[]) RETURNS text LANGUAGE sql AS 'SELECT quota_windows(a,b,c,d,e,f,g,h,i,j,k,l,m)'`,
   },
   run: async ({ size, log, fault }): Promise<Outcome> => {
     const clock = await SteppedClock.start();

@@ -21,10 +21,10 @@ const KILL_EVERY_MS = 6_000;
 const FORGOTTEN_SECONDS = 0.6 + 2;
 /** Of a function of the product: a tenth more than the limit is granted. Fails where the function does not say it. */
 export const GRANTS_TOO_MUCH = `DO $$
-DECLARE v_before text := pg_get_functiondef('quota_windows_2'::regproc);
+DECLARE v_before text := pg_get_functiondef('quota_windows_3'::regproc);
 DECLARE v_after text := replace(v_before, 'greatest(0, p_limit[i] - v_sum)', 'greatest(0, p_limit[i] * 11 / 10 - v_sum)');
 BEGIN
-  IF v_after = v_before THEN RAISE 'quota_windows_2 does not say what this replaces'; END IF;
+  IF v_after = v_before THEN RAISE 'quota_windows_3 does not say what this replaces'; END IF;
   EXECUTE v_after;
 END $$`;
 
