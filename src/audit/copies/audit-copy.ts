@@ -158,7 +158,8 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
 
   /** Up to which entry a chain was removed for its age, or is in sealed segments. */
   private async cutOf(table: ChainTable): Promise<string> {
-    return table === 'audit_read' ? ((await this.events.findReadCut())?.seq ?? '0') : (await this.events.findCut()).seq;
+    const cut = table === 'audit_read' ? await this.events.findReadCut() : await this.events.findCut();
+    return cut?.seq ?? '0';
   }
 
   /** @throws Error where the database does not have what the copy ends with: it was set back */
@@ -166,7 +167,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
     for (const table of CHAINS) {
       const { seq, hash } = place[table];
       const cut = await this.cutOf(table);
-      // Removed reads are lacking in every copy; sealed entries are in segments, and a copy with a gap would not say so.
+      // Removed reads are lacking in every copy. Sealed entries are in segments: a copy with a gap would not say so.
       if (table === 'audit_event' && seq !== '0' && BigInt(seq) < BigInt(cut)) throw sealedMeanwhile(file, seq, cut);
       if (seq === '0' || BigInt(seq) <= BigInt(cut)) continue;
       const [event] = await this.events.findAfter({}, (BigInt(seq) - 1n).toString(), 1, table);
