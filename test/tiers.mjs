@@ -63,12 +63,13 @@ export const SLOW_GROUPS = [
       'test/integration/start/',
       'test/integration/health/',
       'test/integration/usage/archives/',
+      'test/integration/audit/segments/',
       'test/e2e/system/',
     ],
     keeps: ['test/e2e/system/replicas.e2e-spec.ts'],
     sources: [
       ...['src/config/', 'src/installation/', 'src/health/', 'src/server/', 'src/cli/', 'scripts/'],
-      ...['README.md', 'docs/getting-started.md', 'docs/migrating.md'],
+      ...['src/audit/segments/', 'src/usage/archives/', 'README.md', 'docs/getting-started.md', 'docs/migrating.md'],
     ],
   },
   {

@@ -7,7 +7,7 @@ import { claimOf, openAnchor } from '../audit/checkpoint-file.js';
 import type { CheckpointPublicKey } from '../audit/checkpoint.js';
 import { readHead } from '../audit/head.js';
 import { findRestores, givenUpBy, type Restore } from '../audit/restores.js';
-import { findCut } from '../audit/segments/sealed-cut.js';
+import { CUT_SEQ } from '../audit/segments/sealed-cut.js';
 import { StartRefusal } from '../common/start-refusal.js';
 
 /** Lines that are kept of the end of a file: several months of checkpoints. */
@@ -49,16 +49,13 @@ export async function findLostHistory(
   // After the files: the head must not be older than what it is held against.
   const [head, restores] = [await readHead(manager), await findRestores(manager)];
   const inChain = await findInChain(manager, claims);
-  // What a sealed segment has was compared with the chain when it was sealed.
-  const cut = BigInt((await findCut(manager)).seq);
   let forgedLines = 0;
   const anchors: { anchor: Anchor; claim: unknown }[] = [];
   // All of them: after a failover, lines of the new history may lie behind those of the one that was lost.
   for (const claim of claims.sort((a, b) => (seqOf(a) < seqOf(b) ? 1 : -1))) {
     const anchor = openAnchor(keys, claim);
     if (anchor === null) forgedLines += 1;
-    else if (BigInt(anchor.seq) > cut && !inChain.has(claim) && givenUpBy(anchor, restores) === null)
-      anchors.push({ anchor, claim });
+    else if (!inChain.has(claim) && givenUpBy(anchor, restores) === null) anchors.push({ anchor, claim });
   }
   if (anchors.length === 0) return { lost: null, forgedLines };
   const oldest = BigInt(anchors.at(-1)!.anchor.seq);
@@ -119,7 +116,7 @@ function seqOf(claim: unknown): bigint {
   return typeof seq === 'string' && /^\d{1,19}$/.test(seq) ? BigInt(seq) : 2n ** 64n;
 }
 
-/** Claims that the chain goes through. */
+/** Claims that the chain goes through. What is in sealed segments was in the chain when it was sealed. */
 async function findInChain(manager: EntityManager, claims: readonly unknown[]): Promise<ReadonlySet<unknown>> {
   const places = claims.map((claim) => claim as { seq?: unknown; hash?: unknown });
   const readable = places.filter(
@@ -128,7 +125,7 @@ async function findInChain(manager: EntityManager, claims: readonly unknown[]): 
   const rows = await manager.query<{ at: string }[]>(
     `SELECT k.at FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS k (seq, hash, at)
        LEFT JOIN audit_event e ON e.seq = k.seq
-      WHERE e.hash = decode(k.hash, 'hex') OR k.seq = 0`,
+      WHERE e.hash = decode(k.hash, 'hex') OR k.seq <= ${CUT_SEQ}`,
     [readable.map(({ seq }) => seq), readable.map(({ hash }) => hash)],
   );
   return new Set(rows.map(({ at }) => readable[Number(at) - 1]));

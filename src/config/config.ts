@@ -70,7 +70,7 @@ export class Config {
   readonly auditReadsKeptDays: number;
   /** The directory of sealed segments of the audit trail, an absolute path. */
   readonly auditArchiveDir: string | null;
-  /** Where entries of the audit trail go once they are older than so many whole months; null: they stay in the database. */
+  /** Where entries of the trail go once they are older than so many whole months; null: they stay in the database. */
   readonly auditArchive: ArchiveConfig | null;
   /** The directory of archived usage events, an absolute path. */
   readonly usageArchiveDir: string | null;
@@ -144,10 +144,8 @@ export class Config {
     this.managementRatePerMinute = environment.MANAGEMENT_RATE_PER_MINUTE;
     this.creationsPerDay = environment.CREATIONS_PER_DAY;
     this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
-    this.auditArchiveDir = environment.AUDIT_ARCHIVE_DIR === undefined ? null : resolve(environment.AUDIT_ARCHIVE_DIR);
-    this.auditArchive = archiveOf(environment.AUDIT_KEEP_MONTHS, this.auditArchiveDir, AUDIT_ARCHIVE);
-    this.usageArchiveDir = environment.USAGE_ARCHIVE_DIR === undefined ? null : resolve(environment.USAGE_ARCHIVE_DIR);
-    this.usageArchive = archiveOf(environment.USAGE_EVENTS_KEEP_MONTHS, this.usageArchiveDir, USAGE_ARCHIVE);
+    [this.auditArchiveDir, this.auditArchive] = auditArchiveOf(environment);
+    [this.usageArchiveDir, this.usageArchive] = usageArchiveOf(environment);
     this.refusedCalls = environment.REFUSED_CALLS;
     this.defaultReservationCents = environment.DEFAULT_RESERVATION_CENTS;
     this.maxEventCostCents = environment.MAX_EVENT_COST_CENTS;
@@ -446,17 +444,30 @@ function publicUrlOf({ PUBLIC_URL, HOST, PORT }: Environment): string {
   return (PUBLIC_URL ?? `http://${reachableHost(HOST)}:${PORT}`).replace(/\/+$/, '');
 }
 
-const AUDIT_ARCHIVE = 'AUDIT_KEEP_MONTHS needs AUDIT_ARCHIVE_DIR: set the directory that gets the sealed segments';
-const USAGE_ARCHIVE = 'USAGE_EVENTS_KEEP_MONTHS needs USAGE_ARCHIVE_DIR: set the directory that gets the events';
+function auditArchiveOf({ AUDIT_ARCHIVE_DIR: directory, AUDIT_KEEP_MONTHS: months }: Environment): Archive {
+  return archiveOf(
+    directory,
+    months,
+    'AUDIT_KEEP_MONTHS needs AUDIT_ARCHIVE_DIR: set the directory that gets the sealed segments',
+  );
+}
 
-function archiveOf(
-  keepMonths: number | undefined,
-  directory: string | null,
-  withoutDirectory: string,
-): ArchiveConfig | null {
-  if (keepMonths === undefined) return null;
+function usageArchiveOf({ USAGE_ARCHIVE_DIR: directory, USAGE_EVENTS_KEEP_MONTHS: months }: Environment): Archive {
+  return archiveOf(
+    directory,
+    months,
+    'USAGE_EVENTS_KEEP_MONTHS needs USAGE_ARCHIVE_DIR: set the directory that gets the events',
+  );
+}
+
+/** A directory, and what goes there. */
+type Archive = [string | null, ArchiveConfig | null];
+
+function archiveOf(path: string | undefined, keepMonths: number | undefined, withoutDirectory: string): Archive {
+  const directory = path === undefined ? null : resolve(path);
+  if (keepMonths === undefined) return [directory, null];
   if (directory === null) throw new ConfigError(withoutDirectory);
-  return { directory, keepMonths };
+  return [directory, { directory, keepMonths }];
 }
 
 const LOOPBACK = networks(['127.0.0.0/8', '::1']);

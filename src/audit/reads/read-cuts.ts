@@ -45,7 +45,7 @@ export interface ReadSegment {
 /** The segment that the reads before the newest cut were moved to; null: they were removed without one. */
 export async function findReadSegment(manager: EntityManager): Promise<ReadSegment | null> {
   const [row] = await manager.query<{ details: ReadSegment | { readonly file?: undefined } }[]>(READ_CUT);
-  return row?.details.file === undefined ? null : (row.details as ReadSegment);
+  return row?.details.file === undefined ? null : row.details;
 }
 
 /** Reads that a restore or a failover has lost: those behind `afterSeq` that were seen until then. */

@@ -30,8 +30,8 @@ export interface SealTerms {
 }
 
 /**
- * Up to where the trail may be sealed: the entries before the first one of a kept month, as far as a checkpoint has seen
- * them. The clock of the database may have been set back, so the first one in the order of `seq` counts.
+ * Up to where the trail may be sealed: the entries before the first one of a kept month, as far as a checkpoint has
+ * seen them. The database's clock may have been set back, so the first one in the order of `seq` counts.
  */
 const DUE = `
   SELECT c.seq AS after, least(

@@ -46,8 +46,8 @@ export interface KeptCheck {
 }
 
 /**
- * Checks the entries up to `cut` that stay in the database: each must follow under AUDIT_KEY from the hash that was kept
- * with it, and all of them must be those of which the entry behind the cut tells.
+ * Checks the entries up to `cut` that stay in the database: each must follow under AUDIT_KEY from the hash that was
+ * kept with it, and all of them must be those of which the entry behind the cut tells.
  *
  * @param segments what signed the whole trail, from its first entry on
  * @param told what the trail says of the snapshot

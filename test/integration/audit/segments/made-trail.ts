@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { systemCaller } from '../../../../src/access/caller.js';
 import { Changes } from '../../../../src/audit/changes.js';
 import { Identities } from '../../../../src/users/identities.service.js';
-import type { TestApp } from '../../../support/app.js';
+import type { Answer, TestApp } from '../../../support/app.js';
 
 /** Ids of what `makeTrail` has made. */
 export interface MadeThings {
@@ -15,11 +15,7 @@ export interface MadeThings {
 
 /** Makes and changes things of every kind that the trail tells of, over the API. */
 export async function makeTrail(app: TestApp, token: string): Promise<MadeThings> {
-  const send = async (method: string, path: string, body?: object) => {
-    const answer = await app.request(method, path, { token, ...(body === undefined ? {} : { body }) });
-    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
-    return answer.body;
-  };
+  const send = sending(app, token);
   await send('POST', '/roles', { name: 'helper', permissions: ['platform:users:read'], description: 'Helps' });
   await send('POST', '/roles', { name: 'short-lived' });
   await send('DELETE', '/roles/short-lived');
@@ -48,16 +44,7 @@ export async function makeTrail(app: TestApp, token: string): Promise<MadeThings
     })
   ).apiKey.id as string;
   for (const n of [6, 7, 8]) await send('PATCH', `/api-keys/${key}`, { rateLimitPerMinute: n });
-  const rotated = (await send('POST', '/api-keys', { name: 'Of the admin' })).apiKey.id as string;
-  for (const overlapSeconds of [3600, 0]) await send('POST', `/api-keys/${rotated}/regenerate`, { overlapSeconds });
-  await send('POST', `/api-keys/${rotated}/deactivate`);
-  await send('POST', `/api-keys/${rotated}/activate`);
-  const sha256 = createHash('sha256').update('sk-old-0123456789').digest('hex');
-  const keys = [{ sha256, prefix: 'sk-old', ownerId: service }];
-  const imported = (await send('POST', '/api-keys/import', { keys })).results[0].id as string;
-  const gone = (await send('POST', '/api-keys', { name: 'to be deleted' })).apiKey.id as string;
-  await send('POST', `/api-keys/${gone}/revoke`);
-  await send('DELETE', `/api-keys/${gone}/permanent`);
+  const { rotated, imported } = await makeSecrets(send, service);
   const left = (await send('POST', '/users', { name: 'Gone', email: 'gone@latchkey.test', roles: ['user', 'helper'] }))
     .id;
   await send('DELETE', `/users/${left}`);
@@ -72,6 +59,31 @@ export async function makeTrail(app: TestApp, token: string): Promise<MadeThings
   });
   await addEntries(app, 40);
   return { user, project, key, rotated, imported };
+}
+
+type Send = (method: string, path: string, body?: object) => Promise<Answer['body']>;
+
+function sending(app: TestApp, token: string): Send {
+  return async (method, path, body) => {
+    const answer = await app.request(method, path, { token, ...(body === undefined ? {} : { body }) });
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  };
+}
+
+/** Keys whose secrets the trail names: rotated, imported, and of a key that is gone. */
+async function makeSecrets(send: Send, service: string): Promise<Pick<MadeThings, 'rotated' | 'imported'>> {
+  const rotated = (await send('POST', '/api-keys', { name: 'Of the admin' })).apiKey.id as string;
+  for (const overlapSeconds of [3600, 0]) await send('POST', `/api-keys/${rotated}/regenerate`, { overlapSeconds });
+  await send('POST', `/api-keys/${rotated}/deactivate`);
+  await send('POST', `/api-keys/${rotated}/activate`);
+  const sha256 = createHash('sha256').update('sk-old-0123456789').digest('hex');
+  const keys = [{ sha256, prefix: 'sk-old', ownerId: service }];
+  const imported = (await send('POST', '/api-keys/import', { keys })).results[0].id as string;
+  const gone = (await send('POST', '/api-keys', { name: 'to be deleted' })).apiKey.id as string;
+  await send('POST', `/api-keys/${gone}/revoke`);
+  await send('DELETE', `/api-keys/${gone}/permanent`);
+  return { rotated, imported };
 }
 
 /** Adds entries that tell of nothing that lasts. */
