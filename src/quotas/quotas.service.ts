@@ -5,6 +5,7 @@ import { Attempts } from '../common/attempts.js';
 import { Conditions } from '../common/conditions.js';
 import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
+import { traceWork } from '../common/trace-work.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { sessionConfigOf } from '../database/session-config.js';
@@ -102,7 +103,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     this.store = new PostgresQuotaStore((text, values, name) =>
       name === undefined
         ? dataSource.query(text, [...values])
-        : this.attempts.run(() => this.connections.query(text, values, name)),
+        : this.attempts.run(() => traceWork('quotas', () => this.connections.query(text, values, name))),
     );
     this.defaultHold = microCentsFromCents(config.defaultReservationCents);
     this.grants = new GrantMemory(this.store, () => clock.monotonicMs());
