@@ -10,7 +10,7 @@ const layers = [
   ['replicas', 'usage', 'limits'],
   ['verification'],
   ['gateways', 'backup', 'integrity'],
-  ['health', 'metrics'],
+  ['health', 'metrics', 'tracing'],
   ['openapi'],
   ['server', 'cli'],
 ];
@@ -77,6 +77,13 @@ module.exports = {
       severity: 'error',
       from: { path: '\\.controller\\.ts$' },
       to: { path: 'node_modules/typeorm' },
+    },
+    {
+      name: 'traces-alone-know-their-library',
+      severity: 'error',
+      comment: 'It is loaded only where TRACES_URL is set.',
+      from: { path: '^src/(?!tracing/)' },
+      to: { path: 'node_modules/@opentelemetry/' },
     },
     {
       name: 'no-test-in-product',

@@ -248,6 +248,14 @@ const REPLICAS = [
     ],
   ],
   [
+    'Spans of traces',
+    'short',
+    [
+      ...totals('latchkey_trace_spans_queued', 'latchkey_trace_spans_lost_total'),
+      [`sum(rate(latchkey_trace_spans_taken_total{${OF}}[$__rate_interval]))`, 'taken a second'],
+    ],
+  ],
+  [
     'Entries that wait for the trail',
     'short',
     totals('latchkey_audit_entries_queued', 'latchkey_audit_reads_queued', 'latchkey_audit_entries_lost_total'),

@@ -80,6 +80,7 @@ export const SLOW_GROUPS = [
       'test/e2e/edge/management-rate.e2e-spec.ts',
       'test/e2e/edge/outages-are-told.e2e-spec.ts',
       'test/e2e/edge/overload.e2e-spec.ts',
+      'test/e2e/edge/traces.e2e-spec.ts',
       'test/e2e/audit/stream.e2e-spec.ts',
       'test/integration/audit/',
       'test/integration/integrity/',
@@ -87,7 +88,7 @@ export const SLOW_GROUPS = [
       'test/integration/users/',
     ],
     keeps: ['test/integration/audit/no-audit-no-change.spec.ts', 'test/integration/audit/append-only.spec.ts'],
-    sources: ['src/http/', 'src/audit/', 'src/access/', 'src/integrity/', 'src/usage/'],
+    sources: ['src/http/', 'src/audit/', 'src/access/', 'src/integrity/', 'src/usage/', 'src/tracing/'],
   },
   {
     name: 'searches',

@@ -10,6 +10,7 @@ import { hasFewerCharacters, isExampleValue } from './example-values.js';
 import { withFileTwins } from './file-twins.js';
 import { databasePasswords, productionProblems } from './production.js';
 import { withRenamedSettings } from './renamed-settings.js';
+import type { TracesConfig } from './traces.js';
 import {
   type VersionedKey,
   hashedKey,
@@ -98,6 +99,8 @@ export class Config {
   readonly gatewayListener: GatewayListenerConfig | null;
   readonly metricsPort: number | null;
   readonly metricsToken: string | null;
+  /** Where traces go; null: there are none. */
+  readonly traces: TracesConfig | null;
   readonly currency: string;
   readonly swaggerEnabled: boolean;
   readonly logLevel: Environment['LOG_LEVEL'];
@@ -160,6 +163,7 @@ export class Config {
     this.gatewayListener = gatewayListenerOf(environment);
     this.metricsPort = metricsPortOf(environment);
     this.metricsToken = environment.METRICS_TOKEN ?? null;
+    this.traces = tracesOf(environment);
     this.currency = environment.CURRENCY;
     this.swaggerEnabled = environment.SWAGGER_ENABLED ?? environment.NODE_ENV !== 'production';
     this.logLevel = environment.LOG_LEVEL;
@@ -468,6 +472,13 @@ function archiveOf(path: string | undefined, keepMonths: number | undefined, wit
   if (keepMonths === undefined) return [directory, null];
   if (directory === null) throw new ConfigError(withoutDirectory);
   return [directory, { directory, keepMonths }];
+}
+
+function tracesOf({ TRACES_URL, TRACES_HEADERS, TRACES_SAMPLE_RATIO }: Environment): TracesConfig | null {
+  if (TRACES_URL === undefined && TRACES_HEADERS !== undefined)
+    throw new ConfigError('TRACES_HEADERS needs TRACES_URL: set the address of the collector, or leave it out');
+  if (TRACES_URL === undefined) return null;
+  return { url: TRACES_URL, sampleRatio: TRACES_SAMPLE_RATIO, headers: TRACES_HEADERS ?? {} };
 }
 
 const LOOPBACK = networks(['127.0.0.0/8', '::1']);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AuditSyslogUrlError, parseAuditSyslogUrl } from './audit-syslog.js';
 import { DatabaseUrlError, parseDatabaseUrl, SSL_MODES } from './database-url.js';
+import { parseTracesHeaders } from './traces.js';
 import { parseVersionedSecrets } from './versioned-secrets.js';
 
 /**
@@ -55,6 +56,16 @@ const auditSyslogUrl = z.string().transform((value, context) => {
     return z.NEVER;
   }
 });
+
+const tracesUrl = url(['http:', 'https:']).refine((value) => {
+  const { username, password } = new URL(value);
+  return `${username}${password}` === '';
+}, 'must have no user and no password: a collector is told who sends by TRACES_HEADERS');
+
+const tracesHeaders = z
+  .string()
+  .transform(parseTracesHeaders)
+  .refine((headers) => headers !== null, 'must be a comma-separated list of name=value');
 
 const secret = z.string().min(32, 'must have at least 32 characters');
 
@@ -168,6 +179,13 @@ export const environmentSchema = z.object({
   GATEWAY_PORT: positiveInteger(65_535).optional(),
   METRICS_PORT: positiveInteger(65_535).optional(),
   METRICS_TOKEN: secret.optional(),
+  TRACES_URL: tracesUrl.optional(),
+  TRACES_HEADERS: tracesHeaders.optional(),
+  TRACES_SAMPLE_RATIO: z
+    .string()
+    .regex(/^(?:0(?:\.\d{1,9})?|1(?:\.0{1,9})?)$/, 'must be a number from 0 to 1')
+    .transform(Number)
+    .default(0.1),
   CURRENCY: z
     .string()
     .regex(/^[A-Z]{3}$/, 'must be a currency code of three capital letters')

@@ -69,6 +69,11 @@ function plainTextProblems(environment: Environment, publicUrl: string): string[
       'AUDIT_SYSLOG_URL must be tls://, because the audit trail crosses the network: use the TLS port of the receiver',
     );
   }
+  const { TRACES_URL, TRACES_HEADERS } = environment;
+  if (TRACES_URL !== undefined && TRACES_HEADERS !== undefined && isPlainTextElsewhere(TRACES_URL))
+    problems.push(
+      'TRACES_URL must be https, because TRACES_HEADERS crosses the network: use the TLS port of the collector',
+    );
   return problems;
 }
 

@@ -108,6 +108,7 @@ describe('a variable with a file', () => {
     ADMIN_PASSWORD: ['a password for tests', (config) => config.adminPassword],
     OIDC_CLIENT_SECRET: ['client-secret', (config) => config.oidc?.client?.secret],
     METRICS_TOKEN: [draw(), (config) => config.metricsToken],
+    TRACES_HEADERS: [`authorization=Bearer ${draw()}`, (config) => config.traces?.headers],
     DATABASE_URL: ['postgres://a:b@localhost/c', (config) => config.databaseUrl],
     DATABASE_MIGRATION_URL: ['postgres://d:e@localhost/f', (config) => config.databaseMigrationUrl],
   };
@@ -117,6 +118,7 @@ describe('a variable with a file', () => {
     OIDC_JWKS_URI: 'https://login.example.com/jwks',
     OIDC_AUDIENCE: 'latchkey',
     OIDC_CLIENT_ID: 'console',
+    TRACES_URL: 'http://localhost:4318/v1/traces',
   };
   const without = (name: string) => Object.fromEntries(Object.entries(base).filter(([other]) => other !== name));
 

@@ -5,6 +5,7 @@ import { Attempts } from '../common/attempts.js';
 import { Conditions } from '../common/conditions.js';
 import { Metrics } from '../common/metrics.js';
 import { microCentsFromCents } from '../common/money.js';
+import { traceWork } from '../common/trace-work.js';
 import { uuidv7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { sessionConfigOf } from '../database/session-config.js';
@@ -111,7 +112,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     const sql: Sql = (text, values, name) =>
       name === undefined
         ? dataSource.query(text, [...values])
-        : this.attempts.run(() => this.connections.query(text, values, name));
+        : this.attempts.run(() => traceWork('quotas', () => this.connections.query(text, values, name)));
     this.store = new PostgresQuotaStore(sql);
     this.slots = new PostgresSlotStore(sql);
     this.defaultHold = microCentsFromCents(config.defaultReservationCents);

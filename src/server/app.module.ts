@@ -22,6 +22,7 @@ import { MetricsModule } from '../metrics/metrics.module.js';
 import { ReplicasModule } from '../replicas/replicas.module.js';
 import { ProjectsModule } from '../projects/projects.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { TracingModule } from '../tracing/tracing.module.js';
 import { UsageModule } from '../usage/usage.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { VerificationModule } from '../verification/verification.module.js';
@@ -72,6 +73,7 @@ export class AppModule {
         IntegrityModule,
         HealthModule,
         MetricsModule,
+        TracingModule,
       ],
     };
   }

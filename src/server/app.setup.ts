@@ -3,7 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyHttpOptions, type FastifyReply, LogController } from 'fastify';
 import { randomUUID } from 'node:crypto';
-import type { Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { PastedSecrets } from '../api-keys/pasted-secrets.js';
@@ -31,10 +31,12 @@ import { meetRequests, sendAnswers, tellAnswers } from '../http/request-hooks.js
 import { RequestLog, sharedLogger } from '../http/request-log.js';
 import { securityHeaders } from '../http/security-headers.js';
 import { REQUEST_TIMEOUT_MS, keepAllHeaders, timeLimits } from '../http/server-limits.js';
+import type { ShortRoute } from '../http/short-cut/short-route.js';
 import { shortCutTally, takeShortCut } from '../http/short-cut/short-cut.js';
 import { boundTraffic } from '../http/traffic.js';
 import { API_PREFIX } from '../openapi/document.js';
 import { serveOpenApi } from '../openapi/serve.js';
+import { Traces } from '../tracing/traces.js';
 import { noteConnections } from './shutdown.js';
 import { reportShortRoute } from '../usage/report.short-route.js';
 import { UsageService } from '../usage/usage.service.js';
@@ -87,6 +89,7 @@ export async function createApp(
   const pasted = app.get(PastedSecrets, { strict: false });
   app.useGlobalPipes(requestValidation((body, except) => pasted.findIn(body, except)));
   configureFastify(app, config);
+  await traceRequests(app);
   if (config.swaggerEnabled) serveOpenApi(app);
   await serveConsole(app, config);
   return app;
@@ -150,6 +153,35 @@ function showLog(app: NestFastifyApplication): void {
     );
 }
 
+/** What the short cut answers. */
+function shortRoutes(app: NestFastifyApplication): ShortRoute[] {
+  return [
+    ...verifyShortRoutes(app.get(Verifier, { strict: false })),
+    reportShortRoute(app.get(UsageService, { strict: false })),
+  ];
+}
+
+/** Puts traces around what answers requests, where they are on: otherwise nothing of them is there. */
+async function traceRequests(app: NestFastifyApplication): Promise<void> {
+  const fastify = app.getHttpAdapter().getInstance();
+  const traces = await app
+    .get(Traces, { strict: false })
+    .begin(new Set(shortRoutes(app).map(({ path }) => `/${API_PREFIX}${path}`)));
+  if (traces === null) return;
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const { url } = request.routeOptions;
+    if (url !== undefined) traces.routed(request.raw, url);
+    done();
+  });
+  const { server } = fastify;
+  const routing = fastify.routing.bind(fastify);
+  const [answer] = server.listeners('request') as RequestListener[];
+  server.removeAllListeners('request');
+  server.on('request', (request, response) => traces.run(request, response, () => answer!(request, response)));
+  // What comes through GATEWAY_PORT.
+  fastify.routing = (request, response) => traces.run(request, response, () => routing(request, response));
+}
+
 /** What Fastify does by itself and we do not want, and what every request meets before Nest. */
 function configureFastify(app: NestFastifyApplication, config: Config): void {
   const fastify = app.getHttpAdapter().getInstance();
@@ -191,10 +223,7 @@ function configureFastify(app: NestFastifyApplication, config: Config): void {
     fastify,
     {
       ...shared,
-      routes: [
-        ...verifyShortRoutes(app.get(Verifier, { strict: false })),
-        reportShortRoute(app.get(UsageService, { strict: false })),
-      ],
+      routes: shortRoutes(app),
       declared,
       apiPrefix: API_PREFIX,
       maxHeaderLines: config.maxHeaderLines,

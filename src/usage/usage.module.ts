@@ -4,6 +4,7 @@ import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { Clock } from '../common/clock.js';
 import { Conditions } from '../common/conditions.js';
 import { Metrics } from '../common/metrics.js';
+import { traceWork } from '../common/trace-work.js';
 import { microCentsFromCents } from '../common/money.js';
 import { Config } from '../config/config.js';
 import { UsageArchives } from './archives/usage-archives.js';
@@ -91,7 +92,7 @@ function batcher(
     ceiling: microCentsFromCents(config.maxEventCostCents),
   });
   const made = new UsageBatcher<BookEntry, BookResult>(
-    metered(meters, conditions, (entries) => writer.write(entries)),
+    metered(meters, conditions, (entries) => traceWork('usage', () => writer.write(entries))),
     clock,
     LIMITS,
   );

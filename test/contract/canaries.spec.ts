@@ -4,7 +4,11 @@ import { asOwner } from '../support/trail.js';
 import { CanaryRun } from './canaries.js';
 
 /** Secrets of the settings: that they work is shown by everything that works. */
-const OF_SETTINGS: readonly string[] = [...SECRET_NAMES, 'secret of the client at the identity provider'];
+const OF_SETTINGS: readonly string[] = [
+  ...SECRET_NAMES,
+  'secret of the client at the identity provider',
+  'token of the collector of traces',
+];
 
 /** G10: a secret leaves in its one answer, and nowhere else. */
 describe.each(['debug', 'trace'] as const)('A secret, with the log at %s', (level) => {
@@ -18,7 +22,7 @@ describe.each(['debug', 'trace'] as const)('A secret, with the log at %s', (leve
   }, 60_000);
   afterAll(() => run.drop());
 
-  it('is in no answer but its own, not in the log, and nowhere in the database, however it is spelled', () => {
+  it('is in no answer but its own, not in the log, in no trace, and nowhere in the database, however it is spelled', () => {
     expect(leaks).toEqual([]);
   });
 
@@ -33,6 +37,8 @@ describe.each(['debug', 'trace'] as const)('A secret, with the log at %s', (leve
   it('is looked for where something is', () => {
     expect(run.surprises).toEqual([]);
     expect(run.log.split('\n').length).toBeGreaterThan(60);
+    expect(run.collector.spans.length).toBeGreaterThan(200);
+    expect(run.collector.text).not.toContain('@');
     expect(run.answers.length).toBeGreaterThan(50);
     expect(run.answers.filter(({ shows }) => shows.length > 0).length).toBeGreaterThanOrEqual(9);
     expect(run.answers.every(({ text }) => text.length > 20)).toBe(true);

@@ -15,6 +15,8 @@ import { seed } from '../../src/users/seed.js';
 import { testConfig } from '../support/app.js';
 import { TestProvider } from '../support/key-set.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
+import { spellings } from '../support/secret-spellings.js';
+import { TraceCollector } from '../support/trace-collector.js';
 import { asOwner } from '../support/trail.js';
 
 const EMAIL = 'canary@latchkey.test';
@@ -55,6 +57,7 @@ export class CanaryRun {
     readonly database: TestDatabase,
     private readonly pool: DataSource,
     private readonly provider: TestProvider,
+    readonly collector: TraceCollector,
   ) {}
 
   /** @param level of the log @param fault breaks the server before it listens */
@@ -64,11 +67,14 @@ export class CanaryRun {
   ): Promise<CanaryRun> {
     const database = await createTestDatabase();
     const pool = await dataSource(database.appUrl, { max: 5, entities }).initialize();
-    const run = new CanaryRun(database, pool, await TestProvider.start());
+    const run = new CanaryRun(database, pool, await TestProvider.start(), await TraceCollector.start());
     const secrets = Object.fromEntries(SECRET_NAMES.map((name) => [name, run.draw(name)]));
     const settings = {
       METRICS_TOKEN: run.draw('token of metrics'),
       OIDC_CLIENT_SECRET: run.draw('secret of the client at the identity provider'),
+      TRACES_URL: run.collector.url,
+      TRACES_SAMPLE_RATIO: '1',
+      TRACES_HEADERS: `x-token=${run.draw('token of the collector of traces')}`,
     };
     const config = testConfig({
       ...run.provider.variables,
@@ -125,7 +131,7 @@ export class CanaryRun {
 
   /** Every secret that was found, and where. */
   async leaks(): Promise<string[]> {
-    const found = this.in('the log', this.log);
+    const found = [...this.in('the log', this.log), ...this.in('the traces', this.collector.text)];
     for (const { what, text, shows } of this.answers) found.push(...this.in(what, text, shows));
     await asOwner(this.database, async (client) => {
       const { rows: tables } = await client.query<{ name: string }>(
@@ -143,6 +149,7 @@ export class CanaryRun {
   async stop(): Promise<void> {
     await this.app?.close();
     await this.provider.stop();
+    await this.collector.stop();
   }
 
   async drop(): Promise<void> {
@@ -497,18 +504,6 @@ export class CanaryRun {
       body: parsed(text),
     };
   }
-}
-
-/** As it is, and as something that means well might write it. */
-function spellings(value: string): string[] {
-  const bytes = Buffer.from(value);
-  return [
-    value,
-    encodeURIComponent(value),
-    bytes.toString('hex'),
-    bytes.toString('base64'),
-    bytes.toString('base64url'),
-  ];
 }
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- see Sent

@@ -130,6 +130,7 @@ describe('What does not work is told', () => {
       'secrets',
       'signIns',
       'tables',
+      'traces',
       'usageArchive',
     ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
