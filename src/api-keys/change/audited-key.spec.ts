@@ -1,21 +1,23 @@
 import { describe, expect, it } from '@jest/globals';
+import { API_KEY_FIELDS, type ApiKeyFieldName } from '../../../packages/contract/src/api-key-fields.js';
 import { versionOf } from '../../common/version.js';
 import type { KeyState } from '../settings/settings.js';
 import { auditedKey, keySettings } from './audited-key.js';
 
 const AT = new Date('2026-11-30T00:00:00Z');
 
-/** A key as an empty body makes it. */
-const PLAIN: KeyState = {
+/** What the server says of a key that was just made. */
+const SERVER_FIELDS = {
   ...{ id: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', ownerId: '019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55', projectId: null },
-  ...{ alias: null, name: 'Default API Key', description: null, environment: 'live', verifiesEnvironment: 'any' },
-  ...{ isActive: true, deactivatedAt: null, deactivatedBy: null, scopes: [], roles: [] },
-  ...{ rateLimitPerMinute: null, rateLimitPerHour: null, rateLimitPerDay: null },
-  ...{ allowedIps: [], allowedModels: [], allowedChatbots: [] },
-  ...{ budgetLimitMicroCents: null, budgetType: null, lastBudgetType: null, budgetRaise: null, tags: [], metadata: {} },
-  ...{ expiresAt: null, maxExpiresAt: null, validityDays: null, revokedAt: null, revokedReason: null },
+  ...{ isActive: true, deactivatedAt: null, deactivatedBy: null, budgetLimitMicroCents: null, lastBudgetType: null },
+  ...{ maxExpiresAt: null, revokedAt: null, revokedReason: null },
   ...{ handOverBy: null, handOverUntil: null, handOverOverlapSeconds: null, createdAt: AT, updatedAt: AT },
-};
+} satisfies Omit<KeyState, ApiKeyFieldName>;
+
+const defaults = Object.entries(API_KEY_FIELDS).map(([name, field]) => [name, field.default]);
+
+/** A key as an empty body makes it. */
+const PLAIN = { ...Object.fromEntries(defaults), ...SERVER_FIELDS } as KeyState;
 
 const LIMITED: KeyState = { ...PLAIN, name: 'Limited', budgetLimitMicroCents: 500_000_000n, budgetType: 'monthly' };
 
