@@ -21,8 +21,8 @@ export function rateLimited(window: WindowName, retryAfterMs: number | null): Re
 }
 
 /**
- * A refusal by an account, as of its last answer. One that counts calls is told as a rate: the caller waits for the next
- * period. One that holds what a call may cost is told as a budget: a cheaper call may pass (docs/adr/0045).
+ * A refusal by an account, as of its last answer. One that counts calls is told as a rate: the caller waits for the
+ * next period. One that holds what a call may cost is told as a budget: a cheaper call may pass (docs/adr/0045).
  *
  * @param need what the call takes of it
  */

@@ -2,8 +2,8 @@ import type { LimitUnit } from './limits/limit-facts.js';
 
 /**
  * The store over money and rate windows, as the lease managers see it. PostgreSQL is the only real one
- * (`postgres-store.ts`); the simulation has a model of it. Amounts are bigint: micro-cents, or tokens or requests in accounts
- * of limits of these; durations
+ * (`postgres-store.ts`); the simulation has a model of it. Amounts are bigint: micro-cents, or tokens or requests in
+ * accounts of limits of these; durations
  * milliseconds, instants milliseconds of the store's own clock.
  * @see docs/quotas.md
  */

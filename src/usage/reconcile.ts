@@ -135,10 +135,11 @@ const BUDGETS: readonly Comparison[] = [
     check: 'spent of limits = Σ costs, or tokens, of the events that name them',
     sql: `SELECT concat_ws(' ', a.key_id, a.period) AS subject, a.spent_micro_cents::text AS found, ${upTo(CHARGED)}::text AS expected
             FROM budget_account a
-            JOIN quota_limit l ON l.id = a.limit_id AND l.unit IN ('cents', 'tokens')
+            LEFT JOIN quota_limit l ON l.id = a.limit_id
             LEFT JOIN (SELECT account, period, sum(cost_micro_cents) AS cost, sum(charged_tokens) AS tokens FROM ${CHARGES} c GROUP BY 1, 2) e
                  ON e.account = a.key_id AND e.period = a.period
-           WHERE a.ends_at > now() - interval '34 days' AND ${upTo('a.spent_micro_cents')} <> ${upTo(CHARGED)}`,
+           WHERE a.limit_id IS NOT NULL AND coalesce(l.unit, 'cents') IN ('cents', 'tokens')
+             AND a.ends_at > now() - interval '34 days' AND ${upTo('a.spent_micro_cents')} <> ${upTo(CHARGED)}`,
   },
   {
     // No event says what they counted: a call is counted when it is admitted. Only what may not be can be looked for.

@@ -51,6 +51,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
     <Value extends string | number>(pick: (report: UsageReport) => Value | null) =>
     (entry: BookEntry) =>
       entry.kind === 'usage' ? pick(entry.report) : null;
+  const number = (pick: (report: UsageReport) => number | null) => plainArray(entries, ofReport(pick));
   const { holds, slots } = holdsOf(entries);
   const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
@@ -72,29 +73,14 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       plainArray(holds, ({ period }) => period),
       plainArray(holds, ({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.id : null)),
-      plainArray(
-        entries,
-        ofReport(({ requests }) => requests),
-      ),
-      plainArray(
-        entries,
-        ofReport(({ inputTokens }) => inputTokens),
-      ),
-      plainArray(
-        entries,
-        ofReport(({ outputTokens }) => outputTokens),
-      ),
+      number(({ requests }) => requests),
+      number(({ inputTokens }) => inputTokens),
+      number(({ outputTokens }) => outputTokens),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.model : null)),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.chatbot : null)),
       textArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.endpoint : null)),
-      plainArray(
-        entries,
-        ofReport(({ statusCode }) => statusCode),
-      ),
-      plainArray(
-        entries,
-        ofReport(({ latencyMs }) => latencyMs),
-      ),
+      number(({ statusCode }) => statusCode),
+      number(({ latencyMs }) => latencyMs),
       plainArray(
         entries,
         ofReport(({ occurredAt }) => occurredAt?.toISOString() ?? null),

@@ -2,7 +2,8 @@ import type { LimitMember, LimitPeriod, LimitTarget, LimitUnit } from './limit-f
 
 /**
  * A row of `quota_limit`; amounts are in its unit, those of cents in micro-cents. What says which account a call is
- * charged to, and in what, never changes: `unit`, `per`, `timeZone`, `target` and `each`. A reservation names accounts and periods, and may be settled weeks later.
+ * charged to, and in what, never changes: `unit`, `per`, `timeZone`, `target` and `each`. A reservation names accounts
+ * and periods, and may be settled weeks later.
  */
 export interface LimitRow {
   readonly id: string;

@@ -6,8 +6,11 @@ import type { Account, AcquireAnswer, BudgetRequest, Hold } from '../../../src/q
 import { type BookEntry, entryOf } from '../../../src/usage/usage-entry.js';
 import { type BookRow, insertUsageStatement } from '../../../src/usage/usage-insert.js';
 import { Random, uuidOf } from '../../simulation/random.js';
-import { type KeyRow, type LimitRow, type TargetKind } from '../../simulation/limits/limit-rows.js';
-import { LimitStoreModel, type Report } from '../../simulation/limits/limit-store-model.js';
+import { EACH, MODELS } from '../../simulation/limits/boundaries.js';
+import type { KeyRow, LimitRow } from '../../simulation/limits/limit-rows.js';
+import { LimitStoreModel } from '../../simulation/limits/limit-store-model.js';
+import type { Report } from '../../simulation/limits/limit-store-rows.js';
+import { insertLimit } from '../../support/limits.js';
 import { createQuotaDatabase, type QuotaDatabase } from './quota-database.js';
 
 const SEEDS = Number(process.env.DIFFERENTIAL_SEEDS ?? 10);
@@ -15,13 +18,6 @@ const STEPS = 110;
 const CALLER = uuidOf(999_999_999);
 const STARTS = ['2026-10-31T22:59:30Z', '2026-11-01T04:30:00Z', '2026-10-25T00:59:00Z', '2027-01-03T22:59:40Z'];
 const ZONES = ['UTC', 'Europe/Berlin', 'America/Havana', 'Atlantic/Azores'];
-const MODELS = [null, 'gpt', 'mini'];
-const EACH: Record<TargetKind, readonly LimitRow['each'][]> = {
-  key: [null],
-  owner: [null, 'key'],
-  project: [null, 'key', 'owner'],
-  installation: [null, 'key', 'owner'],
-};
 
 /** What a call takes of accounts, by unit. */
 type Takes = Record<LimitRow['unit'], bigint>;
@@ -150,15 +146,8 @@ class LimitTwins {
       isDeleted: false,
     };
     this.model.limits.set(limit.id, limit);
-    await this.database.asOwner(
-      `INSERT INTO quota_limit (id, name, unit, per, amount, time_zone, target_kind, target_id, each, models, mode, counts_from,
-         created_at, updated_at)
-       VALUES ($1, 'limit', $10, $2, $3, $4, $5, nullif($6, '')::uuid, $7, $8, $9, now(), now(), now())`,
-      [
-        ...[limit.id, limit.per, limit.amount.toString(), limit.timeZone, limit.target.kind, limit.target.id],
-        ...[limit.each, limit.models, limit.mode, limit.unit],
-      ],
-    );
+    const { kind: targetKind, id } = limit.target;
+    await insertLimit(this.database.asOwner, { ...limit, targetKind, targetId: id === '' ? null : id });
   }
 
   private async change(): Promise<void> {
@@ -337,9 +326,7 @@ class LimitTwins {
       outcome: row?.outcome ?? 'settled',
       late: row?.is_late ?? false,
       excess: BigInt(row?.excess ?? 0),
-    }).toEqual({
-      ...expected,
-    });
+    }).toEqual(expected);
     if (expected.outcome === 'settled') this.tally.settled++;
     if (expected.late) this.tally.late++;
   }
@@ -349,13 +336,8 @@ class LimitTwins {
       one.reservationId === null
         ? null
         : {
-            ...{
-              keyId: one.keyId,
-              reservationId: one.reservationId,
-              callerId: CALLER,
-              amount: one.reserved,
-              tokens: one.reservedTokens ?? 0n,
-            },
+            ...{ keyId: one.keyId, reservationId: one.reservationId, callerId: CALLER },
+            ...{ amount: one.reserved, tokens: one.reservedTokens ?? 0n },
             ...{ month: one.month ?? '', expiresAtMs: 0, isDefaultHold: false },
             holds: one.holds.map((hold) => ({ ...hold, accountId: this.accountOf(hold.accountId).id })),
           };

@@ -16,7 +16,7 @@ const MICRO_CENTS = 1_000_000;
 const MODELS = [undefined, 'gpt-4', 'claude'];
 const TARGETS = ['key', 'owner', 'project', 'installation'] as const;
 const UNITS = ['cents', 'tokens', 'requests'] as const;
-/** Requests that a key may make which all replicas use up at the end. Nothing is lost then: nearly all must be reached. */
+/** Requests of a key that all replicas use up at the end. Nothing is lost then: nearly all must be reached. */
 const REACHED = 300;
 const LEAST_REACHED = 0.95;
 /** What one replica has in hand is back a second after its last use. */
@@ -35,14 +35,14 @@ const LOSES_CHARGES = `
 
 /**
  * Clients reserve on one replica and settle on another, with keys of several owners and projects that all share limits,
- * while keys move and replicas are killed. No call costs or takes more than it reserved, and every report comes in time:
- * not a micro-cent, a token or a request may lie beyond any limit. What is charged to limits of the installation is
- * compared with what the clients have had acknowledged, and what one counts with the calls that were told they may pass.
+ * while keys move and replicas are killed. No call costs or takes more than it reserved, and every report comes in
+ * time: not a micro-cent, a token or a request may lie beyond any limit. What is charged to limits of the installation
+ * is compared with what the clients have had acknowledged, and what one counts with the calls that passed.
  */
 export const g39: Experiment = {
   id: 'G39',
   guarantee:
-    'limits that keys share hold: 0 µ¢, tokens or requests over on any, each account is the sum of the events that name it',
+    'limits that keys share hold: 0 µ¢, tokens or requests over, each account is the sum of the events that name it',
   inCi: true,
   fault: { what: 'one charge of a limit in twenty is lost', sql: LOSES_CHARGES },
   run: async ({ size, random, log, fault }) => {

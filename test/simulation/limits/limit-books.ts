@@ -4,7 +4,8 @@ import { NO_LEASE, type SettleResult } from '../../../src/quotas/quota-store.js'
 import { Violation } from '../books.js';
 import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
 import { SWEPT_AFTER_MS } from './limit-store-model.js';
-import type { LimitStoreModel, Report } from './limit-store-model.js';
+import type { LimitStoreModel } from './limit-store-model.js';
+import type { Report } from './limit-store-rows.js';
 import { dateOf, startOfDate } from './zone-periods.js';
 
 interface Period {

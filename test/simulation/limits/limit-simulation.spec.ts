@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { LimitSimulation } from './limit-simulation.js';
-import type { LimitTally } from './limit-simulation.js';
+import type { LimitTally } from './changing-rules.js';
 
 const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 100);
 const ONLY = process.env.SIMULATION_SEED;

@@ -6,8 +6,6 @@ import type {
   BudgetRequest,
   CloseOrder,
   GiveBack,
-  NeedVerdict,
-  Settlement,
   SettleResult,
 } from '../../../src/quotas/quota-store.js';
 import { ACT_MS, ADMIT_MS, NO_LEASE, POOLED_TTL_SECONDS } from '../../../src/quotas/quota-store.js';
@@ -27,54 +25,17 @@ import {
 import type { KeyRow, LimitRow, Rules } from './limit-rows.js';
 import { dateOf, localMs, periodNamed } from './zone-periods.js';
 import type { LimitStoreFault } from './limit-store-fault.js';
+import {
+  type AccountRow,
+  least,
+  type LeaseRow,
+  max,
+  nameOf,
+  newAccount,
+  type Report,
+  type Work,
+} from './limit-store-rows.js';
 import type { ZonePeriod } from './zone-periods.js';
-
-/** One row of `budget_account`: of a key's own budget, or of a limit. */
-export interface AccountRow {
-  readonly accountId: string;
-  readonly period: ZonePeriod;
-  /** The limit's amount as of the last lock; null: this account refuses nothing, or it has not been locked yet. */
-  copy: bigint | null;
-  floor: bigint | null;
-  spent: bigint;
-  leased: bigint;
-  overdraft: bigint;
-  /** Changes of the limit that the copy has seen: the fault `copy-follows-changes-only` alone looks at it. */
-  version: number;
-}
-
-/** What an acquire does to one account. */
-interface Work {
-  readonly ask: BudgetRequest;
-  readonly account: AccountRow;
-  readonly limit: bigint | null;
-  /** What may still be given; null: no bound. */
-  left: bigint | null;
-  readonly admitUntil: number;
-  readonly common: Pick<BudgetGrant, 'period' | 'month' | 'clockMs' | 'admitForMs' | 'monthEndsInMs'>;
-  /** Of needs that several accounts decide together. */
-  readonly verdicts: NeedVerdict[];
-}
-
-interface LeaseRow {
-  readonly id: string;
-  /** Its use counts when calls are admitted: who closes it spends what is not handed back. */
-  readonly isCounted: boolean;
-  readonly account: string;
-  granted: bigint;
-  settled: bigint;
-  returns: number;
-  readonly grantedAt: number;
-  readonly holdUntil: number;
-}
-
-/** A cost or a release, and what its caller says it was. */
-export interface Report extends Settlement {
-  /** The model that the event names; the verify's may have been another. */
-  readonly model: string | null;
-  /** The accounts by the record of the replica that takes it: what `unreserved-by-the-record` charges. */
-  readonly byRecord: readonly string[];
-}
 
 /** Swept so long after the end of its period. */
 export const SWEPT_AFTER_MS = 35 * 86_400_000;
@@ -488,20 +449,4 @@ export class LimitStoreModel implements Rules {
       if (used > wall) throw new WallViolation(`${name}: ${used} used of ${wall}`);
     }
   }
-}
-
-function newAccount(accountId: string, period: ZonePeriod): AccountRow {
-  return { accountId, period, copy: null, floor: null, spent: 0n, leased: 0n, overdraft: 0n, version: -1 };
-}
-
-function nameOf(account: AccountRow): string {
-  return `${account.accountId}|${account.period.name}`;
-}
-
-function least(one: bigint, other: bigint): bigint {
-  return one < other ? one : other;
-}
-
-function max(one: bigint, other: bigint): bigint {
-  return one > other ? one : other;
 }

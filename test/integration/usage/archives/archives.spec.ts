@@ -15,6 +15,7 @@ import { UsageArchives } from '../../../../src/usage/archives/usage-archives.js'
 import { UsageArchiver } from '../../../../src/usage/archives/usage-archiver.js';
 import { TestApp, testConfig } from '../../../support/app.js';
 import { eventually } from '../../../support/eventually.js';
+import { insertLimit } from '../../../support/limits.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
 import { asOwner } from '../../../support/trail.js';
 import { addOldEvents, countArchived, findDifferences, findWrongEvents, LIMITS } from './old-events.js';
@@ -102,6 +103,28 @@ describe('Usage events of old months', () => {
     } finally {
       await client.end();
     }
+  });
+
+  it('still count for limits of tokens with what they charged: the doctor misses one token', async () => {
+    const [total] = LIMITS;
+    await asOwner(database, async (client) => {
+      await insertLimit((sql, values) => client.query(sql, values), { id: total!, unit: 'tokens', amount: 10n ** 12n });
+      await client.query(
+        `UPDATE budget_account SET spent_micro_cents = (SELECT sum(charged_tokens) FROM sent) WHERE limit_id = $1`,
+        [total],
+      );
+    });
+    expect(await findDifferences(pool)).toEqual([]);
+    await archiver().archiveAll();
+    expect(await findDifferences(pool)).toEqual([]);
+    await asOwner(database, (client) =>
+      client.query(
+        `UPDATE usage_archived_account SET charged_tokens = charged_tokens + 1
+          WHERE account_id = $1 AND archive_month = (SELECT max(month) FROM usage_archive)`,
+        [total],
+      ),
+    );
+    expect(await findDifferences(pool)).toEqual([expect.objectContaining({ subject: `${total} total` })]);
   });
 
   it('still count for the limits that they charged: the doctor misses one micro-cent of either side', async () => {

@@ -38,13 +38,14 @@ export async function addOldEvents(database: TestDatabase): Promise<void> {
 
 const INSERT = `
   INSERT INTO usage_event (received_at, key_id, caller_id, event_id, month, requests, input_tokens, output_tokens,
-                           cost_micro_cents, model, chatbot, endpoint, occurred_at, tags, charged_accounts, charged_periods)
+                           cost_micro_cents, model, chatbot, endpoint, occurred_at, tags, charged_accounts, charged_periods,
+                           charged_tokens)
   SELECT at, ('019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e5' || n % 3)::uuid, '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e99', 'event-' || n,
          date_trunc('month', at AT TIME ZONE 'UTC')::date, 1 + n % 4, n, 1000000000 - n, 1000000000000000 - n,
          'model ' || n % 5, E'tab\\t, "quotes", \\\\back\\\\slash\\\\n', E'line\\nbreak \\r \\u2028 ü 😀 ' || n, at - interval '1 s',
          CASE WHEN n % 2 = 0 THEN ARRAY['a "tag"', ''] END,
          CASE WHEN n % 3 > 0 THEN ARRAY['${LIMITS.join("', '")}']::uuid[] END,
-         CASE WHEN n % 3 > 0 THEN ARRAY['${PERIODS.join("', '")}'] END
+         CASE WHEN n % 3 > 0 THEN ARRAY['${PERIODS.join("', '")}'] END, CASE WHEN n % 3 > 0 THEN 7 * n END
     FROM generate_series(1, $2) n, LATERAL (
       SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1)) AT TIME ZONE 'UTC'
              + (n - 1) * interval '777.123456 s' AS at) t`;
