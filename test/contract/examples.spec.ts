@@ -44,6 +44,12 @@ const PREPARED: Record<string, (app: TestApp) => Promise<Prepared>> = {
     const { reservation } = (await app.post('/verify', { token, body })).body as { reservation: { id: string } };
     return { replace: { [BODY_EXAMPLES['POST /reservations/release'].reservationId]: reservation.id } };
   },
+  'POST /api/v1/reservations/renew': async (app) => {
+    const { token } = await asAdmin(app);
+    const body = { key: demoAccess(app.config).exampleSecret, reserveCents: 1, reservationTtlSeconds: 120 };
+    const { reservation } = (await app.post('/verify', { token, body })).body as { reservation: { id: string } };
+    return { replace: { [BODY_EXAMPLES['POST /reservations/renew'].reservationId]: reservation.id } };
+  },
   'GET /api/v1/users/{id}/sessions': async (app) => {
     await asAda(app);
     return {};
