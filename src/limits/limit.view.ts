@@ -421,4 +421,7 @@ export class BoundLimitView {
 /** Limits that bind calls, narrowest first: key, owner, project, installation. */
 export class BoundLimitsView {
   data: BoundLimitView[];
+
+  /** There are more than the 100 of an owner that one answer shows. */
+  hasMore: boolean;
 }
