@@ -40,8 +40,8 @@ export class BoundLimitsRepository {
 
   /**
    * The limits on an owner, and the owner's accounts in those of the installation and of projects in which the owner
-   * has keys that are not revoked: one more than an answer shows, where there are more. A limit with an account for each
-   * key is given without a member.
+   * has keys that are not revoked: one more than an answer shows, where there are more. A limit with an account for
+   * each key is given without a member.
    */
   ofOwner(ownerId: string): Promise<LimitPair[]> {
     return this.pairs(
