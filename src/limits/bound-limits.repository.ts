@@ -12,8 +12,8 @@ export interface BoundKey {
 /** A limit and the member of it whose account is meant; null: all calls share one. */
 export type LimitPair = readonly [limitId: string, memberId: string | null];
 
-/** An owner may have keys in very many projects. */
-const MOST_OF_OWNER = 100;
+/** As many limits of an owner as one answer shows: an owner may have keys in very many projects. */
+export const MOST_OF_OWNER = 100;
 
 /** Which limits bind whose calls, and who may know their numbers. */
 @Injectable()
@@ -40,8 +40,8 @@ export class BoundLimitsRepository {
 
   /**
    * The limits on an owner, and the owner's accounts in those of the installation and of projects in which the owner
-   * has keys that are not revoked, of as many projects as one answer shows. A limit with an account for each key is
-   * given without a member.
+   * has keys that are not revoked: one more than an answer shows, where there are more. A limit with an account for
+   * each key is given without a member.
    */
   ofOwner(ownerId: string): Promise<LimitPair[]> {
     return this.pairs(
@@ -49,7 +49,7 @@ export class BoundLimitsRepository {
         WHERE l.ended_at IS NULL AND (l.target_kind = 'owner' AND l.target_id = $1
            OR l.each = 'owner' AND (l.target_kind = 'installation' OR l.target_id IN (
              SELECT k.project_id FROM api_key k WHERE k.owner_id = $1 AND k.revoked_at IS NULL)))
-        ORDER BY l.target_kind = 'project', l.id LIMIT ${MOST_OF_OWNER}`,
+        ORDER BY l.target_kind = 'project', l.id LIMIT ${MOST_OF_OWNER + 1}`,
       ownerId,
     );
   }

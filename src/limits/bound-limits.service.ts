@@ -4,7 +4,7 @@ import { LIMIT_TARGETS } from '../../packages/contract/src/limit.js';
 import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
 import { projectNotFound } from '../projects/project.errors.js';
 import { userNotFound } from '../users/user.errors.js';
-import { type BoundKey, BoundLimitsRepository, type LimitPair } from './bound-limits.repository.js';
+import { type BoundKey, BoundLimitsRepository, type LimitPair, MOST_OF_OWNER } from './bound-limits.repository.js';
 import { type LimitViewer, seesNumbers } from './limit-visibility.js';
 import type { BoundLimitsView, BoundLimitView } from './limit.view.js';
 import { type BoundLimit, LimitsReader } from './limits-reader.service.js';
@@ -29,7 +29,9 @@ export class BoundLimits {
     const viewer = await this.viewerOf(principal, null);
     const maySee = viewer.seesAll || viewer.ownerIds.includes(id);
     if (!maySee || !(await this.bound.exists('owner', id))) throw userNotFound();
-    return this.viewOf(viewer, await this.bound.ofOwner(id));
+    const pairs = await this.bound.ofOwner(id);
+    const { data } = await this.viewOf(viewer, pairs.slice(0, MOST_OF_OWNER));
+    return { data, hasMore: pairs.length > MOST_OF_OWNER };
   }
 
   /** Of a project: of one that the caller is a member of, or of any. @throws DomainError 404 */
@@ -52,7 +54,7 @@ export class BoundLimits {
   private async viewOf(viewer: LimitViewer, pairs: readonly LimitPair[]): Promise<BoundLimitsView> {
     const rank = ({ limit }: BoundLimit) => LIMIT_TARGETS.indexOf(limit.targetKind);
     const found = (await this.reader.boundLimits(pairs)).sort((a, b) => rank(a) - rank(b));
-    return { data: found.map((bound) => boundView(viewer, bound)) };
+    return { data: found.map((bound) => boundView(viewer, bound)), hasMore: false };
   }
 }
 

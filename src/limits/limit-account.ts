@@ -48,8 +48,8 @@ export function remainingOf({ amount, spent, held }: LimitAccount): bigint {
 }
 
 /**
- * Whether the limit refuses every call: it is spent, or in flight, and enforced. What is only held may be handed back, so
- * an account without anything left for the moment is not exhausted.
+ * Whether the limit refuses every call: it is spent, or in flight, and enforced. What is only held may be handed back,
+ * so an account without anything left for the moment is not exhausted.
  */
 export function isExhausted({ spent, amount }: Pick<LimitAccount, 'spent' | 'amount'>, mode: LimitMode): boolean {
   return mode === 'enforce' && spent >= amount;

@@ -103,8 +103,8 @@ export interface ChangeableLimit extends Pick<LimitShape, 'unit' | 'models' | 'm
 }
 
 /**
- * Fields of a change that do more than let a limit refuse more, by their names in a request. A lower amount and the step
- * from `observe` to `enforce` are none of them.
+ * Fields of a change that do more than let a limit refuse more, by their names in a request. A lower amount and the
+ * step from `observe` to `enforce` are none of them.
  */
 export function loosenedFields(before: ChangeableLimit, after: ChangeableLimit): string[] {
   const isSameSet = (one: readonly string[], other: readonly string[]) =>

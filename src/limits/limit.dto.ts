@@ -68,16 +68,16 @@ export class CreateLimitDto {
   unit?: LimitUnit;
 
   /**
-   * The most that may be spent in a period, in cents with at most 6 decimals. 0 refuses every call. Needed with the unit
-   * `cents`, and only there.
+   * The most that may be spent in a period, in cents with at most 6 decimals. 0 refuses every call. Needed with the
+   * unit `cents`, and only there.
    * @example 50000
    */
   @Field(optional(CENTS))
   amountCents?: number;
 
   /**
-   * The most that there may be of any other unit, as a whole number: in a period, or in flight. Tokens and requests from
-   * 0, which refuses every call, to 10^12; slots from 1 to 10^6.
+   * The most that there may be of any other unit, as a whole number: in a period, or in flight. Tokens and requests
+   * from 0, which refuses every call, to 10^12; slots from 1 to 10^6.
    * @example 1000000
    */
   @Field(optional(AMOUNT))
@@ -91,7 +91,7 @@ export class CreateLimitDto {
   per?: LimitPeriod | null;
 
   /**
-   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `total`, nor with `slots`.
+   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `total` or `slots`.
    * @example "Europe/Berlin"
    */
   @Field(optional(ZONE))
@@ -153,8 +153,8 @@ export class UpdateLimitDto {
   unit?: LimitUnit;
 
   /**
-   * The most that may be spent in a period, of a limit of cents. An amount below what is spent already refuses every call
-   * until the period ends; what was reserved before may still be spent.
+   * The most that may be spent in a period, of a limit of cents. An amount below what is spent already refuses every
+   * call until the period ends; what was reserved before may still be spent.
    * @example 60000
    */
   @Field(optional(CENTS))

@@ -85,8 +85,8 @@ export class LimitAccountView {
   amount: number;
 
   /**
-   * What was used since the period began, or since the limit was made, in the unit of the limit; late reports beyond the
-   * amount included. Of `slots`: calls in flight.
+   * What was used since the period began, or since the limit was made, in the unit of the limit; late reports beyond
+   * the amount included. Of `slots`: calls in flight.
    * @example 12034.5
    */
   used: number;
@@ -421,4 +421,7 @@ export class BoundLimitView {
 /** Limits that bind calls, narrowest first: key, owner, project, installation. */
 export class BoundLimitsView {
   data: BoundLimitView[];
+
+  /** There are more than the 100 of an owner that one answer shows. */
+  hasMore: boolean;
 }

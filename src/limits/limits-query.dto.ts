@@ -113,8 +113,8 @@ export class DryRunQueryDto {
 /** How the limit of an alias is changed. */
 export class PutLimitQueryDto {
   /**
-   * Whether a limit with another target, `each`, `unit`, `per` or `timeZone` may take the place of the one that the alias has:
-   * that one ends, and the sum starts from 0.
+   * Whether a limit with another target, `each`, `unit`, `per` or `timeZone` may take the place of the one that the
+   * alias has: that one ends, and the sum starts from 0.
    */
   @BooleanText()
   @Field(optional(FLAG))

@@ -15,7 +15,7 @@ type Kind = 'user' | 'api-key' | 'limit' | 'project';
 type Pages = readonly (readonly AuditEvent[])[];
 type Named = readonly { id: string; name: string }[];
 
-/** The names that the events of some pages need: for each page one request for all users, one for all keys, and so on. */
+/** The names that the events of some pages need: for each page one request for each kind of thing. */
 export function useNames(pages: Pages): ReadonlyMap<string, string> {
   const { can, user: me } = useSession();
   const users = useNamesOf(pages, 'user', can('platform:users:read'), async (id) => {

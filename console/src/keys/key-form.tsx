@@ -26,6 +26,7 @@ import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type ApiKey, Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { ProjectPicker } from '../projects/project-picker';
+import { useRoleNames } from '../roles/role-names';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
@@ -234,12 +235,7 @@ function KeyForm({
     queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets')),
   });
   const models = useModels();
-  const roles = useQuery({
-    queryKey: ['roles', 'names'],
-    enabled: can('platform:roles:read'),
-    staleTime: 60_000,
-    queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })),
-  });
+  const roles = useRoleNames();
   const bound = (value: number | undefined, text: (value: number) => string) =>
     value === undefined ? undefined : `Your policy: ${text(value)}`;
   const limit = (
@@ -361,11 +357,11 @@ function KeyForm({
               clearable
               {...form.getInputProps('scopes')}
             />
-            {roles.data ? (
+            {roles !== undefined ? (
               <TagsInput
                 label="Roles"
                 description="What the key may do in Latchkey itself, within what its owner may; most keys need none"
-                data={roles.data.data.map(({ name }) => name)}
+                data={[...roles]}
                 {...form.getInputProps('roles')}
               />
             ) : (

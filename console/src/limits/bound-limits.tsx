@@ -69,7 +69,7 @@ function BoundLimits({
 }) {
   return (
     <Loaded query={limits} rows={3}>
-      {({ data }) =>
+      {({ data, hasMore }) =>
         data.length === 0 ? (
           <Empty title={none}>{children}</Empty>
         ) : (
@@ -77,6 +77,11 @@ function BoundLimits({
             {data.map((limit) => (
               <BoundLimit key={limit.id} limit={limit} />
             ))}
+            {hasMore && (
+              <Text size="sm" c="dimmed">
+                There are more limits than the {data.length} that are shown.
+              </Text>
+            )}
           </Stack>
         )
       }

@@ -4,6 +4,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { type User, api, dataOf } from '../api/client';
+import { useRoleNames } from '../roles/role-names';
 import { useSession } from '../session/session';
 import { Icon } from '../ui/icons';
 import { Pages } from '../ui/pages';
@@ -143,14 +144,8 @@ function PeopleFilters({ search, change }: FiltersProps) {
 }
 
 function RoleFilter({ value, onChange }: { value: string | undefined; onChange: (role: string | undefined) => void }) {
-  const { can } = useSession();
-  const roles = useQuery({
-    queryKey: ['roles', 'names'],
-    enabled: can('platform:roles:read'),
-    staleTime: 60_000,
-    queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })),
-  });
-  if (!roles.data) return null;
+  const roles = useRoleNames();
+  if (roles === undefined) return null;
   return (
     <Select
       size="xs"
@@ -158,7 +153,7 @@ function RoleFilter({ value, onChange }: { value: string | undefined; onChange: 
       placeholder="Any role"
       clearable
       searchable
-      data={roles.data.data.map(({ name }) => name)}
+      data={[...roles]}
       value={value ?? null}
       onChange={(role) => onChange(role ?? undefined)}
       clearButtonProps={{ 'aria-label': 'Any role' }}

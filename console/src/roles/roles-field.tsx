@@ -1,8 +1,6 @@
 import { MultiSelect, TagsInput } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import { api, dataOf } from '../api/client';
-import { useSession } from '../session/session';
+import { useRoleNames } from './role-names';
 
 /** Names of roles: chosen where they may be seen, typed where not. */
 export function RolesField({
@@ -18,16 +16,10 @@ export function RolesField({
   label?: string;
   description?: string;
 }) {
-  const { can } = useSession();
-  const roles = useQuery({
-    queryKey: ['roles', 'names'],
-    enabled: can('platform:roles:read'),
-    staleTime: 60_000,
-    queryFn: () => dataOf(api.GET('/api/v1/roles', { params: { query: { size: 100 } } })),
-  });
-  if (!roles.data)
+  const roles = useRoleNames();
+  if (roles === undefined)
     return <TagsInput label={label} description={description} value={value} onChange={onChange} error={error} />;
-  const names = [...new Set([...roles.data.data.map(({ name }) => name), ...value])];
+  const names = [...new Set([...roles, ...value])];
   return (
     <MultiSelect
       label={label}

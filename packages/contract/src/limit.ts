@@ -18,7 +18,7 @@ export type LimitMode = (typeof LIMIT_MODES)[number];
 export const LIMIT_UNITS = ['cents', 'tokens', 'requests', 'slots'] as const;
 export type LimitUnit = (typeof LIMIT_UNITS)[number];
 
-/** The least and the most of a limit that is counted in whole numbers. Calls in flight of which none may be are no limit. */
+/** The least and the most of a limit that is counted in whole numbers. No limit of calls in flight allows none. */
 export const LIMIT_AMOUNTS: Readonly<
   Record<Exclude<LimitUnit, 'cents'>, { readonly minimum: number; readonly maximum: number }>
 > = {

@@ -132,4 +132,22 @@ describe('Limits that bind', () => {
         expect((await read(`/projects/${projectId}/limits`, { token })).body.code).toBe('PROJECT_NOT_FOUND');
     });
   });
+
+  it('of an owner with more than 100 are told as the first 100, and that there are more', async () => {
+    const owner = await app.addUser(['creator']);
+    const limits = async () => (await app.get(`/users/${owner.id}/limits`, { token: owner.token })).body;
+    const add = (count: number) =>
+      app.dataSource.query(
+        `INSERT INTO quota_limit (id, name, unit, per, amount, target_kind, target_id, counts_from, created_at, updated_at)
+         SELECT gen_random_uuid(), 'Many', 'cents', 'day', 1, 'owner', $1, now, now, now
+           FROM quota_clock() AS now, generate_series(1, $2::int)`,
+        [owner.id, count],
+      );
+    const { data } = await limits();
+    await add(100 - data.length);
+    expect(await limits()).toMatchObject({ data: { length: 100 }, hasMore: false });
+    await add(1);
+    expect(await limits()).toMatchObject({ data: { length: 100 }, hasMore: true });
+    await app.dataSource.query(`DELETE FROM quota_limit WHERE target_id = $1`, [owner.id]);
+  });
 });
