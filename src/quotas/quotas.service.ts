@@ -110,6 +110,13 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       replicaId: uuidv7(),
       shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
     });
+    this.meter(meters);
+    conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () =>
+      this.attempts.areFailing ? NO_LEASES : null,
+    );
+  }
+
+  private meter(meters: Metrics): void {
     meters.gauge(
       'latchkey_lease_entries',
       'Budgets and rate windows in the memory of this replica.',
@@ -139,9 +146,6 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       'latchkey_lease_refills_dropped_total',
       'Of these, those that brought none: near a limit, or because PostgreSQL did not answer.',
       () => this.leaseManager.stats().refillsDropped,
-    );
-    conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () =>
-      this.attempts.areFailing ? NO_LEASES : null,
     );
   }
 
