@@ -128,8 +128,8 @@ export class AcquirePump {
   private isRefillScheduled = false;
   private isRefilling = false;
   private postponed = 0;
-  /** Asks for permits ahead since the start, and those of them that brought none. */
-  readonly refillCounts = { asked: 0, dropped: 0 };
+  /** Windows for which permits were asked for ahead, since the start. */
+  refillsAsked = 0;
   private readonly calls = new Fifo<AcquireCall>();
   private underWay = 0;
   /** Those among them that may wait for accounts of limits. */
@@ -431,7 +431,7 @@ export class AcquirePump {
 
   private refillRecords(entry: WindowEntry, windows: readonly RateWindow[], nowMs: number): WindowRecord[] {
     if (this.askOf(entry, windows, [], nowMs).want === 0) return [];
-    this.refillCounts.asked++;
+    this.refillsAsked++;
     entry.isRefilling = true;
     return this.recordsOf(entry, windows, [], this.handler.closeUsed(entry, nowMs), NO_WAITERS, nowMs);
   }

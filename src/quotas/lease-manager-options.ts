@@ -6,7 +6,7 @@ export interface LeaseManagerOptions {
   readonly collectMs: number;
   /** How long what is asked for ahead is collected. */
   readonly refillMs: number;
-  /** A process asks for no lease that stands for long before it is this old: one that ends again and again loses none. */
+  /** A process asks for no standing lease before it is this old: one that ends again and again loses none. */
   readonly standAfterMs: number;
   /** Standing leases are used for so long after the last poll. */
   readonly polledForMs: number;
@@ -48,3 +48,13 @@ export const LEDGER_DEFAULTS: Omit<LeaseManagerOptions, 'replicaId'> = {
   epochPauseMs: 10_000,
   shareReplicas: null,
 };
+
+/** Depths of queues, and what was asked for ahead since the start. */
+export interface LeaseStats {
+  readonly entries: number;
+  readonly waiting: number;
+  readonly calls: number;
+  readonly returns: number;
+  readonly refillsAsked: number;
+  readonly refillsDropped: number;
+}

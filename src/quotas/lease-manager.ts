@@ -29,17 +29,15 @@ import type {
   PermitClose,
   QuotaStore,
   RateWindow,
-  WindowAsk,
   WindowGrant,
 } from './quota-store.js';
 import { NO_LEASE } from './quota-store.js';
 import { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
-import { isNegligible, DemandEstimator } from './demand-estimator.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { LeaseReturnQueue } from './lease-return-queue.js';
-import { BudgetLease, PermitLease, type UnusedLease } from './lease.js';
-import { LEDGER_DEFAULTS, type LeaseManagerOptions } from './lease-manager-options.js';
+import { BudgetLease, type UnusedLease } from './lease.js';
+import { LEDGER_DEFAULTS, type LeaseManagerOptions, type LeaseStats } from './lease-manager-options.js';
 import type { QuotaClock } from './quota-clock.js';
 import {
   isBusy,
@@ -49,14 +47,13 @@ import {
   refusedBy,
   type Sweep,
   touchedAt,
-  WINDOW_NAMES,
   type WindowRow,
 } from './memory-entry.js';
-import { PERMIT_MS } from './rate-ring.js';
 import { hasSlots, SlotDesk, slotHolds, type SlotHost } from './slots/slot-desk.js';
 import type { SlotStore } from './slots/slot-store.js';
 import { enqueue, type GrantedSlots, Waiter } from './waiter.js';
-import { WindowEntry } from './window-entry.js';
+import { isRefill, WindowBook } from './window-book.js';
+import type { WindowEntry } from './window-entry.js';
 
 /** A lease admits until this part of its life has passed on our clock, counted from before the request was sent. */
 const DEADLINE_PART = 0.98;
@@ -73,18 +70,6 @@ const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
 /** Each time that something is missing once its slots are there, a call asks for both again. */
 const MOST_ROUNDS_WITH_SLOTS = 2 * MOST_ROUNDS;
-/** After a refill that brought nothing, the next one of its window is asked for no sooner. */
-const REFILL_PAUSE_MS = 1_000;
-
-/** Depths of queues, and what was asked for ahead since the start. */
-export interface LeaseStats {
-  readonly entries: number;
-  readonly waiting: number;
-  readonly calls: number;
-  readonly returns: number;
-  readonly refillsAsked: number;
-  readonly refillsDropped: number;
-}
 
 /**
  * The memory of one replica: slices of budgets and permits of rate windows, from which it admits calls without asking.
@@ -98,7 +83,6 @@ export class LeaseManager implements AcquireHandler {
   private readonly options: LeaseManagerOptions;
   private readonly totals = new Map<string, BudgetEntry>();
   private readonly monthlies = new Map<string, BudgetEntry>();
-  private readonly rows = new Map<string, WindowRow>();
   private readonly byLimit = new EntriesByLimit();
   private readonly busy = new Fifo<Sweep>();
   private readonly resting = new Fifo<Sweep>();
@@ -106,6 +90,7 @@ export class LeaseManager implements AcquireHandler {
   private readonly pump: AcquirePump;
   private readonly back: LeaseReturnQueue;
   private readonly slots: SlotDesk | null;
+  private readonly windows: WindowBook;
   private order = 0;
   private waiting = 0;
   private isTicking = false;
@@ -113,9 +98,6 @@ export class LeaseManager implements AcquireHandler {
   private lastMonoMs: number;
   private readonly suspension: SuspendGuard;
   private awayUntilMs = 0;
-  private readonly standsFromMs: number;
-  /** Until when standing leases are used: a little longer than the store's clock is seen to run evenly. */
-  private polledUntilMs = 0;
   private outage = 0;
   // What the test of an admit has found, for its decrement: reused, so that the hot path allocates nothing.
   private readonly foundWindows: WindowEntry[] = [];
@@ -137,7 +119,7 @@ export class LeaseManager implements AcquireHandler {
     this.back = new LeaseReturnQueue(store);
     this.slots = slotStore && new SlotDesk(slotStore, clock, newId, this.options, this.slotHost());
     this.lastMonoMs = clock.monotonicMs();
-    this.standsFromMs = this.lastMonoMs + this.options.standAfterMs;
+    this.windows = new WindowBook(this.back, this.options, this.lastMonoMs);
     this.suspension = new SuspendGuard(this.options.suspendMs);
     this.suspension.hasParted(clock.wallMs(), this.lastMonoMs);
   }
@@ -157,14 +139,15 @@ export class LeaseManager implements AcquireHandler {
   /** How many replicas share the room near a limit; at least 1. */
   setLiveReplicas(count: number): void {
     this.pump.liveReplicas = Math.max(1, count);
+    this.windows.liveReplicas = this.pump.liveReplicas;
   }
 
   /** Drops, memory first, what is held for one key (a change-feed entry): later admits ask the store. */
   dropKey(id: string): void {
     const nowMs = this.now();
     for (const entry of [this.totals.get(id), this.monthlies.get(id)]) if (entry) this.dropBudget(entry);
-    const row = this.rows.get(id);
-    if (row) this.dropRow(row);
+    const row = this.windows.rows.get(id);
+    if (row) this.windows.drop(row, nowMs);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
@@ -178,14 +161,14 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /**
-   * The store's clock was seen. Where it has stepped, all permits are dropped, memory first: a standing lease would else
-   * outlive by up to an hour the bucket in which it counts.
+   * The store's clock was seen. Where it has stepped, all permits are dropped, memory first: a standing lease would
+   * else outlive by up to an hour the bucket in which it counts.
    */
   onPolled(isClockEven: boolean): void {
     const nowMs = this.now();
-    this.polledUntilMs = nowMs + this.options.polledForMs;
+    this.windows.notePoll(nowMs);
     if (isClockEven) return;
-    for (const row of this.rows.values()) this.dropRow(row);
+    this.windows.dropAll(nowMs);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
@@ -252,7 +235,7 @@ export class LeaseManager implements AcquireHandler {
 
   /** What is known of a window, or null before the first acquire. */
   findWindow(window: RateWindow): WindowState | null {
-    const entry = this.rows.get(window.id)?.[window.window];
+    const entry = this.windows.find(window);
     if (entry === undefined || entry.free === null) return null;
     const nowMs = this.clock.monotonicMs();
     const remaining = Math.min(window.limit, entry.free + entry.remaining(nowMs));
@@ -273,12 +256,12 @@ export class LeaseManager implements AcquireHandler {
   /** Queue depths, for metrics and bounds. */
   stats(): LeaseStats {
     return {
-      entries: this.totals.size + this.monthlies.size + this.rows.size,
+      entries: this.totals.size + this.monthlies.size + this.windows.rows.size,
       waiting: this.waiting,
       calls: this.pump.callsUnderWay + (this.slots?.statementsUnderWay ?? 0),
       returns: this.back.size,
-      refillsAsked: this.pump.refillCounts.asked,
-      refillsDropped: this.pump.refillCounts.dropped,
+      refillsAsked: this.pump.refillsAsked,
+      refillsDropped: this.windows.droppedRefills,
     };
   }
 
@@ -340,7 +323,7 @@ export class LeaseManager implements AcquireHandler {
   private testWindows(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
     const { windows, cost } = request;
     // A call that has waited is decided by what was granted for it.
-    const mayStand = waiter !== null || nowMs < this.polledUntilMs;
+    const mayStand = waiter !== null || this.windows.isPolled(nowMs);
     const mayShare = this.options.shareReplicas !== null && nowMs < this.awayUntilMs;
     for (let index = 0; index < windows.length; index++) {
       const window = windows[index] as RateWindow;
@@ -547,18 +530,12 @@ export class LeaseManager implements AcquireHandler {
 
   /** @see AcquireHandler */
   lowOf(windows: readonly RateWindow[], nowMs: number): WindowEntry[] {
-    const low: WindowEntry[] = [];
-    if (this.isStopped) return low;
-    for (const { id, window } of windows) {
-      const entry = this.rows.get(id)?.[window];
-      if (entry?.isLow(nowMs) === true) low.push(entry);
-    }
-    return low;
+    return this.isStopped ? [] : this.windows.lowOf(windows, nowMs);
   }
 
   /** @see AcquireHandler */
   mayStand(nowMs: number): boolean {
-    return nowMs >= this.standsFromMs && nowMs < this.polledUntilMs;
+    return this.windows.mayStand(nowMs);
   }
 
   /** @see AcquireHandler */
@@ -599,7 +576,7 @@ export class LeaseManager implements AcquireHandler {
     if (isOver) for (const record of call.budgets) this.cancel(record);
     // One that was abandoned before is over now.
     if (isOver !== call.isAbandoned)
-      for (const { entry, ask } of call.windows) if (isRefill(ask)) this.dropRefill(entry, nowMs);
+      for (const { entry, ask } of call.windows) if (isRefill(ask)) this.windows.dropRefill(entry, nowMs);
     for (const waiter of affected) {
       if (waiter.isDone) continue;
       const verdict = nowMs < this.awayUntilMs ? this.attempt(waiter.request, waiter, nowMs) : null;
@@ -623,9 +600,14 @@ export class LeaseManager implements AcquireHandler {
   ): void {
     const { entry, ask } = record;
     const isStale = isLate || record.generation !== entry.generation;
-    if (grant.permits > 0 && (isStale || !this.keepPermits(entry, grant, ask.limit, call, nowMs)))
-      this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
-    if (isRefill(ask) && grant.permits === 0 && !isStale) this.dropRefill(entry, nowMs);
+    if (grant.permits > 0) {
+      const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
+      const lease = isStale ? null : this.windows.keep(record, grant, deadlineMs, nowMs);
+      if (lease === null)
+        this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
+      else if (!this.windows.isSmall(lease)) this.watch(this.windows.rows.get(entry.id), nowMs);
+    }
+    if (isRefill(ask) && grant.permits === 0 && !isStale) this.windows.dropRefill(entry, nowMs);
     if (!isStale) entry.learn(grant, nowMs);
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
@@ -633,27 +615,6 @@ export class LeaseManager implements AcquireHandler {
       entry.rememberRefusal(waiter.request.cost, grant.retryMs, nowMs + this.options.refusalMs, nowMs);
       waiter.refusal ??= rateLimited(entry.window, grant.retryMs);
     });
-  }
-
-  private keepPermits(
-    entry: WindowEntry,
-    grant: WindowGrant,
-    limit: number,
-    call: AcquireCall,
-    nowMs: number,
-  ): boolean {
-    const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
-    const isStanding = grant.validForMs > PERMIT_MS;
-    const lease = new PermitLease(grant.permits, grant.bucket, limit, deadlineMs, nowMs, isStanding);
-    if (!entry.add(lease)) return false;
-    if (!this.isSmall(lease)) this.watch(this.rows.get(entry.id), nowMs);
-    return true;
-  }
-
-  /** Nothing came of a refill. No call is refused for it; the next one comes a little later. */
-  private dropRefill(entry: WindowEntry, nowMs: number): void {
-    this.pump.refillCounts.dropped++;
-    entry.noRefillUntilMs = nowMs + REFILL_PAUSE_MS;
   }
 
   /** What came ahead may suffice for calls that have begun to wait meanwhile, and wait for nothing else. */
@@ -774,29 +735,10 @@ export class LeaseManager implements AcquireHandler {
     for (const lease of leases) this.handBack(lease);
   }
 
-  private dropRow(row: WindowRow): void {
-    for (const name of WINDOW_NAMES) {
-      row[name].forgetKnowledge();
-      this.handBackPermits(row[name], row[name].closeAll(this.lastMonoMs));
-    }
-  }
-
-  /**
-   * Whether nobody misses these permits: they are kept while they are idle, and beyond their deadline for the next
-   * acquire to close, until the window is forgotten. A key that is used rarely would else write twice for each use.
-   */
-  private isSmall(lease: PermitLease): boolean {
-    return lease.isStanding || isNegligible(lease.granted, lease.limit, this.pump.liveReplicas);
-  }
-
-  private handBackPermits(entry: WindowEntry, closes: readonly PermitClose[]): void {
-    for (const close of closes) this.back.addPermits({ id: entry.id, window: entry.window, ...close });
-  }
-
   private dropHoldings(): void {
     for (const entry of this.totals.values()) this.dropBudget(entry);
     for (const entry of this.monthlies.values()) this.dropBudget(entry);
-    for (const row of this.rows.values()) this.dropRow(row);
+    this.windows.dropAll(this.lastMonoMs);
     // Leases of their own that wait for a window or another account.
     for (let left = this.waiters.size; left > 0; left--) {
       const waiter = this.waiters.shift() as Waiter;
@@ -868,17 +810,7 @@ export class LeaseManager implements AcquireHandler {
       if (kept.length > 0) this.watch(entry, nowMs);
       return;
     }
-    let holds = false;
-    for (const name of WINDOW_NAMES) {
-      const window = entry[name];
-      const isIdle = nowMs - window.usedAtMs >= this.options.idleMs;
-      // One that is used up stays until its deadline: the next acquire closes it, which frees a part of the window.
-      const isOut = (lease: PermitLease): boolean =>
-        !this.isSmall(lease) && (nowMs >= lease.deadlineMs || (isIdle && lease.remaining > 0));
-      this.handBackPermits(window, window.closeThose(isOut, nowMs));
-      for (const lease of [window.lease, window.next]) if (lease !== null && !this.isSmall(lease)) holds = true;
-    }
-    if (holds) this.watch(entry, nowMs);
+    if (this.windows.sweep(entry, nowMs)) this.watch(entry, nowMs);
   }
 
   /** Forgets accounts and windows that nobody has touched for a while and that hold nothing. */
@@ -896,9 +828,7 @@ export class LeaseManager implements AcquireHandler {
       this.byLimit.delete(entry);
       return;
     }
-    this.dropRow(entry);
-    for (const name of WINDOW_NAMES) entry[name].isGone = true;
-    this.rows.delete(entry.minute.id);
+    this.windows.forget(entry, this.lastMonoMs);
   }
 
   private bookOf(account: Account): Map<string, BudgetEntry> {
@@ -918,16 +848,11 @@ export class LeaseManager implements AcquireHandler {
   }
 
   private windowEntry(window: RateWindow): WindowEntry | null {
-    const known = this.rows.get(window.id);
-    if (known !== undefined) return known[window.window];
-    if (this.rows.size >= this.options.maxEntries && !this.makeRoom(this.rows)) return null;
-    const flow = new DemandEstimator();
-    const row: WindowRow = {
-      minute: new WindowEntry(window.id, 'minute', flow),
-      hour: new WindowEntry(window.id, 'hour', flow),
-      day: new WindowEntry(window.id, 'day', flow),
-    };
-    this.rows.set(window.id, row);
+    const known = this.windows.find(window);
+    if (known !== undefined) return known;
+    const { rows } = this.windows;
+    if (rows.size >= this.options.maxEntries && !this.makeRoom(rows)) return null;
+    const row = this.windows.add(window.id);
     this.resting.push({ entry: row, atMs: this.lastMonoMs + REST_MS });
     return row[window.window];
   }
@@ -949,9 +874,4 @@ export class LeaseManager implements AcquireHandler {
 /** Whether it is an account that decides about the call together with others. */
 function isTogether(request: AdmitRequest, entry: BudgetEntry | WindowEntry): entry is BudgetEntry {
   return entry instanceof BudgetEntry && hasOwnLease(request, entry.account);
-}
-
-/** Whether permits are asked for ahead: not for a waiting call, and not only to close. */
-function isRefill({ needs, want }: WindowAsk): boolean {
-  return needs.length === 0 && want > 0;
 }

@@ -73,8 +73,8 @@ export interface BudgetRequest {
 }
 
 /**
- * A permit lease that its holder has given up, or the part of one that it has used: `granted` leave their bucket, `used`
- * go to the current one.
+ * A permit lease that its holder has given up, or the part of one that it has used: `granted` leave their bucket,
+ * `used` go to the current one.
  */
 export interface PermitClose {
   readonly bucket: number;
@@ -82,7 +82,7 @@ export interface PermitClose {
   readonly used: number;
 }
 
-/** The needs of one rate window, in order, and what the holder closes of its leases: all of one, or what it used. */
+/** The needs of one rate window, in order, and what the holder closes of a lease: all of it, or what it used. */
 export interface WindowAsk {
   readonly id: string;
   readonly window: WindowName;

@@ -122,6 +122,13 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       shareReplicas: config.rateLimitFallback === 'local-share' ? config.rateLimitFallbackReplicas : null,
     };
     this.leaseManager = new LeaseManager(this.grants, clock, () => uuidv7(), options, this.slots);
+    this.meter(meters);
+    conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () =>
+      this.attempts.areFailing ? NO_LEASES : null,
+    );
+  }
+
+  private meter(meters: Metrics): void {
     meters.gauge(
       'latchkey_lease_entries',
       'Budgets and rate windows in the memory of this replica.',
@@ -151,9 +158,6 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       'latchkey_lease_refills_dropped_total',
       'Of these, those that brought none: near a limit, or because PostgreSQL did not answer.',
       () => this.leaseManager.stats().refillsDropped,
-    );
-    conditions.register('limits', 'budgets and rate limits are leased from PostgreSQL', () =>
-      this.attempts.areFailing ? NO_LEASES : null,
     );
   }
 

@@ -75,10 +75,10 @@ class Stage {
   /** The verdict, and whether memory had it. */
   async ask(limit: number, id = KEY): Promise<{ admitted: boolean; waited: boolean }> {
     const verdict = this.admit(limit, id);
-    let decided: Admission | null = verdict instanceof Promise ? null : verdict;
+    let decided = verdict instanceof Promise ? null : verdict;
     if (verdict instanceof Promise) void verdict.then((admission) => (decided = admission));
     for (let passed = 0; passed < 1_200 && decided === null; passed += 5) await this.pass(5);
-    return { admitted: (decided as Admission | null)?.admitted === true, waited: verdict instanceof Promise };
+    return { admitted: decided?.admitted === true, waited: verdict instanceof Promise };
   }
 
   /** What the store counts of the key in the current minute and ahead of it. */

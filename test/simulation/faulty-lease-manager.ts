@@ -1,9 +1,8 @@
 import type { AcquireCall } from '../../src/quotas/acquire-pump.js';
 import type { Admission, AdmitRequest } from '../../src/quotas/admission.js';
-import type { AcquireAnswer, LeaseReturn, PermitClose } from '../../src/quotas/quota-store.js';
+import type { AcquireAnswer, LeaseReturn } from '../../src/quotas/quota-store.js';
 import type { BudgetLease } from '../../src/quotas/lease.js';
 import { LeaseManager } from '../../src/quotas/lease-manager.js';
-import { WINDOW_NAMES, type WindowRow } from '../../src/quotas/memory-entry.js';
 import type { WindowEntry } from '../../src/quotas/window-entry.js';
 
 /** Ways to break a lease manager, one at a time. */
@@ -13,16 +12,9 @@ export type LeaseManagerFault =
   | 'returns-under-two-numbers'
   | 'suspension-not-noticed'
   | 'refusal-consumes'
-  | 'refill-closes-what-is-drawn-from'
-  | 'same-part-closed-twice'
-  | 'permits-handed-back-twice'
-  | 'permits-handed-back-and-kept'
-  | 'clock-step-not-told'
   | 'draws-without-test';
 
 interface Inside {
-  dropRow(row: WindowRow): void;
-  handBackPermits(entry: WindowEntry, closes: readonly PermitClose[]): void;
   attempt(request: AdmitRequest, waiter: unknown, nowMs: number): Admission | null;
   cancel(record: unknown): void;
   readonly back: { addLease(back: LeaseReturn): void };
@@ -74,43 +66,6 @@ export function faultyLedger(fault: LeaseManagerFault): typeof LeaseManager {
           if (lease && lease.remaining >= request.cost) lease.used += request.cost;
         });
       });
-    case 'refill-closes-what-is-drawn-from':
-      return class extends LeaseManager {
-        override closeUsed(entry: WindowEntry, nowMs: number): PermitClose[] {
-          const { lease } = entry;
-          if (lease === null || lease.remaining === 0) return super.closeUsed(entry, nowMs);
-          const close = lease.closeAll(nowMs);
-          return close === null ? [] : [close];
-        }
-      };
-    case 'same-part-closed-twice':
-      return class extends LeaseManager {
-        override closeUsed(entry: WindowEntry, nowMs: number): PermitClose[] {
-          const closes = super.closeUsed(entry, nowMs);
-          if (entry.lease !== null) (entry.lease as unknown as { told: number }).told = 0;
-          return closes;
-        }
-      };
-    case 'permits-handed-back-twice':
-      return inside((one) => {
-        const handBack = one.handBackPermits.bind(one);
-        one.handBackPermits = (entry, closes) => handBack(entry, [...closes, ...closes]);
-      });
-    case 'permits-handed-back-and-kept':
-      return inside((one) => {
-        const drop = one.dropRow.bind(one);
-        one.dropRow = (row) => {
-          const held = WINDOW_NAMES.map((name) => row[name].lease);
-          drop(row);
-          WINDOW_NAMES.forEach((name, index) => (row[name].lease = held[index] ?? null));
-        };
-      });
-    case 'clock-step-not-told':
-      return class extends LeaseManager {
-        override onPolled(): void {
-          super.onPolled(true);
-        }
-      };
     case 'draws-without-test':
       return broken((inside, request, verdict) => {
         if (verdict?.admitted !== true || request.reserve === 0n) return;
@@ -119,15 +74,6 @@ export function faultyLedger(fault: LeaseManagerFault): typeof LeaseManager {
         for (const lease of parts) if (lease) lease.remaining += request.reserve;
       });
   }
-}
-
-function inside(breakIt: (inside: Inside) => void): typeof LeaseManager {
-  return class extends LeaseManager {
-    constructor(...given: ConstructorParameters<typeof LeaseManager>) {
-      super(...given);
-      breakIt(this as unknown as Inside);
-    }
-  };
 }
 
 function broken(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { QuotaStoreFault } from './quota-store-model.js';
-import type { LeaseManagerFault } from './faulty-lease-manager.js';
+import { faultyLedger, type LeaseManagerFault } from './faulty-lease-manager.js';
+import { faultyPermits, type PermitFault } from './faulty-permits.js';
 import { ofTier } from '../tiers.mjs';
 import { Simulation } from './simulation.js';
 import { SimulationFailure } from './world.js';
@@ -42,12 +43,15 @@ const LEASE_MANAGER_FAULTS: Record<LeaseManagerFault, number> = {
   'returns-under-two-numbers': 60,
   'suspension-not-noticed': 200,
   'refusal-consumes': 60,
+  'draws-without-test': 60,
+};
+
+const PERMIT_FAULTS: Record<PermitFault, number> = {
   'refill-closes-what-is-drawn-from': 60,
   'same-part-closed-twice': 60,
   'permits-handed-back-twice': 60,
   'permits-handed-back-and-kept': 60,
   'clock-step-not-told': 200,
-  'draws-without-test': 60,
 };
 
 async function firstCaught(within: number, make: (seed: number) => Simulation): Promise<string | null> {
@@ -70,12 +74,24 @@ describe('the simulation notices', () => {
       if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
       expect(caught).not.toBeNull();
     },
-    120_000,
+    240_000,
   );
 
-  it.each(ofTier(Object.entries(LEASE_MANAGER_FAULTS)))('a lease manager with the fault %s', async (fault, within) => {
-    const caught = await firstCaught(within, (seed) => new Simulation(seed, null, fault as LeaseManagerFault));
-    if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-    expect(caught).not.toBeNull();
-  });
+  const leaseManagers = [
+    ...entriesOf(LEASE_MANAGER_FAULTS).map(([fault, within]) => ({ fault, within, broken: faultyLedger(fault) })),
+    ...entriesOf(PERMIT_FAULTS).map(([fault, within]) => ({ fault, within, broken: faultyPermits(fault) })),
+  ];
+  it.each(ofTier(leaseManagers))(
+    'a lease manager with the fault $fault',
+    async ({ fault, within, broken }) => {
+      const caught = await firstCaught(within, (seed) => new Simulation(seed, null, broken));
+      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
+      expect(caught).not.toBeNull();
+    },
+    240_000,
+  );
 });
+
+function entriesOf<F extends string>(faults: Record<F, number>): [F, number][] {
+  return Object.entries(faults) as [F, number][];
+}

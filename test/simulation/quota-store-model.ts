@@ -22,14 +22,13 @@ import { monthEnd, monthOf } from '../../src/quotas/period.js';
 import {
   emptyRing,
   grantPermits,
-  PERMIT_MS,
   pullBackRing,
   RING_SHAPES,
   rowClockMs,
   slideRing,
 } from '../../src/quotas/rate-ring.js';
 import type { RateRing, RingShape } from '../../src/quotas/rate-ring.js';
-import { budgetSlice, closePermits, periodOf } from './store-rules.js';
+import { budgetSlice, closePermits, countIn, nearestTo, periodOf } from './store-rules.js';
 
 /** One row of `budget_account`. */
 export interface ModelAccount {
@@ -221,21 +220,10 @@ export class QuotaStoreModel {
     const [ring, shape, now] = this.ringOf(ask.id, ask.window);
     slideRing(ring, shape, now);
     if (ask.previous !== null) this.close(ring, shape, now, ask.previous);
-    if (this.fault === 'permits-in-the-current-bucket') {
-      const grant = grantPermits({ ...ring, cells: [...ring.cells] }, shape, now, { ...ask, live });
-      const cell = ring.head % ring.cells.length;
-      ring.cells[cell] = (ring.cells[cell] ?? 0) + grant.permits;
-      ring.sum += grant.permits;
-      return { ...grant, bucket: ring.head };
-    }
     const grant = grantPermits(ring, shape, now, { ...ask, live }, this.clock());
-    if (this.fault !== 'standing-permits-counted-near' || grant.validForMs <= PERMIT_MS) return grant;
-    const near = Math.floor((now + PERMIT_MS) / shape.bucketMs);
-    closePermits(ring, shape, now, { bucket: grant.bucket, granted: grant.permits, used: 0 });
-    const cell = near % ring.cells.length;
-    ring.cells[cell] = (ring.cells[cell] ?? 0) + grant.permits;
-    ring.sum += grant.permits;
-    return { ...grant, bucket: near };
+    if (this.fault === 'permits-in-the-current-bucket') return countIn(ring.head, ring, grant);
+    if (this.fault === 'standing-permits-counted-near') return countIn(nearestTo(grant, shape, now), ring, grant);
+    return grant;
   }
 
   private ringOf(id: string, window: WindowName): [RateRing, RingShape, number] {
@@ -255,8 +243,7 @@ export class QuotaStoreModel {
       const shape = RING_SHAPES[window];
       if (this.fault === 'pull-back-forgets') Object.assign(row.rings, { [window]: emptyRing(shape, now) });
       else if (this.fault === 'pull-back-counts-too-early') pullBackRing(ring, shape, row.at, now - shape.lengthMs);
-      else if (this.fault === 'standing-pulled-back-like-others') pullBackRing(ring, shape, Infinity, now);
-      else pullBackRing(ring, shape, row.at, now);
+      else pullBackRing(ring, shape, this.fault === 'standing-pulled-back-like-others' ? Infinity : row.at, now);
     }
   }
 

@@ -12,8 +12,6 @@ import { LeaseManager } from '../../src/quotas/lease-manager.js';
 import { QuotaStoreModel, WallViolation } from './quota-store-model.js';
 import type { QuotaStoreFault, Raise } from './quota-store-model.js';
 import { Books, Violation } from './books.js';
-import { faultyLedger } from './faulty-lease-manager.js';
-import type { LeaseManagerFault } from './faulty-lease-manager.js';
 import { uuidOf } from './random.js';
 import { Replica, World } from './world.js';
 import type { FaultTally } from './world.js';
@@ -46,7 +44,6 @@ const START = Date.UTC(2026, 10, 15, 12);
 const MONTH_END = Date.UTC(2026, 11, 1);
 const LONGEST_TTL_SECONDS = 300;
 const LONG_RUN_MS = 8_000_000;
-/** In a long run, so much more time passes between calls, and between faults. */
 const LONG_FACTOR = 200;
 
 /** Three lease managers, one store, callers, and everything that can go wrong between them, from one seed. */
@@ -60,24 +57,19 @@ export class Simulation extends World {
   protected readonly replicas: Replica[];
   private readonly keys: KeyPlan[];
   private readonly start: number;
-  /** Hours of rare calls, in which leases stand until they end; faults come as rarely. */
-  private readonly isLong: boolean;
+  /** So much more time than else passes between calls, and between faults: leases stand until they end. */
+  private readonly slow: number;
   private clockOffset = 0;
   private lastStepAt = -Infinity;
 
-  constructor(
-    seed: number,
-    authorityFault: QuotaStoreFault | null = null,
-    ledgerFault: LeaseManagerFault | null = null,
-  ) {
+  constructor(seed: number, authorityFault: QuotaStoreFault | null = null, ledgerClass = LeaseManager) {
     super(seed);
     const { random } = this;
-    this.isLong = random.chance(0.05);
+    this.slow = random.chance(0.05) ? LONG_FACTOR : 1;
     const standAfterMs = random.pick([0, 0, 20_000]);
     this.start = random.chance(0.35) ? MONTH_END - random.between(5_000, 35_000) : START;
     this.store = new QuotaStoreModel(() => Math.floor(this.clockMs()), authorityFault);
     this.books = new Books(this.store, this.isGood, () => Math.floor(this.clockMs()));
-    const ledgerClass = ledgerFault === null ? LeaseManager : faultyLedger(ledgerFault);
     const make = (replica: Replica): LeaseManager => {
       const leaseManager = new ledgerClass(this.wireOf(replica), replica, () => this.newId(), {
         replicaId: replica.name,
@@ -94,7 +86,7 @@ export class Simulation extends World {
   async run(): Promise<Tally> {
     try {
       this.setUp();
-      await this.advance(this.isLong ? LONG_RUN_MS : this.runMs);
+      await this.advance(this.slow > 1 ? LONG_RUN_MS : this.runMs);
       this.isOver = true;
       this.heal();
       await this.advance(20_000);
@@ -139,7 +131,7 @@ export class Simulation extends World {
     }
     for (const replica of this.replicas) this.poll(replica);
     // Busy times, in which leases grow, and slow ones, in which they last.
-    const slow = this.isLong ? LONG_FACTOR : 1;
+    const { slow } = this;
     const gaps = this.random
       .pick([[40], [80], [40, 400], [150], [20, 110], [30, 90], [400]])
       .map((gapMs) => gapMs * slow);
@@ -160,8 +152,7 @@ export class Simulation extends World {
   }
 
   private planFaults(): void {
-    const { random } = this;
-    const slow = this.isLong ? LONG_FACTOR : 1;
+    const { random, slow } = this;
     this.often(0.5, 15_000 * slow, () => this.killOne());
     this.often(0.5, 12_000 * slow, () => this.pauseOne());
     this.often(0.35, 40_000 * slow, () => this.outage());
@@ -172,7 +163,7 @@ export class Simulation extends World {
   private planPatches(): void {
     const { random } = this;
     if (!random.chance(0.5)) return;
-    const slow = this.isLong ? LONG_FACTOR : 1;
+    const { slow } = this;
     const again = (): void => {
       if (this.isOver) return;
       this.patch(random.pick(this.keys));

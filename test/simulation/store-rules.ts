@@ -1,6 +1,6 @@
 import { monthOf } from '../../src/quotas/period.js';
-import type { Account, Period, PermitClose } from '../../src/quotas/quota-store.js';
-import { cellOf, latestBucket } from '../../src/quotas/rate-ring.js';
+import type { Account, Period, PermitClose, WindowGrant } from '../../src/quotas/quota-store.js';
+import { cellOf, latestBucket, PERMIT_MS } from '../../src/quotas/rate-ring.js';
 import type { RateRing, RingShape } from '../../src/quotas/rate-ring.js';
 
 // What the product leaves to functions of PostgreSQL, written a second time for the model of the quota store.
@@ -40,4 +40,22 @@ export function closePermits(ring: RateRing, shape: RingShape, nowMs: number, cl
   const current = cellOf(Math.min(ring.head, close.bucket), ring.cells.length);
   ring.cells[current] = (ring.cells[current] ?? 0) + close.used;
   ring.sum += close.used - removed;
+}
+
+/** A fault: counts what was granted in another bucket than that of its deadline. */
+export function countIn(bucket: number, ring: RateRing, grant: WindowGrant): WindowGrant {
+  const moves = [
+    [grant.bucket, -grant.permits],
+    [bucket, grant.permits],
+  ] as const;
+  for (const [at, permits] of moves) {
+    const cell = cellOf(at, ring.cells.length);
+    ring.cells[cell] = (ring.cells[cell] ?? 0) + permits;
+  }
+  return { ...grant, bucket };
+}
+
+/** The bucket of a grant's deadline, or that of a deadline in 15 s if it is later. */
+export function nearestTo({ bucket }: WindowGrant, { bucketMs }: RingShape, nowMs: number): number {
+  return Math.min(bucket, Math.floor((nowMs + PERMIT_MS) / bucketMs));
 }

@@ -17,7 +17,7 @@ function keysOf(count: number, limits: Limits): RateWindow[][] {
 /** Of 100 000 keys so many are looked at. */
 const ZIPF_SAMPLE = 300;
 
-/** How often keys are used, in calls a second: of Zipf's 100 000 at 7 000 a second, an even sample but for the hottest. */
+/** Calls a second of a key: of Zipf's 100 000 at 7 000 a second, an even sample but for the hottest. */
 function zipf(key: number): number {
   const keys = 100_000;
   const rank = (keys / ZIPF_SAMPLE) * (key + 0.5);

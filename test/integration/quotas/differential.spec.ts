@@ -95,7 +95,6 @@ class Twins {
       const previous = random.chance(0.5)
         ? this.permits.splice(random.between(0, this.permits.length), 1)[0]
         : undefined;
-      const used = previous ? random.between(0, previous.granted) : 0;
       return {
         id: previous?.id ?? random.pick(this.keys),
         window: previous?.window ?? random.pick(NAMES),
@@ -103,7 +102,7 @@ class Twins {
         want: random.pick([0, 5, 50]),
         few: random.pick([0, 0, 3, 20]),
         needs: Array.from({ length: random.between(0, 3) }, () => random.between(1, 6)),
-        previous: previous ? { bucket: previous.bucket, granted: previous.granted, used } : null,
+        previous: previous ? { ...closeOf(previous), used: random.between(0, previous.granted) } : null,
       };
     });
     const request: AcquireRequest = { replicaId: 'one', liveReplicas: random.between(1, 3), budgets, windows };
@@ -273,6 +272,10 @@ class Twins {
         day_cells: cellsOf(row.rings.day, 'day'),
       }))); // prettier-ignore
   }
+}
+
+function closeOf({ bucket, granted }: { bucket: number; granted: number }): { bucket: number; granted: number } {
+  return { bucket, granted };
 }
 
 /** A raise as the row of a key has it. */
