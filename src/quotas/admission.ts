@@ -50,7 +50,7 @@ export interface Admitted {
   readonly degraded: boolean;
   /** Null if nothing was held. */
   readonly reservation: ReservationParts | null;
-  /** What a call that waited was counted as, so that it can be undone; absent: it did not wait, or nothing counts it. */
+  /** What a call that waited was counted as, so that it can be undone; absent: it did not wait, or is not counted. */
   readonly counted?: readonly CountedDraw[];
 }
 
@@ -105,8 +105,8 @@ export function unavailable(retryAfterMs: number): Refused {
 }
 
 /**
- * What a call takes of an account, in its unit; 0: it only asks whether anything is left. A hold that the caller did not
- * ask for is placed in the key's own budget alone.
+ * What a call takes of an account, in its unit; 0: it only asks whether anything is left. A hold that the caller did
+ * not ask for is placed in the key's own budget alone.
  */
 export function amountIn(request: AdmitRequest, { limit }: Account): bigint {
   if (limit === undefined) return request.reserve;

@@ -29,25 +29,15 @@ interface Lease {
 }
 
 /** What a run has done: one in which nothing happens proves nothing. */
-interface Tally {
-  granted: number;
-  refused: number;
-  together: number;
-  settled: number;
-  late: number;
-  unreserved: number;
-  swept: number;
-  changed: number;
-}
+const NOTHING_DONE = { granted: 0, refused: 0, together: 0, settled: 0, late: 0, unreserved: 0, swept: 0, changed: 0 };
+type Tally = typeof NOTHING_DONE;
 
 /**
  * Random operations on limits, sent to PostgreSQL and to the model alike: rules that change, keys that move, acquires,
  * reports with and without reservations, returns, and clocks that pass ends of periods.
  */
 class LimitTwins {
-  readonly tally: Tally = {
-    ...{ granted: 0, refused: 0, together: 0, settled: 0, late: 0, unreserved: 0, swept: 0, changed: 0 },
-  };
+  readonly tally: Tally = { ...NOTHING_DONE };
   private readonly random: Random;
   private readonly model: LimitStoreModel;
   private readonly real: PostgresQuotaStore;
