@@ -42,7 +42,7 @@ describe('GET /audit-events', () => {
           hash: expect.stringMatching(/^[0-9a-f]{64}$/),
         },
       ]);
-      expect(body.meta).toEqual({ limit: 50, nextCursor: null });
+      expect(body.meta).toEqual({ limit: 50, nextCursor: null, sealedUpTo: null });
     });
 
     it('gives newest first, page by page, without repeating or missing one while others are added', async () => {

@@ -23,6 +23,7 @@ describe('POST /audit-events/verify', () => {
         ok: true,
         checked: expect.any(Number),
         checkedReads: expect.any(Number),
+        sealedUpTo: null,
         firstBroken: null,
       });
       expect(body.checked).toBeGreaterThanOrEqual(3);
@@ -52,7 +53,7 @@ describe('POST /audit-events/verify', () => {
       });
       const { body } = await app.post('/audit-events/verify', { token: auditor });
       const firstBroken = { seq: '2', reason: expect.stringContaining('actor_id'), chain: 'changes' };
-      expect(body).toEqual({ ok: false, checked: 1, checkedReads: 0, firstBroken });
+      expect(body).toEqual({ ok: false, checked: 1, checkedReads: 0, sealedUpTo: null, firstBroken });
     });
   });
 
