@@ -119,12 +119,12 @@ describe('with NODE_ENV=production', () => {
     ).toBe(url);
   });
 
-  it.each([
+  it.each<Record<string, string>>([
     { AUDIT_SYSLOG_URL: 'tcp://127.0.0.1:601' },
     { AUDIT_SYSLOG_URL: 'tls://logs.internal' },
     { TRACES_URL: 'http://traces.internal:4318/v1/traces' },
     { TRACES_URL: 'https://traces.internal/', TRACES_HEADERS: 'authorization=Bearer x' },
-  ])('what is encrypted, stays on the machine or holds no secret starts: %j', (variables: Record<string, string>) => {
+  ])('what is encrypted, stays on the machine or holds no secret starts: %j', (variables) => {
     expect(loadConfig({ ...GOOD, ...variables }).productionProblems).toEqual([]);
   });
 
