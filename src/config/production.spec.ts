@@ -101,6 +101,8 @@ describe('with NODE_ENV=production', () => {
     [{ PUBLIC_URL: '', HOST: '0.0.0.0' }, 'PUBLIC_URL must be given'],
     [{ ...PROVIDER, OIDC_ISSUER: 'http://login.internal' }, 'OIDC_ISSUER must be https'],
     [{ ...PROVIDER, OIDC_JWKS_URI: 'http://login.internal/jwks' }, 'OIDC_JWKS_URI must be https'],
+    [{ AUDIT_SYSLOG_URL: 'tcp://logs.internal' }, 'AUDIT_SYSLOG_URL must be tls://'],
+    [{ TRACES_URL: 'http://traces.internal/', TRACES_HEADERS: 'a=b' }, 'TRACES_URL must be https'],
   ])('plain http to another machine is refused by name: %j', (variables, sentence) => {
     expect(refusalOf(variables as Record<string, string>)).toMatch(new RegExp(`^${sentence}`));
   });
@@ -115,6 +117,15 @@ describe('with NODE_ENV=production', () => {
     expect(
       loadConfig({ ...GOOD, ...PROVIDER, PUBLIC_URL: url, OIDC_ISSUER: url, OIDC_JWKS_URI: `${url}/jwks` }).publicUrl,
     ).toBe(url);
+  });
+
+  it.each<Record<string, string>>([
+    { AUDIT_SYSLOG_URL: 'tcp://127.0.0.1:601' },
+    { AUDIT_SYSLOG_URL: 'tls://logs.internal' },
+    { TRACES_URL: 'http://traces.internal:4318/v1/traces' },
+    { TRACES_URL: 'https://traces.internal/', TRACES_HEADERS: 'authorization=Bearer x' },
+  ])('what is encrypted, stays on the machine or holds no secret starts: %j', (variables) => {
+    expect(loadConfig({ ...GOOD, ...variables }).productionProblems).toEqual([]);
   });
 
   it('all that is wrong is named at once', () => {

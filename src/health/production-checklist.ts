@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { SetBack } from '../audit/copies/uncopied-entries.js';
 import { findUnsent } from '../audit/syslog/syslog-finding.js';
 import { findCheckpointState } from '../audit/verify-command.js';
 import type { Config } from '../config/config.js';
@@ -193,9 +194,15 @@ async function auditCopy({ config, dataSource }: Asked): Promise<string | { look
     return {
       look: 'AUDIT_SYSLOG_URL and AUDIT_COPY_FILE are not set. Does a collector read GET /api/v1/audit-events/stream?',
     };
-  const unsent = await findUnsent(auditSyslog, dataSource);
-  if (unsent <= MAX_UNSENT) return null;
+  const unsent = await findUnsent(auditSyslog, dataSource).catch(setBackOnly);
+  if (unsent !== null && unsent <= MAX_UNSENT) return null;
+  if (unsent === null) return 'The trail ends before what AUDIT_SYSLOG_URL was sent. `npm run doctor` says what to do.';
   return `Entries that the receiver of AUDIT_SYSLOG_URL lacks: ${unsent}. Is a server running, and does the receiver take them?`;
+}
+
+function setBackOnly(error: unknown): null {
+  if (error instanceof SetBack) return null;
+  throw error;
 }
 
 async function passwords({ config, dataSource }: Asked): Promise<string | null> {

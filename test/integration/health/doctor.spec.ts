@@ -69,6 +69,7 @@ describe('The doctor', () => {
       'ok    archived usage events are in their files (none)',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
       expect.stringMatching(/^ok {4}audit checkpoints \((none yet|the newest is \d+ s old); entries since: \d+\)$/),
+      'ok    the receiver of AUDIT_SYSLOG_URL takes the audit trail (AUDIT_SYSLOG_URL is not set)',
       expect.stringMatching(/^ok {4}keys, users and roles are what the audit trail says of them \(\d+ rows\)$/),
       'ok    versions of secrets that are needed (API_KEY_PEPPERS 1: 1 secret of a key and 1 password; TAG_KEYS 1: 1 secret of a key; AUDIT_KEY 1: the newest entries of the audit trail)',
       'ok    second factors are those of the audit trail (MFA_REQUIRED=none asks nobody)',

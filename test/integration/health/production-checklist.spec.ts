@@ -19,6 +19,7 @@ const FIT = {
   PUBLIC_URL: 'https://keys.example.com',
   DATABASE_URL: 'postgres://latchkey_app@db.example.com/latchkey?sslmode=verify-full',
   TRUSTED_PROXIES: '10.0.7.4',
+  AUDIT_SYSLOG_URL: 'tls://logs.example.com',
   AUDIT_CHECKPOINT_FILE: '/var/lib/latchkey-checkpoints/checkpoints',
   MFA_REQUIRED: 'admins',
   METRICS_TOKEN: 'vq8Zr2LxN4wKd7Ty1Bh6Jm3Pc9Sf5GaE',
@@ -93,6 +94,23 @@ describe('The production checklist', () => {
     ])
       expect([name, of(points, name).state]).toEqual([name, 'DO']);
     expect(of(points, 'Backups are taken').action).toContain('npm run backup');
+  });
+
+  it('asks for a copy of the trail elsewhere, and says when its receiver does not get it', async () => {
+    const name = 'A copy of the audit trail is kept elsewhere';
+    const { AUDIT_SYSLOG_URL: _, ...rest } = FIT;
+    const examineWithout = (overrides: Record<string, string>) =>
+      examineProduction({
+        config: testConfig({ ...rest, ...overrides }),
+        dataSource: app.dataSource,
+        secretsInEnvironment: [],
+      });
+    expect(of(await examineWithout({}), name).state).toBe('LOOK');
+    expect(of(await examineWithout({ AUDIT_COPY_FILE: '/mnt/copy.ndjson' }), name).state).toBe('ok');
+    await app.dataSource.query(`INSERT INTO audit_syslog VALUES ('logs.example.com:6514', 1000000, 0)`);
+    expect(of(await examine(), name)).toMatchObject({ state: 'DO', action: expect.stringContaining('ends before') });
+    await app.dataSource.query('DELETE FROM audit_syslog');
+    expect(of(await examine(), name).state).toBe('ok');
   });
 
   it('names secrets that are in the environment, and not those in files', async () => {
