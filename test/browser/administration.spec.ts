@@ -260,11 +260,7 @@ inBrowser('an admin of people and their keys', () => {
     await admin.goto('/keys');
     await page.getByRole('button', { name: 'Other ways to a key' }).click();
     await page.getByRole('menuitem', { name: 'Import keys' }).click();
-    const csv = [
-      'key,prefix,name,scopes,tags,verifiesEnvironment',
-      `${foreign},sk-old-1,"Legacy, main",chat:write invoices:read,old,test`,
-      ',sk-old-2,No hash,,,\n',
-    ].join('\n');
+    const csv = `key,prefix,name,scopes,tags,verifiesEnvironment\n${foreign},sk-old-1,"Legacy, main",chat:write invoices:read,old,test\n,sk-old-2,No hash,,,\n`;
     await page.getByRole('textbox', { name: 'Keys', exact: true }).fill(csv);
     await said('Line 3: needs key, or its sha256.');
     await page.getByRole('button', { name: 'Import 1 key' }).click();
@@ -273,10 +269,6 @@ inBrowser('an admin of people and their keys', () => {
     await page.getByRole('heading', { name: 'Legacy, main' }).waitFor();
     await app.applied();
     expect(await verify(foreign)).toBe('VALID');
-    expect((await app.get('/api-keys?search=Legacy', { token })).body.data[0]).toMatchObject({
-      scopes: ['chat:write', 'invoices:read'],
-      verifiesEnvironment: 'test',
-    });
     expect(sent.join('\n')).toContain(createHash('sha256').update(foreign).digest('hex'));
     expect(sent.join('\n')).not.toContain(foreign);
     await admin.goto('/keys/import');

@@ -115,8 +115,7 @@ inBrowser('an admin in the console', () => {
       .first()
       .press('Backspace');
     await add('Addresses', '10.0.0.0/8');
-    await add('Models', 'gpt-4o*');
-    await add('Models', 'Claude 3.5 Sonnet');
+    await add('Models', 'gpt-4o*', 'Claude 3.5 Sonnet');
     await add('Chatbots', 'support-bot');
     await page.getByLabel('In any minute').fill('60');
     await page.getByLabel('In any hour').fill('600');
