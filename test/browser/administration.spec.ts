@@ -260,7 +260,7 @@ inBrowser('an admin of people and their keys', () => {
     await admin.goto('/keys');
     await page.getByRole('button', { name: 'Other ways to a key' }).click();
     await page.getByRole('menuitem', { name: 'Import keys' }).click();
-    const csv = `key,prefix,name,scopes,tags\n${foreign},sk-old-1,"Legacy, main",chat:write invoices:read,old\n,sk-old-2,No hash,,\n`;
+    const csv = `key,prefix,name,scopes,tags,verifiesEnvironment\n${foreign},sk-old-1,"Legacy, main",chat:write invoices:read,old,test\n,sk-old-2,No hash,,,\n`;
     await page.getByRole('textbox', { name: 'Keys', exact: true }).fill(csv);
     await said('Line 3: needs key, or its sha256.');
     await page.getByRole('button', { name: 'Import 1 key' }).click();

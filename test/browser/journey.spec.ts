@@ -115,7 +115,7 @@ inBrowser('an admin in the console', () => {
       .first()
       .press('Backspace');
     await add('Addresses', '10.0.0.0/8');
-    await add('Models', 'gpt-4o*');
+    await add('Models', 'gpt-4o*', 'Claude 3.5 Sonnet');
     await add('Chatbots', 'support-bot');
     await page.getByLabel('In any minute').fill('60');
     await page.getByLabel('In any hour').fill('600');
@@ -129,7 +129,7 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('Value of entry 1').fill('acme');
     const words = await page.getByTestId('summary').textContent();
     expect(words).toContain(
-      'May call gpt-4o* with support-bot from 10.0.0.0/8, 60 per minute and 600 per hour and 6,000 per day, $5.00 per month.',
+      'May call gpt-4o* or Claude 3.5 Sonnet with support-bot from 10.0.0.0/8, 60 per minute and 600 per hour and 6,000 per day, $5.00 per month.',
     );
     await page.getByRole('button', { name: 'Create key' }).dblclick();
     secret = (await page.getByTestId('secret').textContent()) ?? '';
@@ -150,7 +150,7 @@ inBrowser('an admin in the console', () => {
       scopes: ['chat:write'],
       tags: ['team:journey'],
       allowedIps: ['10.0.0.0/8'],
-      allowedModels: ['gpt-4o*'],
+      allowedModels: ['gpt-4o*', 'Claude 3.5 Sonnet'],
       allowedChatbots: ['support-bot'],
       rateLimitPerMinute: 60,
       rateLimitPerHour: 600,

@@ -21,6 +21,10 @@ const filesBelow = (folder: string): string[] =>
 
 const files = filesBelow('.');
 const names = new Set([...files.map((file) => basename(file)), ...readdirSync(ROOT)]);
+/** The files, and the folders that hold them. */
+const paths = new Set(
+  files.flatMap((file) => file.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'))),
+);
 const documents = files.filter((file) => file.endsWith('.md') && !file.startsWith('test/'));
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 
@@ -44,7 +48,8 @@ function problemOf(term: string): string | null {
   if (SOURCE_NAME.test(term)) return names.has(term) ? null : `no file is called ${term}`;
   if (IGNORED.some((folder) => term.startsWith(folder))) return null;
   const isPath = term.includes('/') && !/[\s<>…$={}@:]/.test(term) && beginnings.has(term.split('/')[0]!);
-  if (!isPath) return null;
+  if (!isPath || BASES.some((base) => paths.has(join(base, term.replace(/\/$/, ''))))) return null;
+  if (!term.includes('*')) return `${term} does not exist`;
   const pattern = new RegExp(
     `^${term
       .replace(/\/$/, '')
