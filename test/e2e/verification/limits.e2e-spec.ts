@@ -97,7 +97,14 @@ describe('Limits that keys share', () => {
     const { code, limit: told, retryAfterSeconds, budget } = await verify(two, { reserveCents: 5 }, other);
     expect([code, told, budget]).toEqual([
       'BUDGET_EXCEEDED',
-      { id: limit.id, name: 'limit', unit: 'cents', per: 'month', state: 'exhausted', resetsAt: expect.stringMatching(/-01T00:00/) },
+      {
+        id: limit.id,
+        name: 'limit',
+        unit: 'cents',
+        per: 'month',
+        state: 'exhausted',
+        resetsAt: expect.stringMatching(/-01T00:00/),
+      },
       undefined,
     ]);
     expect(retryAfterSeconds).toBeGreaterThan(0);
