@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { type Cidr, matches, parseAddress, parseCidr } from '../../packages/contract/src/address.js';
-import { StartRefusal } from '../common/start-refusal.js';
+import { ConfigError } from './config-error.js';
 import { type AuditSyslogConfig, AuditSyslogUrlError, readTlsFiles } from './audit-syslog.js';
 import { withTlsVariables } from './database-url.js';
 import { type Environment, environmentSchema } from './environment.js';
@@ -8,6 +8,8 @@ import { DATA_DIR_ENTRIES } from './data-dir.js';
 import { type GeneratedSecrets, SECRET_NAMES, type SecretName, readOrCreateSecrets } from './generated-secrets.js';
 import { hasFewerCharacters, isExampleValue } from './example-values.js';
 import { withFileTwins } from './file-twins.js';
+import { list } from './list.js';
+import { type OidcConfig, oidcOf } from './oidc.js';
 import { databasePasswords, productionProblems } from './production.js';
 import { withRenamedSettings } from './renamed-settings.js';
 import type { TracesConfig } from './traces.js';
@@ -20,12 +22,9 @@ import {
   textKey,
 } from './versioned-secrets.js';
 
+export { ConfigError } from './config-error.js';
+export type { OidcClientConfig, OidcConfig } from './oidc.js';
 export type { VersionedKey } from './versioned-secrets.js';
-
-/** A boot that must not go on. The message names variables, never their values. */
-export class ConfigError extends StartRefusal {
-  override readonly name = 'ConfigError';
-}
 
 /**
  * All settings of a process, frozen. Made once by `loadConfig`; the only reader of `process.env`.
@@ -194,31 +193,6 @@ export class Config {
   }
 }
 
-/** An identity provider whose tokens are accepted. */
-export interface OidcConfig {
-  readonly issuer: string;
-  readonly jwksUri: string;
-  readonly audience: string;
-  /** Clients of the provider whose bearer tokens are accepted; null: no list was given. */
-  readonly allowedClients: ReadonlySet<string> | null;
-  readonly rolesClaim: string;
-  /** Claim value → role name. Values that are not named give no role. */
-  readonly roleMap: ReadonlyMap<string, string>;
-  /** What the console signs in as; null: it does not offer to. */
-  readonly client: OidcClientConfig | null;
-}
-
-/** This installation as a client that is registered at the identity provider. */
-export interface OidcClientConfig {
-  readonly id: string;
-  /** null: a public client, whose codes PKCE alone protects. */
-  readonly secret: string | null;
-  /** With spaces between; `openid` is among them. */
-  readonly scopes: string;
-  /** What follows “Sign in with” on the button. */
-  readonly name: string;
-}
-
 /** When rows leave the database, and for where. */
 export interface ArchiveConfig {
   /** An absolute path. */
@@ -380,55 +354,6 @@ function pick(values: Record<string, string>, names: readonly string[]): Record<
   return Object.fromEntries(names.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])));
 }
 
-function oidcOf(environment: Environment): OidcConfig | null {
-  const { OIDC_ISSUER, OIDC_JWKS_URI, OIDC_AUDIENCE } = environment;
-  const allowedClients = allowedClientsOf(environment);
-  if (OIDC_ISSUER === undefined && OIDC_JWKS_URI === undefined && OIDC_AUDIENCE === undefined) {
-    if (oidcClientOf(environment) !== null)
-      throw new ConfigError('OIDC_CLIENT_ID needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
-    if (allowedClients !== null)
-      throw new ConfigError('OIDC_ALLOWED_CLIENTS needs OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE');
-    return null;
-  }
-  if (OIDC_ISSUER === undefined || OIDC_JWKS_URI === undefined || OIDC_AUDIENCE === undefined) {
-    throw new ConfigError('OIDC_ISSUER, OIDC_JWKS_URI and OIDC_AUDIENCE must be given together');
-  }
-  const roleMap = new Map<string, string>();
-  for (const entry of list(environment.OIDC_ROLE_MAP)) {
-    const [claim, role, ...rest] = entry.split('=');
-    if (!claim || !role || rest.length > 0)
-      throw new ConfigError('OIDC_ROLE_MAP must be a comma-separated list of claim=role');
-    roleMap.set(claim.trim(), role.trim());
-  }
-  return {
-    issuer: OIDC_ISSUER,
-    jwksUri: OIDC_JWKS_URI,
-    audience: OIDC_AUDIENCE,
-    allowedClients,
-    rolesClaim: environment.OIDC_ROLES_CLAIM,
-    roleMap,
-    client: oidcClientOf(environment),
-  };
-}
-
-/** @throws ConfigError for a list without an entry, which would refuse everybody */
-function allowedClientsOf({ OIDC_ALLOWED_CLIENTS }: Environment): ReadonlySet<string> | null {
-  if (OIDC_ALLOWED_CLIENTS === undefined) return null;
-  const clients = new Set(list(OIDC_ALLOWED_CLIENTS));
-  if (clients.size === 0) throw new ConfigError('OIDC_ALLOWED_CLIENTS must be a comma-separated list of client ids');
-  return clients;
-}
-
-function oidcClientOf({
-  OIDC_CLIENT_ID: id,
-  OIDC_CLIENT_SECRET: secret,
-  OIDC_SCOPES: scopes,
-  OIDC_NAME: name,
-}: Environment): OidcClientConfig | null {
-  if (id === undefined && secret !== undefined) throw new ConfigError('OIDC_CLIENT_SECRET needs OIDC_CLIENT_ID');
-  return id === undefined ? null : { id, secret: secret ?? null, scopes, name };
-}
-
 /** Loopback, RFC 1918 and RFC 4193: what cannot be reached from the internet. */
 const PRIVATE_NETWORKS = networks(['127.0.0.0/8', '::1', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
 
@@ -503,13 +428,6 @@ function versionedKeys(name: SecretName, secrets: GeneratedSecrets, keyOf = hash
   const entries = parseVersionedSecrets(secrets[name]);
   if (entries === null) throw new ConfigError(`${name} must be one secret, or a list of version:secret`);
   return entries.map(keyOf);
-}
-
-function list(text: string | undefined): string[] {
-  return (text ?? '')
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '');
 }
 
 function networks(entries: readonly string[]): Cidr[] {
