@@ -4,7 +4,7 @@ import type { TestApp } from '../support/app.js';
 import { asOwner } from '../support/trail.js';
 import { launchChromium } from './chromium.js';
 import { type ConsoleInUse, startConsoleInUse } from './console-in-use.js';
-import type { ConsoleSession } from './console-session.js';
+import { ConsoleSession } from './console-session.js';
 import { XSS, type SampleData } from './sample-data.js';
 
 /** More keys than the list counts exactly, and than any page could draw. */
@@ -55,6 +55,17 @@ inBrowser('the console', () => {
     }
     throw new Error(`Tab does not reach “${name}”; it is at “${await focused()}”.`);
   };
+
+  it('is drawn where the browser tells the language of a system, which is no language tag', async () => {
+    const odd = await ConsoleSession.open(browser!, app);
+    await odd.context.addInitScript(() =>
+      Object.defineProperty(navigator, 'languages', { get: () => ['en-US@posix', 'c'] }),
+    );
+    await odd.goto('/sign-in');
+    await odd.page.getByLabel('E-mail').waitFor();
+    expect(odd.errors).toEqual([]);
+    await odd.context.close();
+  });
 
   describe('by keyboard', () => {
     it('goes past the navigation, opens a row’s menu, its dialog, and gives the focus back', async () => {

@@ -4,7 +4,7 @@ import { settings } from '../settings';
  * The language of the console is English, and its numbers and dates are of the same language: of the reader's own
  * English where the browser has one.
  */
-const LOCALE = navigator.languages.find((language) => /^en\b/i.test(language)) ?? 'en-GB';
+const LOCALE = navigator.languages.find(isEnglish) ?? 'en-GB';
 
 const numbers = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
@@ -119,4 +119,13 @@ export function toInstant(localText: string): string {
 export function toLocalInput(instant: string | Date): string {
   const at = new Date(instant);
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** Browsers tell what their system is set to as it is, as `en-US@posix`, which is no language tag: Intl throws. */
+function isEnglish(language: string): boolean {
+  try {
+    return new Intl.Locale(language).language === 'en';
+  } catch {
+    return false;
+  }
 }
