@@ -358,9 +358,9 @@ export class LeaseManager implements AcquireHandler {
       this.foundAccounts[index] = entry;
       this.foundLeases[index] = null;
       if (amount === 0n) {
-        // A reservation names the period of each account, so it has to be known.
+        // A reservation names the period of each account: it has to be known, and not to be over.
         const isNamed = isReserving(request) || request.slots !== undefined;
-        if (waiter?.isOpen(entry) && (!isNamed || entry.known !== null)) continue;
+        if (waiter?.isOpen(entry) && (!isNamed || nowMs < entry.knownUntilMs)) continue;
         if (entry.isOpen(nowMs)) {
           // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
           if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
@@ -580,7 +580,7 @@ export class LeaseManager implements AcquireHandler {
     for (const waiter of affected) {
       if (waiter.isDone) continue;
       const verdict = nowMs < this.awayUntilMs ? this.attempt(waiter.request, waiter, nowMs) : null;
-      this.finish(waiter, verdict ?? unavailable(1_000));
+      this.finish(waiter, verdict === null ? unavailable(1_000) : this.withCounted(waiter.request, verdict));
     }
     this.keepTicking(nowMs);
   }
@@ -623,7 +623,7 @@ export class LeaseManager implements AcquireHandler {
       if (waiter.isDone || waiter.pending !== 1) continue;
       const verdict = this.attempt(waiter.request, null, nowMs);
       if (verdict?.admitted !== true) return;
-      this.finish(waiter, verdict);
+      this.finish(waiter, this.withCounted(waiter.request, verdict));
     }
   }
 
@@ -690,9 +690,10 @@ export class LeaseManager implements AcquireHandler {
 
   /** The refusal by the first account, in the order of the call, that is known to refuse: whichever answered first. */
   private narrowest(request: AdmitRequest, refusal: Refused, nowMs: number): Refused {
-    if (refusal.account === null || refusal.code !== 'BUDGET_EXCEEDED') return refusal;
+    // A rate window refuses, or a limit of calls in flight, which comes after all accounts.
+    if (!request.accounts.some(({ id }) => id === refusal.account?.id)) return refusal;
     for (const account of request.accounts) {
-      if (account.id === refusal.account.id) break;
+      if (account.id === refusal.account?.id) break;
       const entry = this.bookOf(account).get(account.id);
       const amount = amountIn(request, account);
       if (entry?.isRefused(amount, nowMs) === true) return refusedBy(entry, amount);

@@ -8,7 +8,7 @@ const FIRST_SESSIONS = 2;
 /** What waits behind so many statements is worth a new session. */
 const MOST_BEHIND = 2;
 /** Statements that may wait for accounts that many keys share, by their names. */
-const MAY_WAIT_FOR_LIMITS = /\btake-shared\b|^return-leases$/;
+const MAY_WAIT_FOR_LIMITS = /\btake-shared\b|^(return-leases|take-slots|free-slots|renew-reservations)$/;
 /** Worse than any number of statements that wait for no such account. */
 const BEHIND_A_LOCK = 1_000;
 /** Longer than the server itself works on one of our statements: until then its outcome may still become known. */
@@ -41,7 +41,7 @@ export class QuotaConnections {
    */
   async query(text: string, values: readonly unknown[], name: string): Promise<Record<string, unknown>[]> {
     const statement = { name, text, values: values as unknown[] };
-    if (!MAY_WAIT_FOR_LIMITS.test(name))
+    if (!mayWaitForLimits(name))
       return this.idlest((session) => (this.mayWait.get(session) ?? 0) * BEHIND_A_LOCK).query(statement, TIMEOUT_MS);
     const session = this.idlest(() => 0);
     this.note(session, 1);
@@ -78,4 +78,9 @@ export class QuotaConnections {
 
 function delayOf({ load, isOpen }: LiveConnection): number {
   return isOpen ? load : load + MOST_BEHIND;
+}
+
+/** Whether a statement of this name may wait for accounts that many keys share. */
+export function mayWaitForLimits(name: string): boolean {
+  return MAY_WAIT_FOR_LIMITS.test(name);
 }

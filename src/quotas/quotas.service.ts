@@ -179,9 +179,10 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
    */
   admit(limits: KeyLimits, question: QuotaQuestion): Admission | Promise<Admission> {
     const accounts = accountsFor(limits, question.model);
-    // Placed in the key's own budget, which comes first.
+    // Placed in the key's own budget, which comes first where there is one.
+    const own = accounts[0];
     const isDefaultHold =
-      question.reserveMicroCents === null && this.defaultHold > 0n && accounts[0]?.limit === undefined;
+      question.reserveMicroCents === null && this.defaultHold > 0n && own !== undefined && own.limit === undefined;
     const slots = slotsFor(limits, question.model);
     return this.leaseManager.admit({
       accounts,

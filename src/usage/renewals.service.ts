@@ -3,7 +3,7 @@ import type { KnownCaller } from '../access/caller.js';
 import { Clock } from '../common/clock.js';
 import { DomainError, validationFailed } from '../common/domain-error.js';
 import { Metrics, type Tally } from '../common/metrics.js';
-import { NO_LEASE, SLOT } from '../quotas/quota-store.js';
+import { type Hold, NO_LEASE, SLOT } from '../quotas/quota-store.js';
 import { Quotas } from '../quotas/quotas.service.js';
 import { type Reservation, ReservationSigner } from '../quotas/reservation.js';
 import type { Renewal, RenewalResult } from '../quotas/slots/slot-store.js';
@@ -77,17 +77,19 @@ export class RenewalsService {
     if (nowMs > reservation.expiresAtMs + LONGEST_LIFE_MS) return { outcome: 'ended' };
     const { keyId, reservationId } = reservation;
     const [result] = await this.batcher.submit(turn, [
-      { keyId, reservationId, ttlSeconds, leaseIds: leasesOf(reservation) },
+      { keyId, reservationId, ttlSeconds, ...leasesOf(reservation) },
     ]);
     return result!;
   }
 }
 
-/** A hold that the caller did not ask for ends by itself; the slots beside it are renewed. */
-function leasesOf({ holds, isDefaultHold }: Reservation): string[] {
+/** Where slots are held, they decide: amounts that other reservations share keep no call in flight from its slot. */
+function leasesOf({ holds }: Reservation): Pick<Renewal, 'leaseIds' | 'besideIds'> {
   const held = holds.filter(({ leaseId }) => leaseId !== NO_LEASE);
   const slots = held.filter(({ period }) => period === SLOT);
-  return (isDefaultHold && slots.length > 0 ? slots : held).map(({ leaseId }) => leaseId);
+  const ids = (of: readonly Hold[]): string[] => of.map(({ leaseId }) => leaseId);
+  if (slots.length === 0) return { leaseIds: ids(held) };
+  return { leaseIds: ids(slots), besideIds: ids(held.filter(({ period }) => period !== SLOT)) };
 }
 
 function ended(): DomainError {

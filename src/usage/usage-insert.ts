@@ -24,11 +24,17 @@ const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex'
 
 const WITHOUT_SLOTS = { name: 'book-usage-5', text: TEXT };
 
-/** Slots are freed by the same commit, after everything else that the statement locks. */
+/**
+ * Slots are freed by the same commit, after everything else that the statement locks. A report that is refused changes
+ * nothing: its call keeps its slot. An entry that has no row was booked.
+ */
 const WITH_SLOTS = {
   name: 'book-usage-5-slots',
-  text: `WITH booked AS MATERIALIZED (${TEXT})
-  SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM booked) >= 0 THEN $29::uuid[] END)) f
+  text: `WITH booked AS MATERIALIZED (${TEXT}), refused AS MATERIALIZED (
+    SELECT entry FROM booked WHERE outcome IN ('repeated', 'over-ceiling', 'refused'))
+  SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM refused) >= 0 THEN ARRAY(
+      SELECT s.lease FROM unnest($29::uuid[], $30::integer[]) AS s(lease, entry)
+      WHERE s.entry NOT IN (SELECT r.entry FROM refused r)) END)) f
     LEFT JOIN booked b ON true`,
 };
 
@@ -93,7 +99,9 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       ),
       plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
-      ...(slots.length === 0 ? [] : [plainArray(slots, ({ leaseId }) => leaseId)]),
+      ...(slots.length === 0
+        ? []
+        : [plainArray(slots, ({ leaseId }) => leaseId), plainArray(slots, ({ event }) => event)]),
     ],
   };
 }

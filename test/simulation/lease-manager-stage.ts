@@ -2,6 +2,7 @@ import type { Admission, AdmitRequest } from '../../src/quotas/admission.js';
 import { LeaseManager } from '../../src/quotas/lease-manager.js';
 import type { LeaseManagerOptions } from '../../src/quotas/lease-manager-options.js';
 import type { AcquireRequest, GiveBack, QuotaStore } from '../../src/quotas/quota-store.js';
+import type { SlotStore } from '../../src/quotas/slots/slot-store.js';
 import { EventQueue } from './event-queue.js';
 import { QuotaStoreModel } from './quota-store-model.js';
 
@@ -22,7 +23,7 @@ export class Stage {
   private ids = 0;
   readonly leaseManager: LeaseManager;
 
-  constructor(options: Partial<LeaseManagerOptions> = {}) {
+  constructor(options: Partial<LeaseManagerOptions> = {}, slots: SlotStore | null = null) {
     const store: QuotaStore = {
       acquire: (request) => {
         this.calls.push(request);
@@ -41,7 +42,7 @@ export class Stage {
       after: (delayMs: number, run: () => void) => this.events.at(this.events.now + delayMs, run),
     };
     const newId = (): string => `00000000-0000-4000-8000-${String(++this.ids + 100).padStart(12, '0')}`;
-    this.leaseManager = new LeaseManager(store, clock, newId, { replicaId: 'one', ...options });
+    this.leaseManager = new LeaseManager(store, clock, newId, { replicaId: 'one', ...options }, slots);
   }
 
   private wire<T>(act: () => T): Promise<T> {

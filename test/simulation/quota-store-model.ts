@@ -336,7 +336,9 @@ export class QuotaStoreModel {
       sum.uncovered += one.amount - used;
       if (hold && !lease && this.fault === 'late-is-not-charged') sum.amount -= one.amount;
     }
-    const excess = one.reservationId !== null && one.amount > one.reserved ? one.amount - one.reserved : 0n;
+    // One that reserved no cents has promised no bound of them.
+    const isExcess = one.reservationId !== null && one.reserved > 0n && one.amount > one.reserved;
+    const excess = isExcess ? one.amount - one.reserved : 0n;
     return one.kind === 'release' ? { outcome: 'released', late, excess: 0n } : { outcome: 'settled', late, excess };
   }
 

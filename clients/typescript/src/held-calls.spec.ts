@@ -67,14 +67,16 @@ describe('a call that holds what it was asked to', () => {
     await client.close();
   });
 
-  it('does not renew what the server would not, nor what has ended', async () => {
-    routes['/reservations/renew'] = () => Response.json({ code: 'RESERVATION_ENDED', status: 409 }, { status: 409 });
+  it('does not renew again what has ended or is not renewed, also beside an amount', async () => {
+    let code = 'RESERVATION_ENDED';
+    routes['/reservations/renew'] = () => Response.json({ code, status: 409 }, { status: 409 });
     const client = clientOf();
     const works = () => new Promise<void>((resolve) => setTimeout(resolve, 60));
-    await client.withReservation('k', { cents: 1, ttlSeconds: 0.03 }, works);
-    expect(paths()).not.toContain('/reservations/renew');
     await client.withReservation('k', { ttlSeconds: 0.03 }, works);
     expect(paths().filter((path) => path === '/reservations/renew')).toHaveLength(1);
+    code = 'RESERVATION_NOT_RENEWABLE';
+    await client.withReservation('k', { cents: 1, ttlSeconds: 0.03 }, works);
+    expect(paths().filter((path) => path === '/reservations/renew')).toHaveLength(2);
     await client.close();
   });
 

@@ -10,7 +10,7 @@ import type {
   VerifyQuestion,
 } from './contract.js';
 import { KeyRefused, SettlementRefused, type UsageUndelivered } from './errors.js';
-import { isRenewable, ReservationRenewal } from './reservation-renewal.js';
+import { ReservationRenewal } from './reservation-renewal.js';
 import { type Runtime, sleep } from './runtime.js';
 import type { UsagePlace } from './usage-reporter.js';
 
@@ -28,8 +28,9 @@ export interface HoldRequest {
   /** An upper bound of the tokens that the call may use. */
   tokens?: number;
   /**
-   * How long all of it is held if it is not renewed, 1 to 1800 seconds; default 60. It is renewed while the work runs,
-   * unless cents or tokens are held for 60 seconds or less.
+   * How long all of it is held if it is not renewed, 1 to 1800 seconds; default 60. Slots are renewed while the work
+   * runs. So are cents and tokens that are held for more than 60 seconds; those for 60 or less end by themselves, and
+   * what the call reports later is charged as late.
    */
   ttlSeconds?: number;
 }
@@ -100,14 +101,13 @@ export class HeldCalls {
     }
   }
 
-  /** Null: nothing is held that can be renewed. */
+  /** Null: nothing is held. */
   private renewalOf(
     reservation: Reservation | undefined,
-    { reserveCents, reserveTokens, reservationTtlSeconds }: VerifyQuestion,
+    { reservationTtlSeconds }: VerifyQuestion,
   ): ReservationRenewal | null {
     const seconds = reservationTtlSeconds ?? DEFAULT_TTL_SECONDS;
-    const holdsAmounts = (reserveCents ?? 0) > 0 || (reserveTokens ?? 0) > 0;
-    if (reservation === undefined || !isRenewable(seconds, holdsAmounts)) return null;
+    if (reservation === undefined) return null;
     return new ReservationRenewal(this.host.runtime, seconds, () => this.host.renew(reservation, seconds));
   }
 

@@ -1,17 +1,9 @@
 import { LatchkeyProblem } from './errors.js';
 import type { Runtime } from './runtime.js';
 
-/** A reservation of budget for so long or less shares what it holds with others, and is not renewed. */
-const SHARED_TTL_SECONDS = 60;
-
-/** Whether the server renews a reservation that was asked for so. */
-export function isRenewable(ttlSeconds: number, holdsAmounts: boolean): boolean {
-  return !holdsAmounts || ttlSeconds > SHARED_TTL_SECONDS;
-}
-
 /**
  * Renews a reservation at each third of its time to live, until it is told to stop: two answers may be missed before
- * what is held is free again. What has ended is not renewed again.
+ * what is held is free again. What has ended is not renewed again, nor what has no slot and shares its amounts.
  */
 export class ReservationRenewal {
   private cancel: () => void;

@@ -1,9 +1,13 @@
 -- Holds what reservations have for longer: `e_ttl` seconds and 5 from now, never less than before, and never beyond 24 hours
 -- from the grant. Nothing is tested for room: it is held already. Under the locks of the accounts, so that it is before or
--- after a settle and never between (docs/adr/0046). `h_` are the leases of each reservation, without those of default holds.
--- `ended`: it was settled or released, or one of its leases has been closed; nothing moves. `pooled`: it draws from a lease
+-- after a settle and never between (docs/adr/0046). `h_` are the leases of each reservation. Those of amounts that are held
+-- beside slots are marked by `h_beside`: they move with the slots where they are the reservation's own and are still there. One that
+-- other reservations share ends by itself, and the call goes on.
+-- `ended`: it was settled or released, or one of its other leases has been closed; nothing moves. `pooled`: it draws from a lease
 -- that other reservations share. Gives the instant until which it is held for its caller; null where it was not renewed.
-CREATE OR REPLACE FUNCTION quota_renew(e_key uuid[], e_reservation uuid[], e_ttl integer[], h_event integer[], h_lease uuid[])
+CREATE OR REPLACE FUNCTION quota_renew(
+  e_key uuid[], e_reservation uuid[], e_ttl integer[], h_event integer[], h_lease uuid[], h_beside boolean[]
+)
 RETURNS TABLE (event integer, outcome text, until_ms bigint) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
@@ -20,7 +24,8 @@ BEGIN
   v_now := quota_clock();
   FOR v_row IN
     SELECT h.event, l.id, l.kind, l.granted_micro_cents > l.settled_micro_cents AS is_open
-    FROM unnest(h_event, h_lease) AS h(event, lease) LEFT JOIN budget_lease l ON l.id = h.lease
+    FROM unnest(h_event, h_lease, h_beside) AS h(event, lease, beside) LEFT JOIN budget_lease l ON l.id = h.lease
+    WHERE NOT h.beside
   LOOP
     IF v_row.id IS NULL OR NOT v_row.is_open THEN v_outcome[v_row.event] := 'ended';
     ELSIF v_row.kind <> 'own' AND v_outcome[v_row.event] <> 'ended' THEN v_outcome[v_row.event] := 'pooled';
@@ -39,7 +44,7 @@ BEGIN
       SELECT u.lease, max(e_ttl[u.event]) AS ttl FROM unnest(h_event, h_lease) AS u(event, lease)
       WHERE v_outcome[u.event] = 'renewed' GROUP BY u.lease
     ) h
-    WHERE l.id = h.lease
+    WHERE l.id = h.lease AND l.kind = 'own'
     RETURNING l.id, l.hold_until
   ), held AS (
     SELECT u.event, min(r.hold_until) AS until FROM unnest(h_event, h_lease) AS u(event, lease) JOIN renewed r ON r.id = u.lease

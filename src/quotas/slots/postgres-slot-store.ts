@@ -54,16 +54,21 @@ export class PostgresSlotStore implements SlotStore {
 
   /** Holds reservations for longer; a result for each, in order. */
   async renew(renewals: readonly Renewal[]): Promise<RenewalResult[]> {
-    const leases = renewals.flatMap(({ leaseIds }, index) => leaseIds.map((id) => ({ id, event: index + 1 })));
+    const leases = renewals.flatMap(({ leaseIds, besideIds = [] }, index) => [
+      ...leaseIds.map((id) => ({ id, event: index + 1, isBeside: false })),
+      ...besideIds.map((id) => ({ id, event: index + 1, isBeside: true })),
+    ]);
     const rows = await retrying(() =>
       this.sql(
-        `SELECT outcome, until_ms FROM quota_renew($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::uuid[]) ORDER BY event`,
+        `SELECT outcome, until_ms
+           FROM quota_renew($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::uuid[], $6::boolean[]) ORDER BY event`,
         [
           list(renewals.map(({ keyId }) => keyId)),
           list(renewals.map(({ reservationId }) => reservationId)),
           list(renewals.map(({ ttlSeconds }) => ttlSeconds)),
           list(leases.map(({ event }) => event)),
           list(leases.map(({ id }) => id)),
+          list(leases.map(({ isBeside }) => String(isBeside))),
         ],
         'renew-reservations',
       ),

@@ -39,13 +39,15 @@ export interface Renewal {
   readonly reservationId: string;
   /** 1…1800, from now. */
   readonly ttlSeconds: number;
-  /** Its leases, without those of default holds. */
+  /** Leases that have to be open, and its own: those of slots, or all of them where it has no slot. */
   readonly leaseIds: readonly string[];
+  /** Those of amounts that are held beside slots: they are renewed where they are its own. Absent: none. */
+  readonly besideIds?: readonly string[];
 }
 
 /**
- * What became of a renewal. `ended`: the reservation was settled, released or has expired. `pooled`: it draws from a
- * lease that other reservations share, and ends with it.
+ * What became of a renewal. `ended`: the reservation was settled, released or has expired. `pooled`: it has no slot, and
+ * draws from a lease that other reservations share, and ends with it.
  */
 export type RenewalResult =
   { readonly outcome: 'renewed'; readonly untilMs: number } | { readonly outcome: 'ended' | 'pooled' };

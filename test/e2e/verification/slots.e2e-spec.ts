@@ -22,7 +22,8 @@ describe('Limits of calls in flight', () => {
 
   beforeAll(async () => {
     app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
-    other = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' }, app.database);
+    // A default hold is placed in budgets of keys, and nowhere else.
+    other = await TestApp.start({ MAX_ACTIVE_KEYS: '1000', DEFAULT_RESERVATION_CENTS: '1' }, app.database);
     admin = await app.adminToken();
     service = await app.addUser(['gateway']);
     changes = new Changes(app.dataSource, app.config);
@@ -126,6 +127,37 @@ describe('Limits of calls in flight', () => {
     expect(await inFlight(limit)).toBe(3);
   });
 
+  it('hold no money where the key has no budget, also beside a default hold of other keys', async () => {
+    const key = await newKey();
+    await create({ targetKind: 'key', targetId: key.id, amount: 2n });
+    await known(key);
+    for (const on of [app, other]) {
+      const { reservation } = await verify(key, {}, on);
+      expect(reservation).toMatchObject({ cents: 0 });
+      await report(reservation.id, {}, on);
+    }
+    const events = await app.dataSource.query(
+      'SELECT cost_micro_cents::int AS cost FROM usage_event WHERE key_id = $1',
+      [key.id],
+    );
+    expect(events).toEqual([{ cost: 0 }, { cost: 0 }]);
+  });
+
+  it('are not freed by a report that is refused', async () => {
+    const key = await newKey();
+    const limit = await create({ targetKind: 'key', targetId: key.id, amount: 2n });
+    await known(key);
+    const [one, two] = [await verify(key), await verify(key)];
+    const event = { id: 'taken-by-one', reservationId: one.reservation.id, costCents: 1 };
+    expect((await app.post('/usage', { token: service.token, body: { events: [event] } })).status).toBe(200);
+    expect(await inFlight(limit)).toBe(1);
+    const taken = { ...event, reservationId: two.reservation.id };
+    expect((await app.post('/usage', { token: service.token, body: { events: [taken] } })).status).toBe(409);
+    expect(await inFlight(limit)).toBe(1);
+    await report(two.reservation.id, { costCents: 1 });
+    expect(await inFlight(limit)).toBe(0);
+  });
+
   it('are freed once, by a repeated report and by a release after it', async () => {
     const key = await newKey();
     const limit = await create({ targetKind: 'key', targetId: key.id, amount: 2n });
@@ -203,10 +235,13 @@ describe('Limits of calls in flight', () => {
   });
 
   it('take nothing for a call that is refused, for a dry run and for an explanation', async () => {
-    const key = await newKey({ rateLimitPerMinute: 2, budgetLimitCents: 10, budgetType: 'total' });
+    const key = await newKey({ budgetLimitCents: 10, budgetType: 'total' });
     const limit = await create({ targetKind: 'key', targetId: key.id, amount: 2n });
-    await eventually(async () => expect((await verify(key, { reserveCents: 11 })).code).toBe('BUDGET_EXCEEDED'));
-    await app.dataSource.query('SELECT 1');
+    await known(key);
+    // What was asked until now counts in no window.
+    await app.patch(`/api-keys/${key.id}?wait=true`, { token: admin, body: { rateLimitPerMinute: 2 } });
+    expect((await verify(key, { reserveCents: 11 })).code).toBe('BUDGET_EXCEEDED');
+    expect(await inFlight(limit)).toBe(0);
     const first = await verify(key);
     expect(first.code).toBe('VALID');
     const dry = await verify(key, { dryRun: true, explain: true });
@@ -311,6 +346,40 @@ describe('Limits of calls in flight', () => {
         status: 409,
         code: 'RESERVATION_NOT_RENEWABLE',
       });
+    });
+
+    it('keeps its slot, and its own leases beside it, whatever else it shares', async () => {
+      const key = await newKey({ budgetLimitCents: 100, budgetType: 'total' });
+      const limit = await create({ targetKind: 'key', targetId: key.id, amount: 3n });
+      await create({ targetKind: 'key', targetId: key.id, amount: 900n, unit: 'tokens', per: 'day', name: 'tokens' });
+      await known(key);
+      const leases = (): Promise<{ unit: string; kind: string; left: number }[]> =>
+        app.dataSource.query(
+          `SELECT coalesce(q.unit, 'cents') AS unit, l.kind, round(extract(epoch FROM l.hold_until - now()))::int AS left
+             FROM budget_lease l JOIN budget_account a ON a.key_id = l.key_id AND a.period = l.period
+             LEFT JOIN quota_limit q ON q.id = a.limit_id
+            WHERE l.granted_micro_cents > l.settled_micro_cents AND l.hold_until > now() + interval '500 seconds'
+              AND (a.key_id = $1 OR q.target_id = $1) ORDER BY unit`,
+          [key.id],
+        );
+      // Money for 60 seconds is shared: it ends by itself, the slot is held.
+      const short = await verify(key, { reserveCents: 5 });
+      expect((await renew(short.reservation.id, 600)).status).toBe(200);
+      expect((await leases()).map(({ unit }) => unit)).toEqual(['slots']);
+      await app.dataSource.query(`DELETE FROM budget_lease WHERE key_id = $1 AND kind = 'pooled'`, [key.id]);
+      await app.dataSource.query('UPDATE budget_account SET leased_micro_cents = 0 WHERE key_id = $1', [key.id]);
+      expect((await renew(short.reservation.id, 600)).status).toBe(200);
+      await release(short.reservation.id);
+      expect(await inFlight(limit)).toBe(0);
+      // A replica with default holds: tokens and the hold are the call's own.
+      const long = await verify(key, { reserveTokens: 50, reservationTtlSeconds: 120 }, other);
+      expect((await renew(long.reservation.id, 600)).status).toBe(200);
+      expect((await leases()).map(({ unit, kind }) => [unit, kind])).toEqual([
+        ['cents', 'own'],
+        ['slots', 'own'],
+        ['tokens', 'own'],
+      ]);
+      expect((await release(long.reservation.id)).status).toBe(200);
     });
 
     it('is not held beyond 24 hours from its verify', async () => {

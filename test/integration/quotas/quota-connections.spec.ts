@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { sessionConfigOf } from '../../../src/database/session-config.js';
-import { QuotaConnections } from '../../../src/quotas/quota-connections.js';
+import { mayWaitForLimits, QuotaConnections } from '../../../src/quotas/quota-connections.js';
 import { TestApp } from '../../support/app.js';
 
 describe('the sessions over which a replica asks for leases', () => {
@@ -15,6 +17,19 @@ describe('the sessions over which a replica asks for leases', () => {
   afterAll(async () => {
     await connections.close();
     await app.stop();
+  });
+
+  it('are chosen for each statement of the stores by whether it may wait for accounts of limits', async () => {
+    const directory = fileURLToPath(new URL('../../../src/quotas/', import.meta.url));
+    const texts = ['postgres-quota-store.ts', 'slots/postgres-slot-store.ts'].map((file) =>
+      readFileSync(directory + file, 'utf8'),
+    );
+    const names = texts.flatMap((text) => [...text.matchAll(/^ +'([a-z]+(?:-[a-z]+)+)',$|, '([a-z]+-[a-z]+)'\)/gm)]);
+    const found = names.map(([, one, other]) => one ?? other).sort();
+    expect(found).toEqual(['free-slots', 'renew-reservations', 'return-leases', 'take-slots']);
+    expect(found.filter((name) => !mayWaitForLimits(name!))).toEqual([]);
+    const parts = ['take-shared', 'take', 'look', 'look-at-limits', 'windows'];
+    expect(parts.filter((part) => mayWaitForLimits(`acquire-${part}`))).toEqual(['take-shared']);
   });
 
   // Fewer than the sessions that are open from the start have room for, and as many as are under way at most.

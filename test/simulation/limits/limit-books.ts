@@ -1,4 +1,4 @@
-import type { ReservationParts } from '../../../src/quotas/admission.js';
+import type { Admission, ReservationParts } from '../../../src/quotas/admission.js';
 import type { AcquireAnswer, AcquireRequest, GiveBack, NeedVerdict } from '../../../src/quotas/quota-store.js';
 import { NO_LEASE, type SettleResult } from '../../../src/quotas/quota-store.js';
 import { Violation } from '../books.js';
@@ -120,6 +120,16 @@ export class LimitBooks {
     const ids = this.accountsFor(record, call.keyId, call.model).filter((id) => this.unitOf(id) === 'requests');
     for (const id of ids) this.countsOf(id).admitted += call.cost;
     return ids.length;
+  }
+
+  /** A call that has waited may be decided again: it has to say what it was counted as. */
+  canBeUndone(record: Rules, { keyId, model }: Taken, verdict: Admission): void {
+    if (!verdict.admitted) return;
+    const ids = this.accountsFor(record, keyId, model).filter((id) => this.unitOf(id) === 'requests');
+    // Limits that only observe, or that are deleted meanwhile, lease nothing.
+    const leased = ids.filter((id) => this.mostOf(id, -Infinity) !== null).length;
+    const told = verdict.counted?.length ?? 0;
+    must(told >= leased, `a call that waited tells of ${told} draws, ${leased} limits of requests counted it`);
   }
 
   /** A call was undone when it was too late for some of its leases. */

@@ -1,8 +1,14 @@
 import type { Admission, AdmitRequest, CountedDraw, ReservationParts } from '../../../src/quotas/admission.js';
-import type { Account, AcquireAnswer, AcquireRequest, QuotaStore } from '../../../src/quotas/quota-store.js';
+import type {
+  Account,
+  AcquireAnswer,
+  AcquireRequest,
+  QuotaStore,
+  RateWindow,
+} from '../../../src/quotas/quota-store.js';
 import { LeaseManager } from '../../../src/quotas/lease-manager.js';
 import { Violation } from '../books.js';
-import { WallViolation } from '../quota-store-model.js';
+import { QuotaStoreModel, WallViolation } from '../quota-store-model.js';
 import { Replica } from '../world.js';
 import { BOUNDARIES, MODELS, OWNERS, PROJECTS } from './boundaries.js';
 import { ChangingRules, type LimitTally } from './changing-rules.js';
@@ -34,6 +40,9 @@ export class LimitSimulation extends ChangingRules {
   private readonly start: number;
   protected readonly zone: string;
   private clockOffset = 0;
+  /** Rate limits of keys, which are beside all accounts. */
+  private readonly windows = new Map<string, readonly RateWindow[]>();
+  private readonly windowStore: QuotaStoreModel;
 
   constructor(
     seed: number,
@@ -46,6 +55,7 @@ export class LimitSimulation extends ChangingRules {
     this.zone = zone;
     this.start = Date.parse(boundary) - random.between(1_000, Math.min(40_000, this.runMs));
     this.store = new LimitStoreModel(() => Math.floor(this.clockMs()), fault);
+    this.windowStore = new QuotaStoreModel(() => Math.floor(this.clockMs()));
     this.books = new LimitBooks(this.store, this.store, this.isGood);
     this.replicas = this.makeReplicas((replica) => this.makeLedger(replica));
   }
@@ -96,6 +106,8 @@ export class LimitSimulation extends ChangingRules {
       const type = random.pick(['total', 'monthly'] as const);
       const projectId = random.chance(0.8) ? random.pick(PROJECTS) : null;
       this.store.createKey({ id, ownerId: random.pick(OWNERS), projectId, budget, type });
+      const limit = random.pick([30, 300, 5_000]);
+      this.windows.set(id, random.chance(0.5) ? [{ id, window: 'minute', limit }] : []);
     }
     for (let count = random.between(2, 5); count > 0; count--) this.createLimit();
     for (const replica of this.replicas) {
@@ -126,6 +138,7 @@ export class LimitSimulation extends ChangingRules {
         this.send(replica, 'give back', () => {
           this.books.returning(back);
           this.store.giveBack(back);
+          this.windowStore.giveBack({ leases: [], windows: back.windows });
           this.books.compare();
         }),
       settle: () => Promise.reject(new Error('callers settle')),
@@ -134,7 +147,8 @@ export class LimitSimulation extends ChangingRules {
   }
 
   private acquire(replica: Replica, request: AcquireRequest): AcquireAnswer {
-    const answer = this.store.acquire(request);
+    const { windows } = this.windowStore.acquire({ ...request, budgets: [] });
+    const answer = { ...this.store.acquire(request), windows };
     request.budgets.forEach(({ account, needs }, index) => {
       const grant = answer.budgets[index];
       this.usedPeriods.add(`${account.id}|${grant?.period}`);
@@ -175,7 +189,7 @@ export class LimitSimulation extends ChangingRules {
     const reserve = this.isGood || random.chance(0.8) ? BigInt(random.pick([1, 10, 60, 200, 900])) : 0n;
     const request: AdmitRequest = {
       accounts: this.accountsFor(record, keyId, model),
-      windows: [],
+      windows: this.windows.get(keyId) ?? [],
       cost: random.chance(0.3) ? random.between(2, 5) : 1,
       reserve,
       reserveTokens: reserve > 0n && (this.isGood || random.chance(0.7)) ? BigInt(random.pick([1, 30, 400])) : 0n,
@@ -190,6 +204,7 @@ export class LimitSimulation extends ChangingRules {
     void verdict.then((admission) => {
       if (replica.life !== life) return;
       try {
+        this.books.canBeUndone(record, call, admission);
         this.decided(call, admission);
       } catch (error) {
         this.failure ??= error as Error;
