@@ -1,7 +1,7 @@
 -- Holds what reservations have for longer: `e_ttl` seconds and 5 from now, never less than before, and never beyond 24 hours
 -- from the grant. Nothing is tested for room: it is held already. Under the locks of the accounts, so that it is before or
 -- after a settle and never between (docs/adr/0046). `h_` are the leases of each reservation, without those of default holds.
--- `ended`: it was settled or released, or one of its leases has been closed; nothing moves. `pooled`: it draws from a lease
+-- `ended`: it was settled or released, one of its leases has been closed, or 24 hours are over; nothing moves. `pooled`: it draws from a lease
 -- that other reservations share. Gives the instant until which it is held for its caller; null where it was not renewed.
 CREATE OR REPLACE FUNCTION quota_renew(e_key uuid[], e_reservation uuid[], e_ttl integer[], h_event integer[], h_lease uuid[])
 RETURNS TABLE (event integer, outcome text, until_ms bigint) LANGUAGE plpgsql
@@ -19,7 +19,8 @@ BEGIN
     ORDER BY coalesce(q.unit = 'slots', false), a.key_id, a.period FOR UPDATE OF a;
   v_now := quota_clock();
   FOR v_row IN
-    SELECT h.event, l.id, l.kind, l.granted_micro_cents > l.settled_micro_cents AS is_open
+    SELECT h.event, l.id, l.kind, l.granted_micro_cents > l.settled_micro_cents
+        AND v_now < greatest(l.hold_until, l.granted_at + interval '24 hours') AS is_open
     FROM unnest(h_event, h_lease) AS h(event, lease) LEFT JOIN budget_lease l ON l.id = h.lease
   LOOP
     IF v_row.id IS NULL OR NOT v_row.is_open THEN v_outcome[v_row.event] := 'ended';
