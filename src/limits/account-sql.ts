@@ -1,5 +1,6 @@
 import type { LimitUnit } from '../../packages/contract/src/limit.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { HELD, SPENT } from '../quotas/limits/account-amounts.js';
 
 /**
  * Accounts of limits as SQL. An account is that of a limit `l`, or that of one of its members; its row is made with the
@@ -51,9 +52,6 @@ const STATE = `
   LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name`;
 
 const AMOUNT = 'coalesce(o.amount, l.amount)';
-/** Of calls in flight nothing is spent: those that are leased are what is used. */
-const SPENT = `CASE l.unit WHEN 'slots' THEN coalesce(a.leased_micro_cents, 0) ELSE coalesce(a.spent_micro_cents, 0) END`;
-const HELD = `CASE l.unit WHEN 'slots' THEN 0 ELSE coalesce(a.leased_micro_cents, 0) END`;
 /** Percent; nothing fits into an amount of 0. */
 const USED = `CASE ${AMOUNT} WHEN 0 THEN 100 ELSE (${SPENT}) * 100.0 / ${AMOUNT} END`;
 

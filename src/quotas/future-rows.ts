@@ -10,8 +10,8 @@ export async function findFutureRows(dataSource: DataSource): Promise<string[]> 
       WHERE at_ms > quota_ms(quota_clock()) + ${FAR_AHEAD_MS} ORDER BY at_ms DESC LIMIT ${MOST_NAMED}`,
   );
   const leases = await dataSource.query<{ id: string; key_id: string; ahead_ms: string }[]>(
-    `SELECT l.id, l.key_id, quota_ms(l.granted_at) - quota_ms(quota_clock()) AS ahead_ms
-       FROM budget_lease l JOIN quota_future_leases(${MOST_NAMED}) f ON f.lease_id = l.id ORDER BY ahead_ms DESC`,
+    `SELECT l.id, l.key_id, quota_ms(coalesce(l.held_from, l.granted_at)) - quota_ms(quota_clock()) AS ahead_ms
+       FROM budget_lease l JOIN quota_future_leases_2(${MOST_NAMED}) f ON f.lease_id = l.id ORDER BY ahead_ms DESC`,
   );
   return [
     ...windows.map(
@@ -20,7 +20,7 @@ export async function findFutureRows(dataSource: DataSource): Promise<string[]> 
     ),
     ...leases.map(
       ({ id, key_id: keyId, ahead_ms: ms }) =>
-        `lease ${id} of key ${keyId} was granted ${seconds(ms)} s in the future; a replica closes it when its hold is over`,
+        `lease ${id} of key ${keyId} was granted or renewed ${seconds(ms)} s in the future; a replica closes it when its hold is over`,
     ),
   ];
 }

@@ -124,7 +124,7 @@ export class PostgresQuotaStore implements QuotaStore {
 
   /** Leases of the future, at most `limit`. @see FutureLeases */
   async findFuture(limit: number): Promise<FutureLease[]> {
-    const rows = await this.sql(`SELECT lease_id, hold_ms FROM quota_future_leases($1)`, [limit]);
+    const rows = await this.sql(`SELECT lease_id, hold_ms FROM quota_future_leases_2($1)`, [limit]);
     return rows.map((row) => ({ id: row.lease_id as string, holdMs: Number(row.hold_ms) }));
   }
 

@@ -13,6 +13,7 @@ import type { Admission, BudgetState, CountedDraw, WindowState } from './admissi
 import type { Account, RateWindow } from './quota-store.js';
 import { POOLED_TTL_SECONDS, SLOT } from './quota-store.js';
 import type { Sql } from './sql.js';
+import { closeInRounds } from './close-rounds.js';
 import { ClockWatch } from './clock-watch.js';
 import { FutureLeases } from './future-leases.js';
 import { accountsFor, type KeyLimits, slotsFor } from './key-limits.js';
@@ -332,9 +333,12 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private async closeExpired(): Promise<void> {
-    const order = this.watch.closeOrder(this.clock.monotonicMs(), MAX_CLOSED_AT_ONCE);
-    if (order === null) return;
-    await this.quietly('Leases past their hold could not be closed', () => this.store.closeExpired(order));
+    await this.quietly('Leases past their hold could not be closed', () =>
+      closeInRounds(
+        () => this.watch.closeOrder(this.clock.monotonicMs(), MAX_CLOSED_AT_ONCE),
+        (order) => this.store.closeExpired(order),
+      ),
+    );
   }
 
   private async closeFuture(): Promise<void> {

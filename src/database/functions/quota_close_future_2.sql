@@ -1,4 +1,4 @@
--- Closes leases that were granted in the future of the clock: it was ahead then, and has stepped back since. The caller
+-- Closes leases that were granted or renewed in the future of the clock: it was ahead then, and has stepped back since. The caller
 -- has seen each of them in the future for its whole hold. What is no longer in the future is left alone.
 -- Accounts that are locked are skipped, as in quota_close_expired: next time.
 -- What is left in a lease of requests was perhaps used by a replica that is gone: it is spent (docs/adr/0045).
@@ -15,7 +15,7 @@ BEGIN
   WITH closed AS (
     DELETE FROM budget_lease l
     WHERE l.id = ANY (p_lease) AND (l.key_id, l.period) IN (SELECT * FROM unnest(v_key, v_period))
-      AND l.granted_at > quota_clock() + interval '5 seconds'
+      AND coalesce(l.held_from, l.granted_at) > quota_clock() + interval '5 seconds'
     RETURNING l.key_id, l.period, l.granted_micro_cents - l.settled_micro_cents AS open, l.kind
   ), freed AS (
     UPDATE budget_account a SET leased_micro_cents = a.leased_micro_cents - s.open,

@@ -3,8 +3,8 @@
 -- after a settle and never between (docs/adr/0046). `h_` are the leases of each reservation. Those of amounts that are held
 -- beside slots are marked by `h_beside`: they move with the slots where they are the reservation's own and are still there. One that
 -- other reservations share ends by itself, and the call goes on.
--- `ended`: it was settled or released, or one of its other leases has been closed; nothing moves. `pooled`: it draws from a lease
--- that other reservations share. Gives the instant until which it is held for its caller; null where it was not renewed.
+-- `ended`: it was settled or released, one of its other leases has been closed, or 24 hours are over; nothing moves. `pooled`: it
+-- draws from a lease that other reservations share. Gives the instant until which it is held for its caller; null where it was not renewed.
 CREATE OR REPLACE FUNCTION quota_renew(
   e_key uuid[], e_reservation uuid[], e_ttl integer[], h_event integer[], h_lease uuid[], h_beside boolean[]
 )
@@ -23,7 +23,8 @@ BEGIN
     ORDER BY coalesce(q.unit = 'slots', false), a.key_id, a.period FOR UPDATE OF a;
   v_now := quota_clock();
   FOR v_row IN
-    SELECT h.event, l.id, l.kind, l.granted_micro_cents > l.settled_micro_cents AS is_open
+    SELECT h.event, l.id, l.kind, l.granted_micro_cents > l.settled_micro_cents
+        AND v_now < greatest(l.hold_until, l.granted_at + interval '24 hours') AS is_open
     FROM unnest(h_event, h_lease, h_beside) AS h(event, lease, beside) LEFT JOIN budget_lease l ON l.id = h.lease
     WHERE NOT h.beside
   LOOP

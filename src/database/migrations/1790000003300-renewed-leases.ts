@@ -14,7 +14,7 @@ export class RenewedLeases1790000003300 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(
-      `DROP FUNCTION IF EXISTS quota_close_expired_3, quota_free_slots, quota_renew, quota_take_slots`,
+      `DROP FUNCTION IF EXISTS quota_close_expired_3, quota_free_slots, quota_future_leases_2, quota_renew, quota_take_slots`,
     );
     await runner.query(`ALTER TABLE budget_lease DROP COLUMN held_from`);
   }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { UnusedLease } from '../lease.js';
+import { HELD, LEASED, SPENT } from './account-amounts.js';
 import { limitAccountId } from './account-id.js';
 import type { LimitUnit } from './limit-facts.js';
 import type { LimitRow } from './limit-row.js';
@@ -17,7 +18,7 @@ export interface LimitAccountState {
   /** What is in force at the moment, with an override while it runs. */
   readonly amount: bigint;
   readonly spent: bigint;
-  /** Reserved, and what replicas have in hand for the next calls. Of requests, which are counted at once: 0. */
+  /** Reserved, and what replicas have in hand for the next calls. Of requests and slots, which are used at once: 0. */
   readonly held: bigint;
   /** Never below 0. */
   readonly remaining: bigint;
@@ -38,8 +39,7 @@ export const LIMIT_COLUMNS = `
 /** Of an account `a`, which may be missing, of a limit `l` in a period `p`, with an override `o` of its member. */
 const STATE_COLUMNS = `
   p.name AS period, nullif(p.starts_at, '-infinity') AS "startsAt", nullif(p.ends_at, 'infinity') AS "endsAt",
-  coalesce(o.amount, l.amount) AS "amountInForce", coalesce(a.spent_micro_cents, 0) AS spent,
-  coalesce(a.leased_micro_cents, 0) AS held`;
+  coalesce(o.amount, l.amount) AS "amountInForce", ${SPENT} AS spent, ${HELD} AS held, ${LEASED} AS leased`;
 
 const OVERRIDE_IN_FORCE = `o.limit_id = l.id AND coalesce(o.until, 'infinity') > quota_clock()`;
 
@@ -54,6 +54,7 @@ interface StateRow {
   readonly amountInForce: string;
   readonly spent: string;
   readonly held: string;
+  readonly leased: string;
 }
 
 /** Reads how far limits are used, from the database and without locks. */
@@ -91,9 +92,7 @@ export class LimitAccounts {
     const unused = leases.length === 0 ? new Map<string, string>() : await this.unused(leases);
     return rows.map((row) => {
       const setAside = BigInt(unused.get(`${limitAccountId(row.id, row.member)} ${row.period}`) ?? 0);
-      const held = BigInt(row.held) - setAside;
-      // What was set aside since the accounts were read is not in what they hold.
-      return { limit: limitRowOf(row), account: stateOf({ ...row, held: String(held > 0n ? held : 0n) }) };
+      return { limit: limitRowOf(row), account: stateOf(row, setAside) };
     });
   }
 
@@ -141,10 +140,13 @@ export async function limitRowChanged(tx: EntityManager, before: LimitRow | null
   await tx.query(`SELECT limit_accounts_refresh($1::uuid[], $2::text[])`, [periods.map(() => after.id), periods]);
 }
 
-function stateOf({ unit, member, period, startsAt, endsAt, ...row }: StateRow): LimitAccountState {
-  const [amount, charged, leased] = [BigInt(row.amountInForce), BigInt(row.spent), BigInt(row.held)];
-  const left = amount - charged - leased;
-  // What is drawn from a lease of requests is used at once, and is in `spent` when the lease is closed.
-  const [spent, held] = unit === 'requests' ? [charged + leased, 0n] : [charged, leased];
+function stateOf({ member, period, startsAt, endsAt, ...row }: StateRow, setAside: bigint): LimitAccountState {
+  const [amount, leased] = [BigInt(row.amountInForce), BigInt(row.leased)];
+  // What was set aside since the accounts were read is not in what they hold.
+  const unused = setAside < leased ? setAside : leased;
+  const isCounted = row.unit === 'requests';
+  const spent = BigInt(row.spent) - (isCounted ? unused : 0n);
+  const held = BigInt(row.held) - (isCounted ? 0n : unused);
+  const left = amount - spent - held;
   return { member, period, startsAt, endsAt, amount, spent, held, remaining: left > 0n ? left : 0n };
 }

@@ -79,11 +79,13 @@ export class SlotPump {
     });
   }
 
-  /** Abandons the statements that take too long. */
+  /**
+   * Abandons the statements that take too long. Their accounts are asked for again once they have ended: one account
+   * whose row is locked would else take every statement.
+   */
   sweep(nowMs: number): void {
     for (const statement of this.statements) {
       if (statement.isAbandoned || nowMs - statement.sentMs < this.options.acquireTimeoutMs) continue;
-      this.leave(statement);
       statement.isAbandoned = true;
       this.handler.slotsFailed(statement);
     }
@@ -167,7 +169,7 @@ export class SlotPump {
 
   private finished(statement: SlotStatement, handle: () => void): void {
     this.statements.delete(statement);
-    if (!statement.isAbandoned) this.leave(statement);
+    this.leave(statement);
     handle();
     statement.isAbandoned = true;
     this.send();

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { LimitUnit } from '../../../packages/contract/src/limit.js';
 import { ENFORCED_UNITS } from '../../../src/quotas/limits/enforced-units.js';
+import { LimitAccounts } from '../../../src/quotas/limits/limit-accounts.js';
 import { TestApp } from '../../support/app.js';
 import { makeKey, pathsOf } from '../../support/made-keys.js';
 import { type StoredLimit, charge, storeLimit } from '../../support/made-limits.js';
@@ -87,6 +88,23 @@ describe('A limit of a unit', () => {
       remaining: 0,
       usedPercent: 100,
     });
+  });
+
+  it('of requests shows what replicas took for their next calls as used, wherever it is told', async () => {
+    const projectId = await project();
+    const key = await makeKey(app, admin, { projectId });
+    const id = await storeLimit(app, { projectId, unit: 'requests', amount: 3, per: 'day' });
+    await charge(app, id, { used: 1, held: 2 });
+    const all = { state: 'exhausted', used: 3, held: 0, remaining: 0, usedPercent: 100 };
+    expect((await get(id)).fullest).toMatchObject(all);
+    expect(
+      (await app.get(`/limits?usedAbove=99&target=project:${projectId}`, { token: admin })).body.data,
+    ).toHaveLength(1);
+    const [bound] = await app.app.get(LimitAccounts, { strict: false }).bindingKey(key.id);
+    expect(bound!.account).toMatchObject({ spent: 3n, held: 0n, remaining: 0n });
+    expect((await patch(id, { name: 'Other' }, '?dryRun=true')).body.exhaustedCount).toBe(1);
+    const restarted = await patch(id, { per: 'week' }, '?restart=true');
+    expect(restarted.body.replaced).toMatchObject({ used: 3 });
   });
 
   it('of slots shows calls in flight as what is used, has no period, and is exhausted while all are taken', async () => {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { sessionConfigOf } from '../../../src/database/session-config.js';
 import { mayWaitForLimits, QuotaConnections } from '../../../src/quotas/quota-connections.js';
+import { PostgresSlotStore } from '../../../src/quotas/slots/postgres-slot-store.js';
 import { TestApp } from '../../support/app.js';
 
 describe('the sessions over which a replica asks for leases', () => {
@@ -52,5 +53,32 @@ describe('the sessions over which a replica asks for leases', () => {
     await holder.release();
     await Promise.all(blocked);
     expect(ended).toBe(names.length);
+  });
+
+  it('never put what a key has of its own behind a statement about calls in flight', async () => {
+    const names: string[] = [];
+    const slots = new PostgresSlotStore((_text, _values, name) => {
+      names.push(name ?? 'without a name');
+      return Promise.reject(new Error('noted'));
+    });
+    const [id] = ['0194f3d0-0000-7000-8000-000000000001'];
+    const account = { id, type: 'total', limit: { id, member: null } } as const;
+    await Promise.allSettled([
+      slots.take({ replicaId: 'one', calls: [{ needs: [{ account, leaseId: id }], ttlSeconds: 1 }] }),
+      slots.free([id]),
+      slots.renew([{ keyId: id, reservationId: id, ttlSeconds: 1, leaseIds: [id] }]),
+    ]);
+    expect(names).toHaveLength(3);
+    const holder = app.dataSource.createQueryRunner();
+    await holder.query('SELECT pg_advisory_lock(4712)');
+    let ended = 0;
+    const blocked = [...names, ...names, ...names].map((name) =>
+      connections.query('SELECT pg_advisory_xact_lock_shared(4712)', [], name).then(() => (ended += 1)),
+    );
+    await connections.query('SELECT 1 AS one', [], 'acquire-windows');
+    expect(ended).toBe(0);
+    await holder.query('SELECT pg_advisory_unlock(4712)');
+    await holder.release();
+    await Promise.all(blocked);
   });
 });

@@ -190,6 +190,31 @@ describe('Slots in PostgreSQL', () => {
     expect(await renew(taken.leaseIds, randomUUID())).toEqual({ outcome: 'ended' });
   });
 
+  it('that were renewed under a clock that was ahead come back once the hold was watched', async () => {
+    const limit = await create({ amount: 3n });
+    const { taken } = await take([accountOfLimit(limit)], 5);
+    expect(await renew(taken.leaseIds, randomUUID(), 100)).toMatchObject({ outcome: 'renewed' });
+    expect(await quotas.findFuture(10)).toEqual([]);
+    await database.asOwner(
+      `UPDATE budget_lease SET held_from = held_from + interval '10 h', hold_until = hold_until + interval '10 h'`,
+      [],
+    );
+    expect(await quotas.findFuture(10)).toEqual([{ id: taken.leaseIds[0], holdMs: 105_000 }]);
+    expect(await quotas.closeFuture(taken.leaseIds)).toBe(1);
+    expect(await held(limit)).toEqual([0, 0]);
+  });
+
+  it('are not renewed once 24 hours and their hold are over', async () => {
+    const limit = await create({ amount: 3n });
+    const { taken } = await take([accountOfLimit(limit)], 5);
+    await database.asOwner(
+      `UPDATE budget_lease SET granted_at = granted_at - interval '25 h', admit_until = admit_until - interval '25 h',
+         hold_until = hold_until - interval '25 h'`,
+      [],
+    );
+    expect(await renew(taken.leaseIds, randomUUID(), 100)).toEqual({ outcome: 'ended' });
+  });
+
   it('are neither lost nor given twice while the amount changes', async () => {
     let limit = await create({ amount: 30n });
     const accounts = [accountOfLimit(limit)];
@@ -204,6 +229,9 @@ describe('Slots in PostgreSQL', () => {
     const first = await Promise.all(Array.from({ length: 20 }, () => take(accounts)));
     expect(first.every(({ verdict }) => verdict.granted)).toBe(true);
     await change(5n);
+    // The constraint follows with the change itself: no call has locked the account since.
+    const bounds = 'SELECT limit_micro_cents::int AS amount, floor_micro_cents::int AS floor FROM budget_account';
+    expect(await database.asOwner(`${bounds} WHERE limit_id = $1`, [limit.id])).toEqual([{ amount: 5, floor: 20 }]);
     expect((await take(accounts)).verdict.granted).toBe(false);
     await Promise.all(first.slice(0, 16).map(({ taken }) => slots.free(taken.leaseIds)));
     const second = await Promise.all([take(accounts), take(accounts), take(accounts)]);
