@@ -1,4 +1,4 @@
-import type { BudgetLease } from './lease.js';
+import type { BudgetLease, PermitLease } from './lease.js';
 import { POOLED_TTL_SECONDS } from './quota-store.js';
 import type { Account, Hold, Period, PoolKind, RateWindow, WindowName } from './quota-store.js';
 
@@ -54,10 +54,21 @@ export interface Admitted {
   readonly counted?: readonly CountedDraw[];
 }
 
-/** What a call has drawn from a lease whose use counts at the verdict. */
-export interface CountedDraw {
+/** What a call has drawn from a lease whose use counts at the verdict, or of the permits of a window. */
+export type CountedDraw = SliceDraw | PermitDraw;
+
+/** What a call has drawn of an account. */
+export interface SliceDraw {
   readonly lease: BudgetLease;
   readonly amount: bigint;
+}
+
+/** What a call has drawn of a rate window. */
+export interface PermitDraw {
+  readonly lease: PermitLease;
+  readonly cost: number;
+  /** What the store had been told of the lease by then. */
+  readonly told: number;
 }
 
 /** Nothing was taken. */

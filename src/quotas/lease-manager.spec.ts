@@ -367,6 +367,31 @@ describe('a lease manager', () => {
     expect(stage.calls.length).toBe(asked + 2);
   });
 
+  describe('a rate window', () => {
+    const windows = [{ id: KEY, window: 'minute' as const, limit: 60_000 }];
+    const remaining = () => stage.leaseManager.findWindow(windows[0]!)?.remaining;
+
+    it('forgets a call that waited and is undone, also where it was one of several', async () => {
+      const calls = [3, 1].map((cost) => stage.leaseManager.admit(call({ accounts: [], windows, cost })));
+      await stage.pass(20);
+      const [first, second] = (await Promise.all(calls)) as [Admitted, Admitted];
+      expect(remaining()).toBe(60_000 - 4);
+      stage.leaseManager.uncount(first.counted!);
+      expect(remaining()).toBe(60_000 - 1);
+      stage.leaseManager.uncount(second.counted!);
+      expect(remaining()).toBe(60_000);
+    });
+
+    it('counts a call that is undone once the store was told of it', async () => {
+      const { counted } = (await stage.admit({ accounts: [], windows })) as Admitted;
+      stage.leaseManager.dropKey(KEY);
+      stage.leaseManager.uncount(counted!);
+      await stage.pass(100);
+      await stage.admit({ accounts: [], windows });
+      expect(remaining()).toBe(60_000 - 2);
+    });
+  });
+
   describe('a limit of requests', () => {
     const accounts = [
       { id: KEY, type: 'total' as const, limit: { id: 'limit', member: null, unit: 'requests' as const } },

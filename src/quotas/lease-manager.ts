@@ -216,11 +216,14 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /**
-   * Undoes what an admitted call was counted as: it is refused after all, or decided anew. A lease that has been handed
-   * back meanwhile counts it for good.
+   * Undoes what an admitted call was counted as: it is refused after all, or decided anew. A lease of which the store
+   * has been told meanwhile counts it for good.
    */
   uncount(draws: readonly CountedDraw[]): void {
-    for (const { lease, amount } of draws) if (!lease.isReturned) lease.remaining += amount;
+    for (const draw of draws) {
+      if (!('amount' in draw)) draw.lease.undraw(draw);
+      else if (!draw.lease.isReturned) draw.lease.remaining += draw.amount;
+    }
   }
 
   /** What no call has drawn of the leases of an account in this memory. */
@@ -711,12 +714,17 @@ export class LeaseManager implements AcquireHandler {
 
   /** A call that waited may be undone: it is decided again when its key has changed meanwhile. */
   private withCounted(request: AdmitRequest, verdict: Admission): Admission {
-    if (!verdict.admitted || !request.accounts.some(isCounted)) return verdict;
+    if (!verdict.admitted) return verdict;
     const counted = request.accounts.flatMap((account, index): CountedDraw[] => {
       const lease = this.foundLeases[index] ?? null;
       return lease === null || !isCounted(account) ? [] : [{ lease, amount: amountIn(request, account) }];
     });
-    return { ...verdict, counted };
+    for (let index = 0; index < request.windows.length; index++) {
+      const lease = this.foundWindows[index]?.lease ?? null;
+      if (lease === null || this.foundShares[index]) continue;
+      counted.push({ lease, cost: request.cost, told: lease.told });
+    }
+    return counted.length === 0 ? verdict : { ...verdict, counted };
   }
 
   // ---- handing back

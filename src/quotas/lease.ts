@@ -35,7 +35,7 @@ export class PermitLease {
   used = 0;
   usedAtMs: number;
   /** How many of them the store was told of, as used or as given up: none of these is told a second time. */
-  private told = 0;
+  told = 0;
   /** From then on, monotonic, it is refilled however much is left. */
   readonly lateMs: number;
 
@@ -60,6 +60,19 @@ export class PermitLease {
   draw(cost: number, nowMs: number): void {
     this.used += cost;
     this.usedAtMs = nowMs;
+  }
+
+  /**
+   * Undoes a draw, unless the store has been told of the lease since: what it counts as used by then was used by then,
+   * and must not stand for a later call.
+   */
+  undraw({ cost, told }: { readonly cost: number; readonly told: number }): void {
+    if (this.told === told) this.used -= Math.min(cost, this.used - told);
+  }
+
+  /** The store was told of all of it: no draw can be undone any more. */
+  get isReturned(): boolean {
+    return this.told === this.granted;
   }
 
   /**

@@ -266,6 +266,22 @@ describe('a refill', () => {
     expect(sent.indexOf(true)).toBe(3);
   });
 
+  it('goes after calls whose statement is still being collected when it is due', async () => {
+    const stage = new Stage();
+    await stage.ask(6_000);
+    await stage.ask(6_000);
+    await stage.pass(49);
+    const before = stage.asks.length;
+    const others = [KEY.slice(0, -1) + '2', KEY.slice(0, -1) + '3'];
+    // The first is sent at once, the second within 2 ms, and the refill is due in one.
+    void stage.admit(6_000, others[0]);
+    await stage.pass(0);
+    void stage.admit(6_000, others[1]);
+    await stage.pass(100);
+    const sent = stage.asks.slice(before).map(({ windows }) => windows[0]?.id);
+    expect(sent).toEqual([...others, KEY]);
+  });
+
   it('never closes what is still drawn from', async () => {
     const stage = new Stage();
     for (let call = 0; call < 200; call++) {

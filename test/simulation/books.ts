@@ -9,6 +9,7 @@ import type {
   SettleResult,
   WindowName,
 } from '../../src/quotas/quota-store.js';
+import { WINDOW_NAMES } from '../../src/quotas/memory-entry.js';
 import { monthOf } from '../../src/quotas/period.js';
 import { RING_SHAPES } from '../../src/quotas/rate-ring.js';
 import type { QuotaStoreModel, ModelAccount, Raise } from './quota-store-model.js';
@@ -43,8 +44,9 @@ const LONGEST_PERMIT_MS = 15_000;
 const STANDING_PERMIT_MS = 3_600_000;
 
 interface Buckets {
+  /** Of the row: all windows of a key have one. */
   at: number;
-  readonly counts: Map<number, number>;
+  readonly counts: Record<WindowName, Map<number, number>>;
 }
 
 interface RateLog {
@@ -165,7 +167,7 @@ export class Books {
       if (ask.previous) this.closedPermits(ask.id, ask.window, ask.previous, clockMs);
       if (grant) this.granted(ask.id, ask.window, grant.permits, grant.validForMs, clockMs);
     });
-    for (const { id, window } of request.windows) this.compareRing(id, window, this.bucketsOf(id, window, clockMs));
+    for (const { id, window } of request.windows) this.compareRing(id, window, this.bucketsOf(id, clockMs));
     request.budgets.forEach((ask, index) => {
       const ids = [ask.leaseId, ...ask.needs.flatMap(({ own }) => (own ? [own.leaseId] : []))];
       for (const id of ids) {
@@ -196,52 +198,57 @@ export class Books {
     must(account.spent + account.leased <= most, `${name}: ${account.spent} + ${account.leased} granted of ${most}`);
   }
 
-  private bucketsOf(id: string, window: WindowName, clockMs: number): Buckets {
-    const name = `${id}|${window}`;
-    const buckets = this.buckets.get(name) ?? { at: clockMs, counts: new Map<number, number>() };
-    this.buckets.set(name, buckets);
-    if (buckets.at > clockMs + LONGEST_PERMIT_MS) this.pullBack(buckets, RING_SHAPES[window].bucketMs, clockMs);
+  private bucketsOf(id: string, clockMs: number): Buckets {
+    const none = () => new Map<number, number>();
+    const buckets = this.buckets.get(id) ?? { at: clockMs, counts: { minute: none(), hour: none(), day: none() } };
+    this.buckets.set(id, buckets);
+    if (buckets.at > clockMs + LONGEST_PERMIT_MS) this.pullBack(buckets, clockMs);
     buckets.at = Math.max(buckets.at, clockMs);
     return buckets;
   }
 
   /** The clock has stepped back: what lies after every deadline there can be now is counted in the last of them. */
-  private pullBack(buckets: Buckets, bucketMs: number, clockMs: number): void {
-    const written = Math.floor(buckets.at / bucketMs) + Math.ceil(LONGEST_PERMIT_MS / bucketMs);
-    const listed = [...buckets.counts];
-    buckets.counts.clear();
-    for (const [bucket, permits] of listed) {
-      const lifeMs = bucket > written ? STANDING_PERMIT_MS : LONGEST_PERMIT_MS;
-      count(buckets, Math.min(bucket, Math.floor((clockMs + lifeMs) / bucketMs)), permits);
+  private pullBack(buckets: Buckets, clockMs: number): void {
+    for (const window of WINDOW_NAMES) {
+      const { bucketMs } = RING_SHAPES[window];
+      const counts = buckets.counts[window];
+      const written = Math.floor(buckets.at / bucketMs) + Math.ceil(LONGEST_PERMIT_MS / bucketMs);
+      const listed = [...counts];
+      counts.clear();
+      for (const [bucket, permits] of listed) {
+        const lifeMs = bucket > written ? STANDING_PERMIT_MS : LONGEST_PERMIT_MS;
+        count(counts, Math.min(bucket, Math.floor((clockMs + lifeMs) / bucketMs)), permits);
+      }
     }
     buckets.at = clockMs;
   }
 
   private granted(id: string, window: WindowName, permits: number, validForMs: number, clockMs: number): void {
-    const buckets = this.bucketsOf(id, window, clockMs);
-    const { bucketMs } = RING_SHAPES[window];
-    count(buckets, Math.floor((buckets.at + validForMs) / bucketMs), permits);
+    const { at, counts } = this.bucketsOf(id, clockMs);
+    count(counts[window], Math.floor((at + validForMs) / RING_SHAPES[window].bucketMs), permits);
   }
 
   private closedPermits(id: string, window: WindowName, close: PermitClose, clockMs: number): void {
-    const buckets = this.bucketsOf(id, window, clockMs);
+    const { at, counts: all } = this.bucketsOf(id, clockMs);
+    const counts = all[window];
     const { bucketMs, lengthMs } = RING_SHAPES[window];
-    const head = Math.floor(buckets.at / bucketMs);
+    const head = Math.floor(at / bucketMs);
     if ((close.bucket + 1) * bucketMs <= head * bucketMs - lengthMs + bucketMs - 1) return;
     // Pulled back: counts in full.
-    if (close.bucket * bucketMs > buckets.at + STANDING_PERMIT_MS) return;
+    if (close.bucket * bucketMs > at + STANDING_PERMIT_MS) return;
     // Where fewer count than were granted, they were pulled back as well.
-    if ((buckets.counts.get(close.bucket) ?? 0) >= close.granted) count(buckets, close.bucket, -close.granted);
-    count(buckets, Math.min(head, close.bucket), close.used);
+    if ((counts.get(close.bucket) ?? 0) >= close.granted) count(counts, close.bucket, -close.granted);
+    count(counts, Math.min(head, close.bucket), close.used);
   }
 
-  private compareRing(id: string, window: WindowName, buckets: Buckets): void {
+  private compareRing(id: string, window: WindowName, { at, counts: all }: Buckets): void {
     const { bucketMs, lengthMs } = RING_SHAPES[window];
+    const counts = all[window];
     let sum = 0;
-    for (const [bucket, permits] of buckets.counts) {
+    for (const [bucket, permits] of counts) {
       // Counts while any instant of the bucket lies within a window that ends in the current bucket.
-      if ((bucket + 1) * bucketMs > Math.floor(buckets.at / bucketMs) * bucketMs - lengthMs) sum += permits;
-      else buckets.counts.delete(bucket);
+      if ((bucket + 1) * bucketMs > Math.floor(at / bucketMs) * bucketMs - lengthMs) sum += permits;
+      else counts.delete(bucket);
     }
     const ring = this.store.rows.get(id)?.rings[window];
     must(ring?.sum === sum, `${window} of ${id} counts ${ring?.sum}, should count ${sum}`);
@@ -386,8 +393,8 @@ function expectedOutcome(
   return before.by === one.settledBy ? 'duplicate' : 'already-settled';
 }
 
-function count(buckets: Buckets, bucket: number, permits: number): void {
-  buckets.counts.set(bucket, (buckets.counts.get(bucket) ?? 0) + permits);
+function count(counts: Map<number, number>, bucket: number, permits: number): void {
+  counts.set(bucket, (counts.get(bucket) ?? 0) + permits);
 }
 
 function add(sums: Map<string, bigint>, name: string, amount: bigint): void {
