@@ -14,6 +14,7 @@ import { AuditRetention } from '../../../../src/audit/segments/audit-retention.j
 import { AuditSealer } from '../../../../src/audit/segments/audit-sealer.js';
 import { entriesIn } from '../../../../src/audit/segments/segment-file.js';
 import { findSealedSegments } from '../../../../src/audit/segments/segment-findings.js';
+import { AuditSyslog } from '../../../../src/audit/syslog/audit-syslog.js';
 import { parseVerifyArguments, verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
 import { historyCheck } from '../../../../src/backup/history-check.js';
 import { findLostHistory } from '../../../../src/backup/lost-history.js';
@@ -24,6 +25,7 @@ import { TestApp, testConfig } from '../../../support/app.js';
 import { ageTrail } from '../../../support/aged-trail.js';
 import { eventually } from '../../../support/eventually.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
+import { SyslogReceiver } from '../../../support/syslog-receiver.js';
 import { asOwner } from '../../../support/trail.js';
 import { addEntries } from './made-trail.js';
 
@@ -124,6 +126,67 @@ describe('The retention of the audit trail', () => {
     await app.dataSource.query('DELETE FROM replica WHERE id = $1', [earlier]);
     await sealer(app).sealAll();
     expect(await cutOf(app)).toBe(last);
+  });
+
+  it(
+    'does not seal what the receiver of syslog lacks, and sends nothing behind a gap',
+    async () => {
+      const receiver = await SyslogReceiver.start();
+      const app = await start({ AUDIT_SYSLOG_URL: `tcp://127.0.0.1:${receiver.port}` });
+      const place = async () =>
+        (
+          await app.dataSource.query<{ seq: string; head: string }[]>(
+            'SELECT s.changes_seq AS seq, h.seq AS head FROM audit_syslog s, change_head h',
+          )
+        )[0];
+      await eventually(async () => {
+        await app.app.get(AuditSyslog).look();
+        const now = await place();
+        expect(now?.seq).toBe(now?.head ?? '');
+      }, PATIENCE_MS);
+      await receiver.stop();
+      const taken = (await place())!.seq;
+      const last = await makeOld(app);
+      expect((await place())!.seq).toBe(taken);
+      const reasons: string[] = [];
+      const waiting = { directory, keepMonths: 3, maxEntries: 20 };
+      await new AuditSealer(app.dataSource, app.config, waiting, (reason) => reasons.push(reason)).sealAll();
+      expect(BigInt((await cutOf(app)) ?? 0)).toBeLessThanOrEqual(BigInt(taken));
+      expect(reasons).toEqual([expect.stringContaining('of AUDIT_SYSLOG_URL does not have the entries')]);
+      // A replica without the setting knows of no receiver.
+      const { auditKeys } = app.config;
+      await new AuditSealer(app.dataSource, { auditKeys }, waiting).sealAll();
+      expect(await cutOf(app)).toBe(last);
+      await receiver.listen();
+      for (let n = 0; n < 3; n += 1) await app.app.get(AuditSyslog).look();
+      expect(app.app.get(Conditions).check()['auditSyslog']!.status).toBe('degraded');
+      expect((await place())!.seq).toBe(taken);
+      const changes = receiver.messages.filter(({ data }) => data['chain'] === 'changes');
+      expect(changes.map(({ data }) => Number(data['seq'])).filter((seq) => seq > Number(taken))).toEqual([]);
+      await app.dataSource.query('UPDATE audit_syslog SET changes_seq = $1', [last]);
+      await eventually(async () => {
+        await app.app.get(AuditSyslog).look();
+        const now = await place();
+        expect(now?.seq).toBe(now?.head ?? '');
+      }, PATIENCE_MS);
+      await receiver.stop();
+    },
+    PATIENCE_MS,
+  );
+
+  it('seals into no other directory than that of the newest segment', async () => {
+    const app = await start();
+    await makeOld(app);
+    const one = sealer(app, 10);
+    await one.sealAll(() => one.end());
+    const cut = await cutOf(app);
+    expect(cut).not.toBeNull();
+    const other = { directory: await createTestDirectory(), keepMonths: 3, maxEntries: 10 };
+    await expect(new AuditSealer(app.dataSource, app.config, other).sealAll()).rejects.toThrow(
+      /of the newest sealed segment, is not in/,
+    );
+    expect(await cutOf(app)).toBe(cut);
+    await expect(verifySegments(app.config, other.directory, null)).rejects.toThrow(/has no sealed segments/);
   });
 
   it(
