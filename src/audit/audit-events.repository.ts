@@ -96,6 +96,11 @@ export class AuditEventsRepository {
     return findCut(this.manager);
   }
 
+  /** Up to which entry a chain was removed for its age, or is in sealed segments; at least 0. */
+  async cutOf(table: ChainTable): Promise<string> {
+    return table === 'audit_read' ? ((await this.findReadCut())?.seq ?? '0') : (await this.findCut()).seq;
+  }
+
   /** All segments that were sealed, oldest first. */
   findSegments(): Promise<StoredSegment[]> {
     return findSegments(this.manager);

@@ -72,6 +72,8 @@ class Walk {
   private found: AuditedEvent[] = [];
   private after = '0';
   private isOver = false;
+  /** Behind which the chain began with the first look. */
+  private cut: string | null = null;
 
   private constructor(
     private readonly events: AuditEventsRepository,
@@ -94,8 +96,17 @@ class Walk {
     return this.found.pop()!;
   }
 
+  /** @throws Error where entries were sealed or removed before they were read: an export says so, and lacks nothing */
+  private async requireNoGap(): Promise<void> {
+    const cut = await this.events.cutOf(this.table);
+    this.cut ??= cut;
+    if (cut !== this.cut && BigInt(cut) > BigInt(this.after))
+      throw new Error(`Entries up to ${cut} were sealed or removed while they were exported: begin the export anew.`);
+  }
+
   private async read(): Promise<void> {
     const found = await this.events.findAfter(this.filter, this.after, EXPORT_ROWS_PER_QUERY, this.table);
+    await this.requireNoGap();
     const events = found.filter(({ record }) => BigInt(record.seq) <= this.upTo);
     this.isOver = events.length < EXPORT_ROWS_PER_QUERY;
     this.after = events.at(-1)?.record.seq ?? this.after;

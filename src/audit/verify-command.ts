@@ -7,6 +7,7 @@ import { ChainVerifier, type FirstBreak } from './chain-verifier.js';
 import { checkpointPublicKeyPem } from './checkpoint.js';
 import { type CheckpointState, CheckpointsRepository } from './checkpoints.repository.js';
 import { checkCopy } from './copies/copy-check.js';
+import { findReadCuts } from './reads/read-cuts.js';
 import { findRestores } from './restores.js';
 import { joinWithDatabase } from './segments/join-with-database.js';
 import { checkSegments, type SegmentsReport } from './segments/segments-check.js';
@@ -100,7 +101,9 @@ export async function verifySegments(
   directory: string,
   checkpoints: string | null,
 ): Promise<VerifyAnswer> {
-  const report = await checkSegments(config, directory, { checkpoints, restores: [] });
+  const report = await checkSegments(config, directory, { checkpoints, restores: [], readCuts: null });
+  if (report.firstBroken === null && report.segments.changes.length + report.segments.reads.length === 0)
+    throw new Error(`${directory} has no sealed segments, of which each has a summary (.summary.json): name theirs.`);
   return answerOf(report, report.firstBroken, []);
 }
 
@@ -116,12 +119,18 @@ async function withSegments(
   const report = await checkSegments(config, directory, {
     checkpoints: checkpoints ?? existing(config.auditCheckpointFile),
     restores,
+    readCuts: await findReadCuts(manager),
   });
   const joined = await joinWithDatabase(manager, report.segments);
   return answerOf(report, report.firstBroken ?? joined.broken, [whole, ...joined.notes]);
 }
 
-function answerOf(report: SegmentsReport, broken: FirstBreak | null, notes: readonly string[]): VerifyAnswer {
+function answerOf(report: SegmentsReport, broken: FirstBreak | null, further: readonly string[]): VerifyAnswer {
+  const { gaps } = report;
+  const notes = [
+    ...further,
+    ...(gaps.length === 0 ? [] : [`Reads that no segment has: ${gaps.join(', ')}. They were removed without one.`]),
+  ];
   const { changes, reads } = report.segments;
   const last = changes.at(-1)?.toSeq;
   const checked =

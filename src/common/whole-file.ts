@@ -56,8 +56,19 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   const partial = `${path}.${process.pid}.${Date.now()}.partial`;
   await writeFile(partial, text, { mode: MODE, flush: true });
   await rename(partial, path);
-  // The names themselves, which a power cut would lose otherwise.
-  const entries = await open(dirname(path), 'r');
+  await syncNames(dirname(path));
+}
+
+/** Puts a file on the disk, and its name: what a process left that was killed may be in memory alone. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  await file.sync().finally(() => file.close());
+  await syncNames(dirname(path));
+}
+
+/** The names themselves, which a power cut would lose otherwise. */
+async function syncNames(directory: string): Promise<void> {
+  const entries = await open(directory, 'r');
   await entries.sync().finally(() => entries.close());
 }
 

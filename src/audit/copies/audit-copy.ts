@@ -14,7 +14,7 @@ import type { AuditedEvent } from '../stored-event.js';
 import { type CopyPlace, MAX_BATCH_BYTES, notePlace, placeOfCopy } from './copy-place.js';
 import { CopyTurn } from './copy-turn.js';
 import { lineWithoutPersonal } from './event-line.js';
-import { SetBack, UncopiedEntries } from './uncopied-entries.js';
+import { SealedMeanwhile, SetBack, UncopiedEntries } from './uncopied-entries.js';
 
 /** An entry is in the copy this long after its commit, and what its write takes. */
 const LOOK_EVERY_MS = 1_000;
@@ -111,7 +111,9 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   private async writeBatch(file: string, place: CopyPlace): Promise<boolean> {
     const next: Record<ChainTable, CopyPlace[ChainTable]> & Pick<CopyPlace, 'bytes'> = { ...place };
     const limits = { maxBytes: MAX_BATCH_BYTES, bytesOf: (line: string) => Buffer.byteLength(line) };
-    const entries = await this.uncopied.next(place, lineWithoutPersonal, limits);
+    const entries = await this.uncopied.next(place, lineWithoutPersonal, limits).catch((error: Error) => {
+      throw error instanceof SealedMeanwhile ? sealedMeanwhile(file, error) : error;
+    });
     for (const { table, event } of entries) next[table] = entryOf(event);
     const lines = entries.map(({ formatted }) => formatted);
     if (lines.length === 0) return false;
@@ -137,10 +139,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   private async requireSameHistory(file: string, place: CopyPlace): Promise<void> {
     for (const table of CHAINS) {
       const { seq, hash } = place[table];
-      const cut = await this.uncopied.cutOf(table);
-      // Removed reads are lacking in every copy. Sealed entries are in segments: a copy with a gap would not say so.
-      if (table === 'audit_event' && seq !== '0' && BigInt(seq) < BigInt(cut)) throw sealedMeanwhile(file, seq, cut);
-      if (seq === '0' || BigInt(seq) <= BigInt(cut)) continue;
+      if (seq === '0' || BigInt(seq) <= BigInt(await this.events.cutOf(table))) continue;
       const [event] = await this.events.findAfter({}, (BigInt(seq) - 1n).toString(), 1, table);
       if (event !== undefined && entryOf(event).hash === hash) continue;
       throw setBack(file, seq);
@@ -152,7 +151,7 @@ function entryOf({ record, hash }: AuditedEvent): { seq: string; hash: string } 
   return { seq: record.seq, hash: hash.toString('hex') };
 }
 
-function sealedMeanwhile(file: string, seq: string, cut: string): Error {
+function sealedMeanwhile(file: string, { seq, cut }: SealedMeanwhile): Error {
   return new Error(
     `${file} ends with entry ${seq}, and entries up to ${cut} were sealed since: it would have a gap. Move ${file} and ${file}.position away, and a new copy is begun behind them.`,
   );
@@ -165,7 +164,7 @@ function setBack(file: string, seq: string): Error {
 }
 
 /** The outcome of work with a file. @throws Error when its storage does not answer */
-async function inTime<T>(work: Promise<T>, file: string): Promise<T> {
+export async function inTime<T>(work: Promise<T>, file: string): Promise<T> {
   work.catch(() => undefined);
   const over = new AbortController();
   const silence = sleep(STORAGE_MS, undefined, { signal: over.signal, ref: false }).then(() => {

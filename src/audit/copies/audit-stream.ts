@@ -158,6 +158,9 @@ export class AuditStream implements OnModuleDestroy {
         await standing.recheckIfDue();
         if (standing.signal.aborted) return;
         if (found.length > 0) {
+          // Sealed or removed since the last look: the caller comes again, and is told so by a status.
+          if (BigInt(found[0]!.record.seq) !== BigInt(after) + 1n)
+            throw new Error(`Entries behind ${after} are not in the database any more.`);
           after = found.at(-1)!.record.seq;
           yield found.map(lineOf).join('');
           this.sent.inc(found.length);

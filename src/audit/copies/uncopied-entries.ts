@@ -25,18 +25,39 @@ export class UncopiedEntries {
     return lacking;
   }
 
-  /** The next ones, each chain in its order; of each chain at least one, and further ones up to half of `maxBytes`. */
+  /**
+   * Reads may be removed for their age, and lack in every copy. Sealed changes are in segments, and a copy with a gap
+   * would not say so; one that has nothing yet begins behind them.
+   *
+   * @throws SealedMeanwhile where a copy has a part of the changes, and those that follow were sealed
+   */
+  async requireNoGap({ audit_event: { seq } }: CopiedUpTo): Promise<void> {
+    const cut = await this.events.cutOf('audit_event');
+    if (seq !== '0' && BigInt(seq) < BigInt(cut)) throw new SealedMeanwhile(seq, cut);
+  }
+
+  /**
+   * The next ones, each chain in its order; of each chain at least one, and further ones up to half of `maxBytes`.
+   *
+   * @throws SealedMeanwhile where entries that a copy lacks are in the database no more
+   */
   async next<T>(
     place: CopiedUpTo,
     format: (event: AuditedEvent) => T,
     limits: BatchLimits<T>,
   ): Promise<BatchEntry<T>[]> {
     const found: BatchEntry<T>[] = [];
+    await this.requireNoGap(place);
     for (const table of CHAINS) {
       let bytes = 0;
       const after = await this.beginning(table, place[table].seq);
       const rows = Math.min(ROWS_PER_QUERY, limits.maxRows ?? ROWS_PER_QUERY);
-      for (const event of await this.events.findAfter({}, after, rows, table)) {
+      const events = await this.events.findAfter({}, after, rows, table);
+      // The cut was moved since it was read.
+      const first = events[0]?.record.seq;
+      if (table === 'audit_event' && first !== undefined && BigInt(first) !== BigInt(after) + 1n)
+        throw new SealedMeanwhile(after, (BigInt(first) - 1n).toString());
+      for (const event of events) {
         const formatted = format(event);
         const before = bytes;
         bytes += limits.bytesOf(formatted);
@@ -47,13 +68,8 @@ export class UncopiedEntries {
     return found;
   }
 
-  /** Up to which entry a chain was removed for its age, or is in sealed segments; at least 0. */
-  async cutOf(table: ChainTable): Promise<string> {
-    return table === 'audit_read' ? ((await this.events.findReadCut())?.seq ?? '0') : (await this.events.findCut()).seq;
-  }
-
   private async beginning(table: ChainTable, seq: string): Promise<string> {
-    const cut = await this.cutOf(table);
+    const cut = await this.events.cutOf(table);
     return BigInt(cut) > BigInt(seq) ? cut : seq;
   }
 }
@@ -78,5 +94,17 @@ export class SetBack extends Error {
   override readonly name = 'SetBack';
   constructor(readonly seq: string) {
     super(`The trail ends before entry ${seq}.`);
+  }
+}
+
+/** Entries behind what a copy has are in sealed segments, or were removed: the copy would have a gap. */
+export class SealedMeanwhile extends Error {
+  override readonly name = 'SealedMeanwhile';
+  constructor(
+    readonly seq: string,
+    /** The last entry that the database has no more. */
+    readonly cut: string,
+  ) {
+    super(`Entries behind ${seq}, up to ${cut}, are not in the database any more.`);
   }
 }

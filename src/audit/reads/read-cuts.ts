@@ -35,6 +35,15 @@ export async function findReadCut(manager: EntityManager, upTo: string | null = 
   return readCutOf(await manager.query<ReadCutRow[]>(sql, values));
 }
 
+/** Every cut of which the database still tells, oldest first. */
+export async function findReadCuts(manager: EntityManager): Promise<ReadCut[]> {
+  const rows = await manager.query<ReadCutRow[]>(
+    `SELECT details FROM audit_event WHERE action = $1 AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event} ORDER BY seq`,
+    [CUT_ACTION],
+  );
+  return rows.map((row) => readCutOf([row])!);
+}
+
 /** The newest segment of reads, as the cut tells of it. */
 export interface ReadSegment {
   readonly upToSeq: string;

@@ -1,5 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { systemCaller } from '../../access/caller.js';
 import { Housekeeping } from '../../common/housekeeping.js';
 import { Config } from '../../config/config.js';
@@ -26,6 +26,12 @@ const NEXT_CUT = `
      AND (SELECT at FROM audit_read WHERE seq > $2::bigint ORDER BY seq LIMIT 1) < clock_timestamp() - make_interval(days => $1 + $3)
    ORDER BY c.seq DESC LIMIT 1`;
 
+/** The checkpoint of the last read in a segment, wherever newer ones have become old enough meanwhile. */
+const SEALED_CUT = `
+  SELECT c.seq, c.line, encode(r.hash, 'hex') AS hash, clock_timestamp() - make_interval(days => $1) AS until
+    FROM audit_read_checkpoint c LEFT JOIN audit_read r ON r.seq = c.seq
+   WHERE c.at < clock_timestamp() - make_interval(days => $1) AND c.seq > $2::bigint AND c.seq = $3::bigint`;
+
 interface Candidate {
   readonly seq: string;
   readonly line: unknown;
@@ -41,6 +47,8 @@ interface Candidate {
  */
 @Injectable()
 export class ReadHousekeeping extends Housekeeping {
+  private readonly ending = new AbortController();
+
   constructor(
     private readonly dataSource: DataSource,
     private readonly changes: Changes,
@@ -48,6 +56,11 @@ export class ReadHousekeeping extends Housekeeping {
     private readonly retention: AuditRetention,
   ) {
     super(new Logger('Audit'), 'old reads of the audit trail were not removed');
+  }
+
+  override async onApplicationShutdown(): Promise<void> {
+    this.ending.abort();
+    await super.onApplicationShutdown();
   }
 
   protected override async round(): Promise<void> {
@@ -58,10 +71,8 @@ export class ReadHousekeeping extends Housekeeping {
       ]);
       if (!lock?.taken) return;
       const last = (await findReadCut(tx))?.seq ?? '0';
-      const [next] = await tx.query<Candidate[]>(NEXT_CUT, [this.config.auditReadsKeptDays, last, SLACK_DAYS]);
+      const [next] = await this.nextCut(tx, last, sealed);
       if (!next) return;
-      // Another one than was sealed: by another replica, or a moment too late.
-      if (this.config.auditArchive !== null && sealed?.toSeq !== next.seq) return;
       const { file, sha256 } = sealed ?? {};
       const details = { upToSeq: next.seq, hash: next.hash, ...(file === undefined ? {} : { file, sha256 }) };
       if (this.isSigned(next)) record({ resourceType: 'audit-event', resourceId: null, details });
@@ -74,6 +85,13 @@ export class ReadHousekeeping extends Housekeeping {
       await this.deleteAll((rows) => this.sweep(table, cut.seq, rows));
   }
 
+  /** Where the trail is archived, reads are cut where the segment ends that was written, and nowhere else. */
+  private async nextCut(tx: EntityManager, last: string, sealed: SignedSummary | null): Promise<Candidate[]> {
+    const { auditArchive, auditReadsKeptDays: days } = this.config;
+    if (auditArchive === null) return tx.query(NEXT_CUT, [days, last, SLACK_DAYS]);
+    return sealed === null ? [] : tx.query(SEALED_CUT, [days, last, sealed.toSeq]);
+  }
+
   /** Writes reads that are to be cut to segments, where the trail is archived; gives the last of them. */
   private async seal(): Promise<SignedSummary | null> {
     const { manager } = this.dataSource;
@@ -81,9 +99,10 @@ export class ReadHousekeeping extends Housekeeping {
     if (auditArchive === null) return null;
     const last = (await findReadCut(manager))?.seq ?? '0';
     const [next] = await manager.query<Candidate[]>(NEXT_CUT, [this.config.auditReadsKeptDays, last, SLACK_DAYS]);
+    if (next === undefined) this.retention.clear('reads');
     if (next === undefined || !this.isSigned(next)) return null;
     return this.retention.attempt('reads', () =>
-      sealReads(this.dataSource, auditKeys, auditArchive.directory, next.seq),
+      sealReads(this.dataSource, auditKeys, auditArchive.directory, next.seq, this.ending.signal),
     );
   }
 

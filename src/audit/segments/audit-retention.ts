@@ -22,7 +22,12 @@ export class AuditRetention extends Housekeeping {
 
   constructor(dataSource: DataSource, config: Config, meters: Metrics, conditions: Conditions) {
     super(new Logger('Audit'), 'older entries of the audit trail were not sealed');
-    this.sealer = config.auditArchive === null ? null : new AuditSealer(dataSource, config, config.auditArchive);
+    this.sealer =
+      config.auditArchive === null
+        ? null
+        : new AuditSealer(dataSource, config, config.auditArchive, (reason) => {
+            this.logger.warn({ msg: 'entries of the audit trail that are due are not sealed yet', reason });
+          });
     conditions.register(
       'auditSegments',
       'older entries of the audit trail are sealed, if AUDIT_KEEP_MONTHS is set',
@@ -55,6 +60,11 @@ export class AuditRetention extends Housekeeping {
       this.failed.add(chain);
       throw error;
     }
+  }
+
+  /** Nothing of a chain is due: another replica has sealed what failed here. */
+  clear(chain: SegmentContent['chain']): void {
+    this.failed.delete(chain);
   }
 
   private async sealAll(sealer: AuditSealer): Promise<void> {

@@ -7,7 +7,7 @@ import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
 import { segmentsMayBegin } from '../../database/older-replicas.js';
 import { SessionClient } from '../../database/session-client.js';
 import { sessionConfigOf } from '../../database/session-config.js';
-import { inTransaction } from '../../database/transaction.js';
+import { inTransaction, type OpenTransaction } from '../../database/transaction.js';
 import { commitActs } from '../append.js';
 import { ChainCheck } from '../chain-check.js';
 import { CHANGE_CHANNEL } from '../changes.js';
@@ -16,8 +16,9 @@ import { findKeyChanges } from '../head.js';
 import type { KeySegment } from '../key-segments.js';
 import { type Ask, segmentsBehind } from '../stretch.js';
 import { snapshotOf } from './kept-entries.js';
-import { findCut, type Place, SEAL_ACTION } from './sealed-cut.js';
-import { segmentShelf } from './segment-shelf.js';
+import { type CopiesOfTrail, copyThatLacks } from './copies-of-trail.js';
+import { findCut, findSegments, type Place, SEAL_ACTION } from './sealed-cut.js';
+import { requireThere, segmentShelf } from './segment-shelf.js';
 import type { SignedSummary } from './segment-summary.js';
 import { endOfEarlier, MAX_ENTRIES, writeSegment } from './write-segment.js';
 
@@ -29,17 +30,23 @@ export interface SealTerms {
   readonly maxEntries?: number;
 }
 
+const SINCE = `(date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1::int)) AT TIME ZONE 'UTC'`;
+const SEEN = '(SELECT coalesce(max(seq), 0) FROM audit_checkpoint)';
+
 /**
- * Up to where the trail may be sealed: the entries before the first one of a kept month, as far as a checkpoint has
- * seen them. The database's clock may have been set back, so the first one in the order of `seq` counts.
+ * Up to where the trail behind $2 may be sealed, at most to $3: the entries before the first one of a kept month, as far
+ * as a checkpoint has seen them. The database's clock may have been set back, so the first one in the order of `seq`
+ * counts. No more is read than one segment may have.
  */
 const DUE = `
-  SELECT c.seq AS after, least(
-           coalesce((SELECT e.seq FROM audit_event e WHERE e.seq > c.seq AND e.at >= k.since ORDER BY e.seq LIMIT 1) - 1,
-                    (SELECT seq FROM change_head)),
-           (SELECT coalesce(max(seq), 0) FROM audit_checkpoint)) AS "upTo"
-    FROM (SELECT coalesce(max(to_seq), 0) AS seq FROM audit_segment) c,
-         (SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1::int)) AT TIME ZONE 'UTC' AS since) k`;
+  SELECT least(coalesce((SELECT e.seq FROM audit_event e WHERE e.seq > $2::bigint AND e.seq <= $3::bigint AND e.at >= ${SINCE}
+                          ORDER BY e.seq LIMIT 1) - 1, $3::bigint),
+               ${SEEN}) AS "upTo"`;
+
+/** The newest entry that is older than the kept months, as far as a checkpoint has seen the trail. */
+const NEWEST_DUE = `
+  SELECT least((SELECT max(seq) FROM audit_event WHERE at = (SELECT max(at) FROM audit_event WHERE at < ${SINCE})),
+               ${SEEN}) AS seq`;
 
 /** Where the segment behind $1 ends: with its month, after $3 entries, or at $2. */
 const END = `
@@ -58,23 +65,38 @@ const MAX_CUT_MS = 60_000;
 export class AuditSealer {
   private session: SessionClient | null = null;
   private hasEnded = false;
+  /** The session whose transaction removes the entries of a segment. */
+  private cutting: number | null = null;
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly config: Pick<Config, 'auditKeys'>,
+    private readonly config: Pick<Config, 'auditKeys'> & Partial<CopiesOfTrail>,
     private readonly terms: SealTerms,
+    /** Is told what entries that are due wait for. */
+    private readonly onWait: (reason: string) => void = () => undefined,
   ) {}
 
   /** Gives up what is under way: the process ends, and the next one goes on with that segment. */
   end(): void {
     this.hasEnded = true;
     this.session?.destroy();
+    if (this.cutting !== null)
+      void this.dataSource.query('SELECT pg_cancel_backend($1)', [this.cutting]).catch(() => undefined);
   }
 
   /** How many entries wait to be sealed. */
   async due(): Promise<number> {
-    const [row] = await this.dataSource.query<{ after: string; upTo: string }[]>(DUE, [this.terms.keepMonths]);
-    return Math.max(0, Number(BigInt(row!.upTo) - BigInt(row!.after)));
+    const ask: Ask = (text, values) => this.dataSource.query(text, values as unknown[]);
+    const { seq: after } = await findCut(this.dataSource.manager);
+    const first = BigInt(after) + 1n;
+    if (BigInt(await this.upTo(ask, after, first.toString())) < first) return 0;
+    const [newest] = await ask<{ seq: string | null }>(NEWEST_DUE, [this.terms.keepMonths]);
+    return Math.max(1, Number(BigInt(newest?.seq ?? 0) - BigInt(after)));
+  }
+
+  private async upTo(ask: Ask, after: string, atMost: string): Promise<string> {
+    const [row] = await ask<{ upTo: string }>(DUE, [this.terms.keepMonths, after, atMost]);
+    return row!.upTo;
   }
 
   /** Whether every replica of late knows sealed segments; before that, none is made. */
@@ -113,18 +135,28 @@ export class AuditSealer {
   }
 
   private async sealNext(ask: Ask): Promise<SignedSummary | null> {
-    const { keepMonths, maxEntries = MAX_ENTRIES } = this.terms;
-    const [due] = await ask<{ after: string; upTo: string }>(DUE, [keepMonths]);
-    const { after, upTo } = due!;
-    if (BigInt(upTo) <= BigInt(after)) return null;
-    const shelf = await segmentShelf(ask, this.config.auditKeys, this.terms.directory);
+    const { directory, maxEntries = MAX_ENTRIES } = this.terms;
+    const start = await findCut(this.dataSource.manager);
+    const { seq: after } = start;
+    const shelf = await segmentShelf(ask, this.config.auditKeys, directory);
     const earlier = await endOfEarlier(shelf, 'changes', (BigInt(after) + 1n).toString());
+    const upTo = await this.upTo(ask, after, earlier ?? (BigInt(after) + BigInt(maxEntries)).toString());
+    if (BigInt(upTo) <= BigInt(after)) return null;
+    const newest = (await findSegments(this.dataSource.manager)).at(-1);
+    if (newest !== undefined) await requireThere(directory, newest.summary as SignedSummary);
     const [planned] = await ask<{ toSeq: string }>(END, [after, upTo, maxEntries]);
     if (planned === undefined) throw new Error(`Entry ${BigInt(after) + 1n} of the audit trail is missing.`);
     const toSeq = earlier ?? planned.toSeq;
     // It was sealed under other settings, or by another clock: it waits until all of it is due.
-    if (BigInt(toSeq) > BigInt(upTo)) return null;
-    const start = await findCut(this.dataSource.manager);
+    if (BigInt(toSeq) > BigInt(upTo)) {
+      this.onWait(`the segment of ${directory} with the entries up to ${toSeq} is due up to ${upTo} alone`);
+      return null;
+    }
+    const lacking = await copyThatLacks(this.dataSource.manager, this.config, toSeq);
+    if (lacking !== null) {
+      this.onWait(`${lacking} does not have the entries up to ${toSeq} yet`);
+      return null;
+    }
     const segments = await this.segments(start, toSeq);
     const newCheck = () => new ChainCheck(segments, [], start);
     const summary = await writeSegment(ask, shelf, { chain: 'changes', start, toSeq, newCheck });
@@ -146,7 +178,10 @@ export class AuditSealer {
   /** Removes the entries of a segment, and tells of it in the trail: both or neither. */
   private async cut(summary: SignedSummary): Promise<void> {
     const bounds = { ...BOUNDS, deadlineMs: performance.now() + MAX_CUT_MS };
-    await inTransaction(this.dataSource, bounds, async (tx) => {
+    const work = async (tx: OpenTransaction) => {
+      const [session] = await tx.manager.query<{ pid: number }[]>('SELECT pg_backend_pid() AS pid');
+      this.cutting = session!.pid;
+      if (this.hasEnded) throw new Error('The process ends.');
       const { fromSeq, toSeq, hash, entries, file, sha256 } = summary;
       await tx.manager.query('SELECT audit_seal($1, $2, $3)', [
         toSeq,
@@ -166,6 +201,8 @@ export class AuditSealer {
       };
       const entry = { resourceType: 'audit-event', resourceId: null, details };
       await commitActs(tx, this.config.auditKeys, [{ caller: systemCaller(SEAL_ACTION), entry }], CHANGE_CHANNEL);
-    });
+      this.cutting = null;
+    };
+    await inTransaction(this.dataSource, bounds, work).finally(() => (this.cutting = null));
   }
 }

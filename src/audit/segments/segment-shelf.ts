@@ -1,8 +1,10 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { missingVersion } from '../../common/missing-version.js';
 import { PLAIN_VERSION, type VersionedKey } from '../../config/versioned-secrets.js';
 import { type CheckpointPublicKey, checkpointKey, checkpointPublicKeys } from '../checkpoint.js';
 import type { Ask } from '../stretch.js';
-import { type SegmentContent, type SignedSummary, signSummary } from './segment-summary.js';
+import { type SegmentContent, type SignedSummary, signSummary, summaryName } from './segment-summary.js';
 
 /** Where segments go, whose they are, and what signs them. */
 export interface SegmentShelf {
@@ -10,6 +12,25 @@ export interface SegmentShelf {
   readonly installation: string;
   readonly publicKeys: readonly CheckpointPublicKey[];
   readonly sign: (content: SegmentContent) => SignedSummary;
+}
+
+/**
+ * Requires the newest segment to be in the directory: otherwise it is not the one that all replicas share, and what is
+ * sealed into it is lost with this replica.
+ *
+ * @throws Error with a sentence that says what to do
+ */
+export async function requireThere(directory: string, { file }: Pick<SegmentContent, 'file'>): Promise<void> {
+  for (const name of [file, summaryName(file)]) {
+    const found = await stat(join(directory, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+    if (found === null)
+      throw new Error(
+        `${name}, of the newest sealed segment, is not in ${directory}: mount the directory there that all replicas share, or copy the segments to it.`,
+      );
+  }
 }
 
 /**

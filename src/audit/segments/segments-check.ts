@@ -9,6 +9,7 @@ import { checkpointPublicKeys } from '../checkpoint.js';
 import { CopySurvey } from '../copies/copy-survey.js';
 import { ReadChainCheck } from '../reads/read-chain-check.js';
 import { readReadCheckpoints } from '../reads/read-checkpoint.js';
+import { CUT_ACTION, type ReadCut, readCutOf, type ReadCutRow } from '../reads/read-cuts.js';
 import { givenUpBy, RESTORE_ACTION, type Restore } from '../restores.js';
 import { entriesIn, readSummary } from './segment-file.js';
 import { brokenOrder, type Place } from './sealed-cut.js';
@@ -27,6 +28,8 @@ export interface SegmentsReport {
   /** Checkpoints the segments were held against. */
   readonly checkpoints: number;
   readonly firstBroken: SegmentBreak | null;
+  /** Reads that no segment has, and that were removed without one: `5 to 17`. */
+  readonly gaps: readonly string[];
 }
 
 /** What segments are held against. */
@@ -35,6 +38,8 @@ export interface SegmentsBasis {
   readonly checkpoints: string | null;
   /** Restores of which the database tells: their checkpoints are not those of this trail. */
   readonly restores: readonly Restore[];
+  /** Cuts of reads of which the database tells; null: there is no database, and a gap of the reads is believed. */
+  readonly readCuts: readonly ReadCut[] | null;
 }
 
 /**
@@ -49,19 +54,21 @@ export async function checkSegments(
   directory: string,
   basis: SegmentsBasis,
 ): Promise<SegmentsReport> {
-  const check = new SegmentsCheck(config, directory);
+  const check = new SegmentsCheck(config, directory, basis.readCuts);
   const segments: Record<Chain, SignedSummary[]> = { changes: [], reads: [] };
   const anchors = await anchorsOf(config, basis.checkpoints);
   let firstBroken: SegmentBreak | null = null;
   for (const chain of ['changes', 'reads'] as const) {
     const found = await check.summaries(chain);
     if (Array.isArray(found)) segments[chain] = found;
-    firstBroken ??= Array.isArray(found)
-      ? await check.chain(chain, found, anchors[chain], basis.restores)
-      : { ...found, chain };
+    if (!Array.isArray(found)) firstBroken ??= { ...found, chain };
+    else
+      for (const run of check.runs(chain, found))
+        firstBroken ??= await check.chain(chain, run, anchors[chain], basis.restores);
   }
   const checkpoints = anchors.changes.length + anchors.reads.length;
-  return { segments, checked: check.checked.changes, checkedReads: check.checked.reads, checkpoints, firstBroken };
+  const { checked, gaps } = check;
+  return { segments, checked: checked.changes, checkedReads: checked.reads, checkpoints, firstBroken, gaps };
 }
 
 async function anchorsOf({ auditKeys }: Pick<Config, 'auditKeys'>, file: string | null) {
@@ -75,10 +82,14 @@ async function anchorsOf({ auditKeys }: Pick<Config, 'auditKeys'>, file: string 
 
 class SegmentsCheck {
   readonly checked: Record<Chain, number> = { changes: 0, reads: 0 };
+  readonly gaps: string[] = [];
+  /** Cuts of reads of which sealed changes tell. */
+  private readonly sealedCuts: ReadCut[] = [];
 
   constructor(
     private readonly config: Pick<Config, 'auditKeys'>,
     private readonly directory: string,
+    private readonly readCuts: readonly ReadCut[] | null,
   ) {}
 
   /** What the summaries of a chain say, in order, or what is wrong with them. */
@@ -97,7 +108,34 @@ class SegmentsCheck {
       found.push(summary);
     }
     found.sort((one, other) => (BigInt(one.fromSeq) < BigInt(other.fromSeq) ? -1 : 1));
-    return brokenOrder(found, chain === 'changes' ? null : (found[0] ?? null)) ?? found;
+    if (chain === 'changes') return brokenOrder(found, null) ?? found;
+    for (const run of this.runs(chain, found)) {
+      const broken = brokenOrder(run, run[0]!) ?? otherInstallation(run[0]!, found[0]!);
+      if (broken !== null) return broken;
+    }
+    return found;
+  }
+
+  /** Segments that follow each other. Reads may have been removed without a segment, while nothing was to be sealed. */
+  runs(chain: Chain, segments: readonly SignedSummary[]): SignedSummary[][] {
+    const runs: SignedSummary[][] = [];
+    this.gaps.length = 0;
+    for (const segment of segments) {
+      const end = BigInt(runs.at(-1)?.at(-1)?.toSeq ?? 0);
+      const isBehindGap = chain === 'reads' && BigInt(segment.fromSeq) > end + 1n && this.wasCut(segment);
+      if (isBehindGap && runs.length > 0) this.gaps.push(`${end + 1n} to ${BigInt(segment.fromSeq) - 1n}`);
+      if (runs.length === 0 || isBehindGap) runs.push([]);
+      runs.at(-1)!.push(segment);
+    }
+    return runs;
+  }
+
+  /** Whether the trail tells that reads were removed up to where this segment begins. */
+  private wasCut({ fromSeq, previousHash }: SignedSummary): boolean {
+    if (this.readCuts === null) return true;
+    return [...this.readCuts, ...this.sealedCuts].some(
+      ({ seq, hash }) => BigInt(seq) + 1n === BigInt(fromSeq) && hash.toString('hex') === previousHash,
+    );
   }
 
   async chain(
@@ -113,7 +151,9 @@ class SegmentsCheck {
       if (reason !== null) return { seq: segment.fromSeq, reason, chain };
       for await (const event of entriesIn(join(this.directory, segment.file))) {
         survey.add(event);
-        if (event !== null) told.push(...lostBy(event.record));
+        if (event === null) continue;
+        told.push(...lostBy(event.record));
+        this.sealedCuts.push(...cutBy(event.record));
       }
     }
     const [first] = segments;
@@ -127,7 +167,7 @@ class SegmentsCheck {
     });
     if (!(check instanceof ChainCheck)) return { ...check, chain };
     const broken = await this.entries(check, chain, segments);
-    this.checked[chain] = check.checked;
+    this.checked[chain] += check.checked;
     return broken && { ...broken, chain };
   }
 
@@ -167,6 +207,19 @@ class SegmentsCheck {
     }
     return null;
   }
+}
+
+function otherInstallation({ fromSeq, installation }: SignedSummary, first: SignedSummary): ChainBreak | null {
+  return installation === first.installation
+    ? null
+    : { seq: fromSeq, reason: 'This sealed segment is of another installation.' };
+}
+
+/** Where reads begin from then on, where the entry is of a cut of them. */
+function cutBy({ action, actor, details }: AuditRecord): ReadCut[] {
+  return action === CUT_ACTION && actor.kind === 'system'
+    ? [readCutOf([{ details: details as unknown as ReadCutRow['details'] }])!]
+    : [];
 }
 
 /** The part of the trail that a restore gave up, where the entry is of one. */

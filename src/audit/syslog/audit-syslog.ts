@@ -10,7 +10,7 @@ import type { AuditSyslogConfig } from '../../config/audit-syslog.js';
 import { Config } from '../../config/config.js';
 import { AuditEventsRepository } from '../audit-events.repository.js';
 import { CopyTurn } from '../copies/copy-turn.js';
-import { type CopiedUpTo, SetBack, UncopiedEntries } from '../copies/uncopied-entries.js';
+import { type CopiedUpTo, SealedMeanwhile, SetBack, UncopiedEntries } from '../copies/uncopied-entries.js';
 import { deliver, MAX_DELIVER_MS } from './deliver.js';
 import { syslogMessage } from './syslog-message.js';
 import { noteTaken, placeOfReceiver } from './syslog-place.js';
@@ -110,10 +110,9 @@ export class AuditSyslog implements OnApplicationBootstrap, OnApplicationShutdow
     if (!(await turn.isOurs())) return false;
     const { manager } = this.dataSource;
     const place = await placeOfReceiver(manager, name);
-    const batch = await this.uncopied.next(place, syslogMessage, {
-      maxBytes: MAX_BATCH_BYTES,
-      maxRows: this.rows,
-      bytesOf: ({ length }) => length,
+    const limits = { maxBytes: MAX_BATCH_BYTES, maxRows: this.rows, bytesOf: ({ length }: Buffer) => length };
+    const batch = await this.uncopied.next(place, syslogMessage, limits).catch((error: Error) => {
+      throw error instanceof SealedMeanwhile ? sealedMeanwhile(name, error) : error;
     });
     if (batch.length === 0) return false;
     await this.deliver(receiver, Buffer.concat(batch.map(({ formatted }) => formatted)));
@@ -148,6 +147,12 @@ export class AuditSyslog implements OnApplicationBootstrap, OnApplicationShutdow
       );
     }
   }
+}
+
+function sealedMeanwhile(name: string, { seq, cut }: SealedMeanwhile): Error {
+  return new Error(
+    `${name} has the trail up to entry ${seq}, and entries up to ${cut} were sealed since: it would have a gap. Give it these from the segments in AUDIT_ARCHIVE_DIR, set changes_seq of its row in audit_syslog to ${cut}, and it goes on behind them.`,
+  );
 }
 
 /** How the database knows a receiver: another one begins with the first entry. */

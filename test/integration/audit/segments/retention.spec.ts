@@ -8,12 +8,15 @@ import { changeAuditKey } from '../../../../src/audit/change-audit-key.js';
 import { checkpointKey, checkpointPublicKeys, signCheckpoint } from '../../../../src/audit/checkpoint.js';
 import { Checkpoints } from '../../../../src/audit/checkpoints.js';
 import { ReadHousekeeping } from '../../../../src/audit/reads/read-housekeeping.js';
+import { findReadCut, findReadCuts } from '../../../../src/audit/reads/read-cuts.js';
 import { signReadCheckpoint, type SignedReadCheckpoint } from '../../../../src/audit/reads/read-checkpoint.js';
 import { ReadRecorder } from '../../../../src/audit/reads/read-recorder.js';
 import { AuditRetention } from '../../../../src/audit/segments/audit-retention.js';
 import { AuditSealer } from '../../../../src/audit/segments/audit-sealer.js';
 import { entriesIn } from '../../../../src/audit/segments/segment-file.js';
+import { checkSegments } from '../../../../src/audit/segments/segments-check.js';
 import { findSealedSegments } from '../../../../src/audit/segments/segment-findings.js';
+import { AuditSyslog } from '../../../../src/audit/syslog/audit-syslog.js';
 import { parseVerifyArguments, verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
 import { historyCheck } from '../../../../src/backup/history-check.js';
 import { findLostHistory } from '../../../../src/backup/lost-history.js';
@@ -24,6 +27,7 @@ import { TestApp, testConfig } from '../../../support/app.js';
 import { ageTrail } from '../../../support/aged-trail.js';
 import { eventually } from '../../../support/eventually.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
+import { SyslogReceiver } from '../../../support/syslog-receiver.js';
 import { asOwner } from '../../../support/trail.js';
 import { addEntries } from './made-trail.js';
 
@@ -124,6 +128,67 @@ describe('The retention of the audit trail', () => {
     await app.dataSource.query('DELETE FROM replica WHERE id = $1', [earlier]);
     await sealer(app).sealAll();
     expect(await cutOf(app)).toBe(last);
+  });
+
+  it(
+    'does not seal what the receiver of syslog lacks, and sends nothing behind a gap',
+    async () => {
+      const receiver = await SyslogReceiver.start();
+      const app = await start({ AUDIT_SYSLOG_URL: `tcp://127.0.0.1:${receiver.port}` });
+      const place = async () =>
+        (
+          await app.dataSource.query<{ seq: string; head: string }[]>(
+            'SELECT s.changes_seq AS seq, h.seq AS head FROM audit_syslog s, change_head h',
+          )
+        )[0];
+      await eventually(async () => {
+        await app.app.get(AuditSyslog).look();
+        const now = await place();
+        expect(now?.seq).toBe(now?.head ?? '');
+      }, PATIENCE_MS);
+      await receiver.stop();
+      const taken = (await place())!.seq;
+      const last = await makeOld(app);
+      expect((await place())!.seq).toBe(taken);
+      const reasons: string[] = [];
+      const waiting = { directory, keepMonths: 3, maxEntries: 20 };
+      await new AuditSealer(app.dataSource, app.config, waiting, (reason) => reasons.push(reason)).sealAll();
+      expect(BigInt((await cutOf(app)) ?? 0)).toBeLessThanOrEqual(BigInt(taken));
+      expect(reasons).toEqual([expect.stringContaining('of AUDIT_SYSLOG_URL does not have the entries')]);
+      // A replica without the setting knows of no receiver.
+      const { auditKeys } = app.config;
+      await new AuditSealer(app.dataSource, { auditKeys }, waiting).sealAll();
+      expect(await cutOf(app)).toBe(last);
+      await receiver.listen();
+      for (let n = 0; n < 3; n += 1) await app.app.get(AuditSyslog).look();
+      expect(app.app.get(Conditions).check()['auditSyslog']!.status).toBe('degraded');
+      expect((await place())!.seq).toBe(taken);
+      const changes = receiver.messages.filter(({ data }) => data['chain'] === 'changes');
+      expect(changes.map(({ data }) => Number(data['seq'])).filter((seq) => seq > Number(taken))).toEqual([]);
+      await app.dataSource.query('UPDATE audit_syslog SET changes_seq = $1', [last]);
+      await eventually(async () => {
+        await app.app.get(AuditSyslog).look();
+        const now = await place();
+        expect(now?.seq).toBe(now?.head ?? '');
+      }, PATIENCE_MS);
+      await receiver.stop();
+    },
+    PATIENCE_MS,
+  );
+
+  it('seals into no other directory than that of the newest segment', async () => {
+    const app = await start();
+    await makeOld(app);
+    const one = sealer(app, 10);
+    await one.sealAll(() => one.end());
+    const cut = await cutOf(app);
+    expect(cut).not.toBeNull();
+    const other = { directory: await createTestDirectory(), keepMonths: 3, maxEntries: 10 };
+    await expect(new AuditSealer(app.dataSource, app.config, other).sealAll()).rejects.toThrow(
+      /of the newest sealed segment, is not in/,
+    );
+    expect(await cutOf(app)).toBe(cut);
+    await expect(verifySegments(app.config, other.directory, null)).rejects.toThrow(/has no sealed segments/);
   });
 
   it(
@@ -245,8 +310,11 @@ describe('The retention of the audit trail', () => {
     PATIENCE_MS,
   );
 
-  /** Makes all reads that were recorded so old, with the checkpoint that has seen them. */
-  const ageReads = (app: TestApp, days: number) =>
+  /**
+   * Makes all reads behind the cut so old, with a checkpoint that has seen them but for the last `unseen`; gives what
+   * adds one that has seen all.
+   */
+  const ageReads = (app: TestApp, days: number, unseen = 0) =>
     asOwner(database, async (client) => {
       const { key } = app.config.auditKeys[0]!;
       const old = (at: string) => new Date(Date.parse(at) - days * 86_400_000).toISOString();
@@ -256,11 +324,14 @@ describe('The retention of the audit trail', () => {
       const { rows } = await client.query<{ seq: string; body: string }>(
         'SELECT seq, body FROM audit_read ORDER BY seq',
       );
-      let hash: Buffer = GENESIS;
+      const cut = await findReadCut(app.dataSource.manager);
+      let hash: Buffer = cut?.hash ?? GENESIS;
+      const hashes: Buffer[] = [];
       for (const { seq, body } of rows) {
         const record = JSON.parse(body) as { at: string };
         const text = canonicalJson({ ...record, at: old(record.at) });
         hash = linkHash(key, hash, text);
+        hashes.push(hash);
         await client.query('UPDATE audit_read SET at = $2, body = $3, hash = $4 WHERE seq = $1', [
           seq,
           old(record.at),
@@ -273,18 +344,84 @@ describe('The retention of the audit trail', () => {
         'SELECT line FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1',
       );
       const { at, changes } = lines[0]!.line;
-      const place = { seq: rows.at(-1)!.seq, hash: hash.toString('hex') };
-      const signed = signReadCheckpoint(checkpointKey(key), old(at), place, changes);
+      const checkpoint = (left: number): [string, unknown[]] => {
+        const place = { seq: rows.at(-1 - left)!.seq, hash: hashes.at(-1 - left)!.toString('hex') };
+        const signed = signReadCheckpoint(checkpointKey(key), old(at), place, changes);
+        return ['INSERT INTO audit_read_checkpoint (seq, at, line) VALUES ($1, $2, $3)', [place.seq, old(at), signed]];
+      };
       await client.query('DELETE FROM audit_read_checkpoint');
-      await client.query('INSERT INTO audit_read_checkpoint (seq, at, line) VALUES ($1, $2, $3)', [
-        place.seq,
-        old(at),
-        signed,
-      ]);
+      await client.query(...checkpoint(unseen));
       for (const table of ['audit_read', 'audit_read_checkpoint'])
         await client.query(`ALTER TABLE ${table} ENABLE TRIGGER ALL`);
       await client.query('COMMIT');
+      return () => asOwner(database, (owner) => owner.query(...checkpoint(0)));
     });
+
+  /** A replica that has recorded reads, and a checkpoint of them. */
+  const startWithReads = async (settings: Record<string, string>) => {
+    const app = await start({ ...settings, AUDIT_READS_KEPT_DAYS: '30' });
+    const token = await app.adminToken();
+    for (const path of ['/permissions', '/roles', '/users']) expect((await app.get(path, { token })).status).toBe(200);
+    await app.app.get(ReadRecorder).close();
+    await app.app.get(Checkpoints).look(0);
+    return app;
+  };
+
+  it(
+    'cuts reads where their segment ends, also where a newer checkpoint has become old enough meanwhile',
+    async () => {
+      const app = await startWithReads(keeping);
+      const addCheckpoint = await ageReads(app, 100, 1);
+      const retention = app.app.get(AuditRetention);
+      const attempt = retention.attempt.bind(retention);
+      retention.attempt = async (chain, seal) => {
+        const sealed = await attempt(chain, seal);
+        if (chain === 'reads') await addCheckpoint();
+        return sealed;
+      };
+      await app.app.get(ReadHousekeeping).run();
+      const cuts = await app.dataSource.query<{ file: string }[]>(
+        `SELECT details->>'file' AS file FROM audit_event WHERE action = 'audit:cut' ORDER BY seq`,
+      );
+      expect(cuts.map(({ file }) => file)).toEqual(await files());
+      expect(await verify(app)).toMatchObject({ exitCode: 0 });
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'finds segments whole between which reads were removed without one, and forgets a failure once nothing is due',
+    async () => {
+      const settings = [keeping, {}, keeping];
+      for (const [n, one] of settings.entries()) {
+        const app = await startWithReads(one);
+        await ageReads(app, 100);
+        await app.app.get(ReadHousekeeping).run();
+        expect(await verify(app)).toMatchObject({ exitCode: 0 });
+        // The last one stays.
+        if (n < settings.length - 1) await apps.pop()!.stop();
+      }
+      const app = apps[0]!;
+      expect(await files()).toHaveLength(2);
+      expect((await verify(app)).text).toContain('They were removed without one.');
+      expect(await verifySegments(app.config, directory, null)).toMatchObject({ exitCode: 0 });
+      // A gap of which no cut tells.
+      await asOwner(database, async (client) => {
+        await client.query('ALTER TABLE audit_event DISABLE TRIGGER ALL');
+        await client.query(`DELETE FROM audit_event WHERE action = 'audit:cut' AND NOT details::jsonb ? 'file'`);
+        await client.query('ALTER TABLE audit_event ENABLE TRIGGER ALL');
+      });
+      const basis = { checkpoints: null, restores: [], readCuts: await findReadCuts(app.dataSource.manager) };
+      expect((await checkSegments(app.config, directory, basis)).firstBroken).toMatchObject({ chain: 'reads' });
+      const state = () => app.app.get(Conditions).check()['auditSegments']!.status;
+      const failure = app.app.get(AuditRetention).attempt('reads', () => Promise.reject(new Error('no room')));
+      await expect(failure).rejects.toThrow('no room');
+      expect(state()).toBe('degraded');
+      await app.app.get(ReadHousekeeping).run();
+      expect(state()).toBe('up');
+    },
+    PATIENCE_MS,
+  );
 
   it(
     'moves reads to segments before they are removed',
