@@ -12,7 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { buildInfo } from '../common/build-info.js';
 import { setTraceWork, type TraceWork } from '../common/trace-work.js';
 import type { TracesConfig } from '../config/traces.js';
-import { activeSpan } from './active-span.js';
+import { activeSpan, openSpan } from './active-span.js';
 import { RequestTraces } from './request-traces.js';
 import { MAX_EXPORT_MS, SpanPipeline } from './span-pipeline.js';
 import { traceStatements } from './statement-spans.js';
@@ -47,7 +47,7 @@ export function beginTraces(
   const tracer = provider.getTracer('latchkey', version);
   traceStatements();
   const work: TraceWork = (name, run) => {
-    const active = activeSpan.getStore();
+    const active = openSpan();
     const cause = active === undefined ? undefined : trace.getSpanContext(active.context);
     // By itself, with a link: what many requests wait for is a part of none of them.
     const span = tracer.startSpan(name, cause === undefined ? {} : { links: [{ context: cause }] }, ROOT_CONTEXT);

@@ -1,6 +1,6 @@
 import { type Span, SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { Client } from 'pg';
-import { activeSpan } from './active-span.js';
+import { openSpan } from './active-span.js';
 import { statementName } from './statement-name.js';
 
 type Query = (this: Client, ...args: unknown[]) => unknown;
@@ -18,7 +18,7 @@ export function traceStatements(): void {
   const prototype = Client.prototype as unknown as { query: Query };
   const { query } = prototype;
   prototype.query = function (this: Client, ...args: unknown[]) {
-    const active = activeSpan.getStore();
+    const active = openSpan();
     const name = active === undefined ? null : nameOf(args[0]);
     if (active === undefined || name === null) return query.apply(this, args);
     const attributes = { 'db.system.name': 'postgresql', 'db.query.summary': name };

@@ -24,7 +24,7 @@ export interface SpanCounts {
 
 /**
  * Traces of this process. Without `TRACES_URL` nothing is loaded and nothing is in the path of a request. Spans wait in
- * a bounded queue, and a collector that does not answer costs the oldest of them, and nothing else.
+ * a bounded queue, and a collector that does not answer costs those that no longer fit, and nothing else.
  */
 @Injectable()
 export class Traces implements OnApplicationShutdown {

@@ -12,6 +12,7 @@ import { AuditEventsRepository } from '../audit-events.repository.js';
 import type { ChainTable } from '../chain-tables.js';
 import type { AuditedEvent } from '../stored-event.js';
 import { type CopyPlace, MAX_BATCH_BYTES, notePlace, placeOfCopy } from './copy-place.js';
+import { addWhatLacks } from './copy-round.js';
 import { CopyTurn } from './copy-turn.js';
 import { lineWithoutPersonal } from './event-line.js';
 import { SealedMeanwhile, SetBack, UncopiedEntries } from './uncopied-entries.js';
@@ -43,16 +44,18 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look());
   private looking: Promise<void> = Promise.resolve();
   private readonly uncopied: UncopiedEntries;
+  private readonly turn: CopyTurn;
   private behind = 0;
 
   constructor(
-    private readonly dataSource: DataSource,
+    dataSource: DataSource,
     private readonly events: AuditEventsRepository,
     private readonly config: Config,
     meters: Metrics,
     conditions: Conditions,
   ) {
     this.uncopied = new UncopiedEntries(events);
+    this.turn = new CopyTurn(dataSource, 'auditCopy', MAX_HOLD_MS);
     conditions.register('auditCopy', 'the audit trail is copied to AUDIT_COPY_FILE, if it is set', () =>
       this.attempts.areFailing ? NOT_WRITTEN : null,
     );
@@ -71,7 +74,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   async onApplicationShutdown(): Promise<void> {
     if (this.config.auditCopyFile === null) return;
     void this.looks.stop();
-    await Promise.race([this.look(), sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
+    await Promise.race([this.look().then(() => this.turn.end()), sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
   }
 
   /** Writes what the file does not have yet. A failure is logged once a minute, and tried again each second. */
@@ -86,20 +89,15 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private async write(file: string): Promise<void> {
-    const look = async () => this.lacking(file, await inTime(placeOfCopy(file), file));
-    if ((await this.attempts.run(look)) === 0) return;
-    const turn = new CopyTurn(this.dataSource, 'auditCopy', MAX_HOLD_MS);
-    try {
-      // Each batch is an attempt of its own: a copy that catches up for minutes is none that hangs.
-      while (await this.attempts.run(() => this.goOn(file, turn)));
-    } finally {
-      await turn.end();
-    }
+    const copy = {
+      lacking: async () => this.lacking(file, await inTime(placeOfCopy(file), file)),
+      addBatch: () => this.goOn(file),
+    };
+    await addWhatLacks(copy, this.turn, this.attempts);
   }
 
-  /** Writes the next batch; false: nothing was written, or another replica writes. */
-  private async goOn(file: string, turn: CopyTurn): Promise<boolean> {
-    if (!(await turn.isOurs())) return false;
+  /** Writes the next batch; false: nothing was written. */
+  private async goOn(file: string): Promise<boolean> {
     // Another replica may have written to the same file since.
     const place = await inTime(placeOfCopy(file), file);
     if ((await this.lacking(file, place)) === 0) return false;

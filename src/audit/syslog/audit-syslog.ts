@@ -9,6 +9,7 @@ import { RepeatedLog } from '../../common/repeated-log.js';
 import type { AuditSyslogConfig } from '../../config/audit-syslog.js';
 import { Config } from '../../config/config.js';
 import { AuditEventsRepository } from '../audit-events.repository.js';
+import { addWhatLacks } from '../copies/copy-round.js';
 import { CopyTurn } from '../copies/copy-turn.js';
 import { type CopiedUpTo, SealedMeanwhile, SetBack, UncopiedEntries } from '../copies/uncopied-entries.js';
 import { deliver, MAX_DELIVER_MS } from './deliver.js';
@@ -44,6 +45,7 @@ export class AuditSyslog implements OnApplicationBootstrap, OnApplicationShutdow
   private readonly failures = new RepeatedLog((fields) => this.logger.error(fields), 1, SAY_EVERY_MS);
   private readonly looks = new Periodic(LOOK_EVERY_MS, () => this.look());
   private readonly uncopied: UncopiedEntries;
+  private readonly turn: CopyTurn;
   private readonly sent;
   private looking: Promise<void> = Promise.resolve();
   private behind = 0;
@@ -57,6 +59,7 @@ export class AuditSyslog implements OnApplicationBootstrap, OnApplicationShutdow
     conditions: Conditions,
   ) {
     this.uncopied = new UncopiedEntries(events);
+    this.turn = new CopyTurn(dataSource, 'auditSyslog', MAX_HOLD_MS);
     conditions.register('auditSyslog', 'the audit trail is sent to AUDIT_SYSLOG_URL, if it is set', () =>
       this.attempts.areFailing ? NOT_SENT : null,
     );
@@ -78,7 +81,7 @@ export class AuditSyslog implements OnApplicationBootstrap, OnApplicationShutdow
   async onApplicationShutdown(): Promise<void> {
     if (this.config.auditSyslog === null) return;
     void this.looks.stop();
-    await Promise.race([this.look(), sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
+    await Promise.race([this.look().then(() => this.turn.end()), sleep(MAX_CLOSE_MS, undefined, { ref: false })]);
   }
 
   /** Sends what the receiver does not have yet. A failure is logged once a minute, and tried again each second. */
@@ -94,20 +97,15 @@ export class AuditSyslog implements OnApplicationBootstrap, OnApplicationShutdow
 
   private async send(receiver: AuditSyslogConfig): Promise<void> {
     const name = nameOf(receiver);
-    const look = async () => this.lacking(name, await placeOfReceiver(this.dataSource.manager, name));
-    if ((await look()) === 0) return;
-    const turn = new CopyTurn(this.dataSource, 'auditSyslog', MAX_HOLD_MS);
-    try {
-      // Each batch is an attempt of its own: a receiver that catches up for minutes is none that hangs.
-      while (await this.attempts.run(() => this.goOn(receiver, name, turn)));
-    } finally {
-      await turn.end();
-    }
+    const copy = {
+      lacking: async () => this.lacking(name, await placeOfReceiver(this.dataSource.manager, name)),
+      addBatch: () => this.goOn(receiver, name),
+    };
+    await addWhatLacks(copy, this.turn, this.attempts);
   }
 
-  /** Sends the next batch; false: nothing was sent, or another replica sends. */
-  private async goOn(receiver: AuditSyslogConfig, name: string, turn: CopyTurn): Promise<boolean> {
-    if (!(await turn.isOurs())) return false;
+  /** Sends the next batch; false: nothing was sent, or another replica has sent. */
+  private async goOn(receiver: AuditSyslogConfig, name: string): Promise<boolean> {
     const { manager } = this.dataSource;
     const place = await placeOfReceiver(manager, name);
     const limits = { maxBytes: MAX_BATCH_BYTES, maxRows: this.rows, bytesOf: ({ length }: Buffer) => length };

@@ -8,6 +8,8 @@ const MAX_OPEN_MS = 3_000;
 const MAX_DELIVERY_MS = 5_000;
 /** Least time between the last byte and our end, in which a receiver that is gone is heard of. */
 const MIN_PAUSE_MS = 5;
+/** Most of it: an opening that took longer lost a packet, or found the receiver's machine busy. */
+const MAX_PAUSE_MS = 1_000;
 
 /** What a delivery may take, in milliseconds, its opening included. */
 export const MAX_DELIVER_MS = MAX_OPEN_MS + MAX_DELIVERY_MS;
@@ -24,8 +26,12 @@ export const MAX_DELIVER_MS = MAX_OPEN_MS + MAX_DELIVERY_MS;
 export function deliver(receiver: AuditSyslogConfig, messages: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const name = `${receiver.host}:${receiver.port}`;
-    const beganMs = performance.now();
+    let lookedUpMs = performance.now();
+    let pauseMs = MIN_PAUSE_MS;
     const socket = open(receiver);
+    socket.once('lookup', () => (lookedUpMs = performance.now()));
+    // One round trip, and no more than that: what TLS takes is the work of both ends.
+    socket.once('connect', () => (pauseMs = pauseOf(performance.now() - lookedUpMs)));
     let isEnded = false;
     let pause: NodeJS.Timeout | undefined;
     const finish = (outcome: () => void): void => {
@@ -50,7 +56,6 @@ export function deliver(receiver: AuditSyslogConfig, messages: Buffer): Promise<
     socket.once(receiver.isTls ? 'secureConnect' : 'connect', () => {
       clearTimeout(limit);
       limit = setTimeout(() => fail(isEnded ? NOT_CLOSED : NOT_TAKEN), MAX_DELIVERY_MS);
-      const pauseMs = Math.max(MIN_PAUSE_MS, 2 * (performance.now() - beganMs));
       socket.write(messages, () => {
         pause = setTimeout(() => {
           isEnded = true;
@@ -61,6 +66,10 @@ export function deliver(receiver: AuditSyslogConfig, messages: Buffer): Promise<
     // What a receiver says is nothing to us, but its end is heard of only by reading.
     socket.resume();
   });
+}
+
+function pauseOf(roundTripMs: number): number {
+  return Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, 2 * roundTripMs));
 }
 
 const NOT_TAKEN = 'does not take the audit trail: it reads too slowly, or not at all.';

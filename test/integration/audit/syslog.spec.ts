@@ -1,6 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect as connectTcp, createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { systemCaller } from '../../../src/access/caller.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { AuditSyslog } from '../../../src/audit/syslog/audit-syslog.js';
@@ -16,6 +19,8 @@ import { SyslogReceiver } from '../../support/syslog-receiver.js';
 import { asOwner, trailRowsOnce } from '../../support/trail.js';
 
 const PATIENCE_MS = 60_000;
+/** Less than a connection may take to open, more than half of what the delivery has. */
+const HANDSHAKE_MS = 2_700;
 
 describe('AUDIT_SYSLOG_URL', () => {
   let database: TestDatabase;
@@ -215,29 +220,48 @@ describe('AUDIT_SYSLOG_URL', () => {
         const { differences } = await tryReceiver(replicas[0]!.config.auditSyslog, replicas[0]!.dataSource);
         expect(differences).toEqual([expect.stringContaining('ends before entry')]);
       });
+      await isDegraded();
       await set('- 1000000');
       await isWhole();
+      await eventually(() => expect(state()).toBe('up'));
     },
     PATIENCE_MS,
   );
 
   it(
-    'is tried by the doctor, without an entry',
+    'is tried by the doctor, that sends no entry',
     async () => {
-      const { dataSource, config } = await start();
+      const { dataSource } = await start();
       await write(1);
-      await isWhole();
-      const before = receiver.messages.length;
+      const other = await SyslogReceiver.start();
+      const untaken = parseAuditSyslogUrl(`tcp://127.0.0.1:${other.port}`);
       expect(await tryReceiver(null, dataSource)).toEqual({ differences: [], note: 'AUDIT_SYSLOG_URL is not set' });
-      const found = await tryReceiver(config.auditSyslog, dataSource);
-      expect(found).toEqual({ differences: [], note: expect.stringMatching(/^entries that it lacks: \d+$/) });
-      await receiver.stop();
-      const { differences } = await tryReceiver(config.auditSyslog, dataSource);
+      const found = await tryReceiver(untaken, dataSource);
+      expect(found).toEqual({ differences: [], note: expect.stringMatching(/^entries that it lacks: [1-9]\d*$/) });
+      expect([other.connections, other.messages]).toEqual([1, []]);
+      await other.stop();
+      const { differences } = await tryReceiver(untaken, dataSource);
       expect(differences).toEqual([expect.stringMatching(/^127\.0\.0\.1:\d+ does not take the audit trail: .+\.$/)]);
-      expect(receiver.messages.length - before).toBeLessThan(before);
-      await receiver.listen();
     },
     PATIENCE_MS,
+  );
+
+  it(
+    'stays degraded with two replicas that a receiver keeps waiting by turns',
+    async () => {
+      receiver.mode = 'silent';
+      await start();
+      await start();
+      await write(1);
+      const states = () => replicas.map(({ app }) => app.get(Conditions).check()['auditSyslog']!.status);
+      await eventually(() => expect(states()).toContain('degraded'), PATIENCE_MS);
+      const seen: string[] = [];
+      for (let connections = receiver.connections; receiver.connections < connections + 2; await sleep(100))
+        seen.push(states().sort().join());
+      // One that has the turn again has failed of late, whatever the other knows.
+      expect(seen.filter((one) => one === 'up,up')).toEqual([]);
+    },
+    2 * PATIENCE_MS,
   );
 
   const withOpenssl = hasOpenssl() ? describe : describe.skip;
@@ -251,6 +275,31 @@ describe('AUDIT_SYSLOG_URL', () => {
       stranger = await Authority.create(directory, 'another-ca');
     });
     afterEach(() => secured.stop());
+
+    it(
+      'sends to one whose handshake takes nearly as long as it may',
+      async () => {
+        secured = await SyslogReceiver.start(await authority.issue('far', 'logs.test'));
+        const { dataSource } = await start();
+        const slow = createServer((socket) => {
+          const on = connectTcp(secured.port, '127.0.0.1');
+          for (const one of [socket, on]) one.on('error', () => undefined);
+          setTimeout(() => socket.pipe(on).pipe(socket), HANDSHAKE_MS);
+        }).listen(0, '127.0.0.1');
+        try {
+          await once(slow, 'listening');
+          const { port } = slow.address() as AddressInfo;
+          const far = parseAuditSyslogUrl(`tls://127.0.0.1:${port}?servername=logs.test&ca=${authority.file}`);
+          await eventually(
+            async () => expect((await tryReceiver(far, dataSource)).differences).toEqual([]),
+            PATIENCE_MS,
+          );
+        } finally {
+          slow.close();
+        }
+      },
+      2 * PATIENCE_MS,
+    );
 
     const url = (parameters: string) => `tls://127.0.0.1:${secured.port}?servername=logs.test&${parameters}`;
 
