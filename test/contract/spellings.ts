@@ -128,7 +128,7 @@ export async function tryAll(port: number, attempts: readonly Attempt[]): Promis
   return tried;
 }
 
-/** The answer to a request, asked again where a busy machine could not decide: 503 neither opens a route nor refuses it. */
+/** The answer to a request, asked again where a busy machine cannot decide: 503 opens no route, and refuses none. */
 async function decided(port: number, request: string): Promise<Answer> {
   for (let tries = 1; ; tries++) {
     // CONNECT is no request to Node: it closes the connection without a word.
