@@ -197,6 +197,12 @@ const MONEY = [
     [[`sum(rate(latchkey_usage_late_total{${OF}}[$__rate_interval]))`, 'late']],
   ],
   [
+    'Reservations held for longer',
+    'reqps',
+    [[rate('latchkey_reservation_renewals_total', 'outcome'), '{{outcome}}']],
+    'Renewals, by what became of them.',
+  ],
+  [
     'Costs beyond reservations, in an hour',
     'short',
     [[`sum(increase(latchkey_usage_excess_cents_total{${OF}}[1h]))`, 'cents']],

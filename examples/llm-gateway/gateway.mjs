@@ -1,7 +1,7 @@
 /**
  * Speaks OpenAI's protocol in front of a provider. The client's API key is one of Latchkey's: before a call, an upper
- * bound of its cost is reserved on it; after the call, what it has really used is settled, also when the client leaves
- * in the middle of a stream.
+ * bound of its cost and its tokens is reserved on it, and its place among calls in flight; after the call, what it has
+ * really used is settled, also when the client leaves in the middle of a stream.
  */
 import Fastify from 'fastify';
 import { once } from 'node:events';
@@ -11,8 +11,10 @@ import { costCents, findPrice, mostInputTokens } from './prices.mjs';
 import { readEvents } from './sse.mjs';
 
 const UPSTREAM = process.env.UPSTREAM_URL ?? `http://127.0.0.1:${process.env.UPSTREAM_PORT ?? 4001}`;
-/** A call is ended after this time, and its money is held for as long. */
+/** A call is ended after this time. */
 const MAX_CALL_SECONDS = 600;
+/** What a call holds is free again so long after the gateway has died; the client renews it while the call runs. */
+const HOLD_SECONDS = 90;
 
 const latchkey = new LatchkeyClient({
   baseUrl: process.env.LATCHKEY_URL ?? 'http://127.0.0.1:3000',
@@ -35,11 +37,12 @@ app.post('/v1/chat/completions', async (request, reply) => {
     inputTokens: mostInputTokens(messages),
     outputTokens: Math.min(asked ?? price.maxOutputTokens, price.maxOutputTokens),
   };
-  const question = { model, scopes: ['chat'], ip: request.ip, reservationTtlSeconds: MAX_CALL_SECONDS };
+  const question = { model, scopes: ['chat'], ip: request.ip };
+  const tokens = most.inputTokens + most.outputTokens;
   try {
     return await latchkey.withReservation(
       key,
-      costCents(price, most),
+      { cents: costCents(price, most), tokens, ttlSeconds: HOLD_SECONDS },
       (hold) => forward(request, reply, most, meterOf(hold, model, price)),
       question,
     );

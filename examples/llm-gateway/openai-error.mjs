@@ -1,6 +1,7 @@
 /** What the verdict on a key means to a client that speaks OpenAI's protocol. */
 const BY_CODE = {
   RATE_LIMITED: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
+  CONCURRENCY_LIMITED: { status: 429, type: 'requests', code: 'rate_limit_exceeded' },
   BUDGET_EXCEEDED: { status: 429, type: 'insufficient_quota', code: 'insufficient_quota' },
   MODEL_NOT_ALLOWED: { status: 403, type: 'invalid_request_error', code: 'model_not_allowed' },
   IP_NOT_ALLOWED: { status: 403, type: 'invalid_request_error', code: 'ip_not_allowed' },

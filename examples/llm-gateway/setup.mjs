@@ -1,6 +1,6 @@
 /**
- * Makes a key for the gateway and one for Ada, who may use the gpt-4o models for 0.3 cents a month, and prints them as
- * shell commands for `eval`.
+ * Makes a key for the gateway, a project whose keys share a budget, tokens a month and calls in flight, and a key in it
+ * for Ada, who may use the gpt-4o models for 0.3 cents a month. Prints keys as shell commands for `eval`.
  */
 import { LatchkeyClient } from '@latchkey/client';
 
@@ -20,13 +20,38 @@ const { accessToken } = await response.json();
 const latchkey = new LatchkeyClient({ baseUrl, key: accessToken });
 
 const gateway = await latchkey.keys.create({ name: 'LLM gateway', roles: ['gateway'] });
+const { id: projectId } = await admin('PUT', '/projects/by-alias/llm-example', { name: 'LLM example' });
+const target = { kind: 'project', id: projectId };
+for (const [alias, limit] of [
+  ['llm-example-budget', { amountCents: 100, per: 'month' }],
+  ['llm-example-tokens', { unit: 'tokens', amount: 1_000_000, per: 'month' }],
+  ['llm-example-calls', { unit: 'slots', amount: 5 }],
+]) {
+  await admin('PUT', `/limits/by-alias/${alias}?wait=true`, {
+    name: `LLM example: ${limit.unit ?? 'budget'}`,
+    target,
+    ...limit,
+  });
+}
 const ada = await latchkey.keys.create({
   name: 'Ada',
+  projectId,
   scopes: ['chat'],
   allowedModels: ['gpt-4o*'],
   budgetLimitCents: 0.3,
   budgetType: 'monthly',
 });
+
+/** A change with the rights of who runs this. */
+async function admin(method, path, body) {
+  const answer = await fetch(`${baseUrl}/api/v1${path}`, {
+    method,
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
 
 console.log(`export GATEWAY_KEY=${gateway.secretKey}`);
 console.log(`export OPENAI_API_KEY=${ada.secretKey}`);

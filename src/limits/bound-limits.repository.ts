@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import type { ProjectRole } from '../projects/project-role.js';
 import { BINDS_KEY } from './account-sql.js';
 
 /** As much of a key as the limits that bind it depend on. */
@@ -72,13 +73,13 @@ export class BoundLimitsRepository {
     return rows.map((row) => row.user_id);
   }
 
-  /** Projects that a user is a member of. */
-  async projectsOf(userId: string): Promise<string[]> {
-    const rows = await this.manager.query<{ project_id: string }[]>(
-      'SELECT project_id FROM project_member WHERE user_id = $1',
+  /** What a user is in which projects, by their ids. */
+  async rolesOf(userId: string): Promise<ReadonlyMap<string, ProjectRole>> {
+    const rows = await this.manager.query<{ project_id: string; role: ProjectRole }[]>(
+      'SELECT project_id, role FROM project_member WHERE user_id = $1',
       [userId],
     );
-    return rows.map((row) => row.project_id);
+    return new Map(rows.map((row) => [row.project_id, row.role]));
   }
 
   /** Whether there is such a user, not deleted, or such a project. */

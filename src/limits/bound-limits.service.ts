@@ -2,10 +2,14 @@ import { Injectable } from '@nestjs/common';
 import type { KnownCaller, Principal } from '../access/caller.js';
 import { LIMIT_TARGETS } from '../../packages/contract/src/limit.js';
 import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
+import { versionOf } from '../common/version.js';
 import { projectNotFound } from '../projects/project.errors.js';
+import type { ProjectRole } from '../projects/project-role.js';
+import { auditedLimit } from '../quotas/limits/audited-limit.js';
 import { userNotFound } from '../users/user.errors.js';
 import { type BoundKey, BoundLimitsRepository, type LimitPair, MOST_OF_OWNER } from './bound-limits.repository.js';
-import { type LimitViewer, seesNumbers } from './limit-visibility.js';
+import { inUnit } from './limit-amount.js';
+import { type LimitViewer, limitActs, seesNumbers } from './limit-visibility.js';
 import type { BoundLimitsView, BoundLimitView } from './limit.view.js';
 import { type BoundLimit, LimitsReader } from './limits-reader.service.js';
 
@@ -44,11 +48,20 @@ export class BoundLimits {
 
   private async viewerOf(principal: Principal, key: BoundKey | null): Promise<LimitViewer> {
     const userId = principal.signedInUserId;
-    const [managed, projectIds] =
-      userId === null ? [[], []] : await Promise.all([this.bound.managedBy(userId), this.bound.projectsOf(userId)]);
+    const [managed, roles] =
+      userId === null
+        ? [[], new Map<string, ProjectRole>()]
+        : await Promise.all([this.bound.managedBy(userId), this.bound.rolesOf(userId)]);
     const ownerIds = userId === null ? [] : [userId, ...managed];
     const isOwnKey = key !== null && (ownerIds.includes(key.ownerId) || principal.id === key.id);
-    return { seesAll: principal.may('platform:limits:read'), ownerIds, projectIds, keyIds: isOwnKey ? [key.id] : [] };
+    return {
+      seesAll: principal.may('platform:limits:read'),
+      changesAll: principal.may('platform:limits:update'),
+      ownerIds,
+      projectIds: [...roles.keys()],
+      administers: [...roles].flatMap(([id, role]) => (role === 'admin' ? [id] : [])),
+      keyIds: isOwnKey ? [key.id] : [],
+    };
   }
 
   private async viewOf(viewer: LimitViewer, pairs: readonly LimitPair[]): Promise<BoundLimitsView> {
@@ -63,6 +76,9 @@ function boundView(viewer: LimitViewer, { limit, targetName, sentence, account }
   const memberId = account.member?.id ?? null;
   const isSeen = seesNumbers(viewer, { targetKind, targetId, each, memberId });
   const target = { kind: targetKind, id: targetId, name: targetName };
-  const details = isSeen ? { name, sentence, target, each, models, mode, timeZone, account } : null;
-  return { id, unit, per, state: account.state, resetsAt: account.resetsAt, details };
+  const amount = inUnit(unit, limit.amount);
+  const version = versionOf(auditedLimit(limit));
+  const details = isSeen ? { version, name, sentence, amount, target, each, models, mode, timeZone, account } : null;
+  const allowedActs = limitActs(viewer, limit);
+  return { id, unit, per, state: account.state, resetsAt: account.resetsAt, allowedActs, details };
 }

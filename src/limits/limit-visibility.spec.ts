@@ -1,8 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { LIMIT_TARGETS, MEMBERS_OF } from '../../packages/contract/src/limit.js';
-import { type LimitViewer, seesNumbers } from './limit-visibility.js';
+import { type LimitViewer, limitActs, seesNumbers } from './limit-visibility.js';
 
-const NOTHING: LimitViewer = { seesAll: false, ownerIds: [], projectIds: [], keyIds: [] };
+const NOTHING: LimitViewer = {
+  seesAll: false,
+  changesAll: false,
+  ownerIds: [],
+  projectIds: [],
+  administers: [],
+  keyIds: [],
+};
 
 /** Limits are on the key K of the owner O in the project P. */
 const VIEWERS: Readonly<Record<string, LimitViewer>> = {
@@ -57,5 +64,24 @@ describe('The numbers of an account', () => {
     const viewer = VIEWERS['owner of the key']!;
     expect(seesNumbers(viewer, { ...account, memberId: 'O' })).toBe(true);
     expect(seesNumbers(viewer, { ...account, memberId: 'X' })).toBe(false);
+  });
+});
+
+describe('The acts of a limit', () => {
+  const onProject = { targetKind: 'project', targetId: 'P' } as const;
+
+  it('are all for a holder of the permission', () => {
+    expect(limitActs({ ...NOTHING, changesAll: true }, { targetKind: 'installation', targetId: null })).toEqual([
+      'update',
+      'tighten',
+    ]);
+  });
+
+  it('are that of tightening for an admin of its project alone', () => {
+    const admin = { ...NOTHING, projectIds: ['P', 'Q'], administers: ['P'] };
+    expect(limitActs(admin, onProject)).toEqual(['tighten']);
+    expect(limitActs(admin, { ...onProject, targetId: 'Q' })).toEqual([]);
+    expect(limitActs(admin, { targetKind: 'owner', targetId: 'P' })).toEqual([]);
+    expect(limitActs({ ...NOTHING, seesAll: true, projectIds: ['P'] }, onProject)).toEqual([]);
   });
 });

@@ -4,10 +4,14 @@ import type { LimitMember, LimitTargetKind } from '../../packages/contract/src/l
 export interface LimitViewer {
   /** Holds `platform:limits:read`. */
   readonly seesAll: boolean;
+  /** Holds `platform:limits:update`. */
+  readonly changesAll: boolean;
   /** Users that the caller is or manages, signed in. A key is none of them. */
   readonly ownerIds: readonly string[];
   /** Projects that one of them is a member of. */
   readonly projectIds: readonly string[];
+  /** Those of them that the caller is an admin of. */
+  readonly administers: readonly string[];
   /** Keys that the caller owns or is, among those that are asked about. */
   readonly keyIds: readonly string[];
 }
@@ -33,4 +37,17 @@ export function seesNumbers(viewer: LimitViewer, { targetKind, targetId, each, m
   if (targetKind === 'project' && targetId !== null && viewer.projectIds.includes(targetId)) return true;
   if ((targetKind === 'key' || targetKind === 'owner') && owns(targetKind, targetId)) return true;
   return each !== null && owns(each, memberId);
+}
+
+/** What a caller may do to a limit; `tighten`: lower its amount, and enforce what is only observed. */
+export const LIMIT_ACTS = ['update', 'tighten'] as const;
+export type LimitAct = (typeof LIMIT_ACTS)[number];
+
+/** As `LimitChangeRights` decides when the change is made. */
+export function limitActs(
+  viewer: LimitViewer,
+  { targetKind, targetId }: Omit<SeenAccount, 'each' | 'memberId'>,
+): LimitAct[] {
+  if (viewer.changesAll) return ['update', 'tighten'];
+  return targetKind === 'project' && targetId !== null && viewer.administers.includes(targetId) ? ['tighten'] : [];
 }

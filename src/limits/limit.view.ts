@@ -11,6 +11,7 @@ import { versionOf } from '../common/version.js';
 import { auditedLimit } from '../quotas/limits/audited-limit.js';
 import { type LimitAccount, isExhausted, remainingOf } from './limit-account.js';
 import { inCents, inUnit } from './limit-amount.js';
+import type { LimitAct } from './limit-visibility.js';
 import type { Limit } from './limit.entity.js';
 
 /**
@@ -375,6 +376,12 @@ export class LimitDryRunView {
 
 /** A limit as those see it who may know its numbers. */
 export class BoundLimitDetailsView {
+  /**
+   * Version of the limit, to be sent as `If-Match: "<version>"` with a change.
+   * @example "p3yQyJkYbQ7mUq0c"
+   */
+  version: string;
+
   /** @example "Search team, monthly" */
   name: string;
 
@@ -383,6 +390,12 @@ export class BoundLimitDetailsView {
    * @example "All keys in project Search together may spend at most 500.00 USD per month (Europe/Berlin)."
    */
   sentence: string;
+
+  /**
+   * That of the limit, in its unit; `account` has the one that is in force for the member.
+   * @example 50000
+   */
+  amount: number;
 
   target: LimitTargetView;
 
@@ -413,6 +426,13 @@ export class BoundLimitView {
 
   /** When it counts from 0 again; null: never. */
   resetsAt: Date | null;
+
+  /**
+   * What you may do to the limit; `tighten`: only lower its amount and turn `observe` into `enforce`, as an admin of its
+   * project may.
+   * @example ["tighten"]
+   */
+  allowedActs: LimitAct[];
 
   /** null: the numbers are not for this caller to know. */
   details: BoundLimitDetailsView | null;

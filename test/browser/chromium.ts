@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, chromium as playwright, type LaunchOptions } from 'playwright-core';
 
-const MAX_UNPACK_MS = 20_000;
+const MAX_UNPACK_MS = 120_000;
 
 /**
  * A real Chromium: the one of `CHROME_PATH`, or on x64 Linux the one that came from npm. null where there is neither,

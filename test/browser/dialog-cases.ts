@@ -1,5 +1,6 @@
 import type { Locator, Page } from 'playwright-core';
 import { ADMIN, type TestApp } from '../support/app.js';
+import { makeLimit } from '../support/made-limits.js';
 import { codeOf, setUpFactor } from '../support/second-factor.js';
 import { addSampleData } from './sample-data.js';
 
@@ -8,7 +9,16 @@ export interface DialogWorld {
   readonly app: TestApp;
   readonly ids: Readonly<
     Record<
-      'budget' | 'raised' | 'plain' | 'offered' | 'person' | 'enrolled' | 'project' | 'sharedLimit' | 'eachLimit',
+      | 'budget'
+      | 'raised'
+      | 'plain'
+      | 'offered'
+      | 'person'
+      | 'enrolled'
+      | 'project'
+      | 'led'
+      | 'sharedLimit'
+      | 'eachLimit',
       string
     >
   >;
@@ -44,6 +54,9 @@ export async function makeDialogWorld(app: TestApp, colleagueId: string): Promis
   const offered = await made({ name: 'Offered', ownerId: colleagueId, handOver: true });
   const enrolled = await app.addUser(['creator']);
   await setUpFactor(app, enrolled.token, enrolled.password);
+  const led = (await app.post('/projects', { token, body: { name: 'Led' } })).body.id as string;
+  await app.put(`/projects/${led}/members/${colleagueId}`, { token, body: { role: 'admin' } });
+  await makeLimit(app, token, { name: 'Led, daily', target: { kind: 'project', id: led } });
   return {
     app,
     ids: {
@@ -54,6 +67,7 @@ export async function makeDialogWorld(app: TestApp, colleagueId: string): Promis
       person: personId,
       enrolled: enrolled.id,
       project: projectId,
+      led,
       sharedLimit: sharedLimitId,
       eachLimit: eachLimitId,
     },
@@ -181,6 +195,10 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
     open: (page) => untilTold(page, button('Continue')(page)),
   },
   'limits/limit-page.tsx DeleteLimit Confirm': ofLimit('sharedLimit', 'Delete'),
+  'limits/tighten-limit.tsx TightenLimit Confirm': {
+    ...fromButton(({ ids }) => `/projects/${ids.led}?tab=limits`, 'Tighten Led, daily'),
+    isColleague: true,
+  },
   'people/give-role.tsx GiveRole EachDialog': ticked('/people', 'Ada Lovelace', 'Give roles'),
   'people/new-user.tsx NewUser Dialog': fromButton(() => '/people', 'New person'),
   'people/off-board.tsx OffBoard Confirm': {

@@ -277,6 +277,49 @@ inBrowser('an admin', () => {
     expect((await app.get(`/limits/${limit.id}`, { token })).status).toBe(404);
   }, 60_000);
 
+  it('lets an admin of a project lower its limit, as the server says, and a member only look', async () => {
+    const inProject = (await made('/projects', { name: 'Led' })).id as string;
+    const limit = await makeLimit(app, token, {
+      name: 'Led, monthly',
+      per: 'month',
+      mode: 'observe',
+      target: { kind: 'project', id: inProject },
+    });
+    for (const [role, buttons] of [
+      ['member', 0],
+      ['admin', 1],
+    ] as const) {
+      const user = await app.addUser(['user']);
+      await app.put(`/projects/${inProject}/members/${user.id}`, { token, body: { role } });
+      const session = await ConsoleSession.open(browser!, app);
+      try {
+        await session.signIn(user.email, user.password);
+        await session.goto(`/projects/${inProject}?tab=limits`);
+        await session.page.getByText('Led, monthly').waitFor();
+        const tighten = session.page.getByRole('button', { name: 'Tighten Led, monthly' });
+        expect(await tighten.count()).toBe(buttons);
+        if (buttons === 0) continue;
+        await tighten.click();
+        const asked = session.page.getByRole('dialog');
+        const amount = asked.getByLabel(/^At most, in/);
+        const act = asked.getByRole('button', { name: 'Tighten' });
+        expect(await act.isDisabled()).toBe(true);
+        await amount.fill('11');
+        await asked.getByText('must be lower than it is').waitFor();
+        expect(await act.isDisabled()).toBe(true);
+        await amount.fill('4');
+        await asked.getByLabel('Refuse calls beyond the amount').check();
+        expect(await session.inspect('project-limit-tighten')).toEqual([]);
+        await act.click();
+        await session.page.getByText('Led, monthly has been tightened.').first().waitFor();
+        expect(session.errors).toEqual([]);
+      } finally {
+        await session.context.close();
+      }
+    }
+    expect((await app.get(`/limits/${limit.id}`, { token })).body).toMatchObject({ amount: 400, mode: 'enforce' });
+  }, 120_000);
+
   it('sees the limits that bind a key and an owner, and every screen without a serious finding', async () => {
     const each = await makeLimit(app, token, {
       name: 'Each key of Search, expensive models',

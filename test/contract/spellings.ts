@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { rawRequest, sendRaw } from '../support/raw-http.js';
 
 /** Other ways to write the path of a route, as proxies, frameworks and servers have read them differently before. */
@@ -116,11 +117,7 @@ export async function tryAll(port: number, attempts: readonly Attempt[]): Promis
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { what, method, target, headers, body, isOfForeignKey } = next;
-      // CONNECT is no request to Node: it closes the connection without a word.
-      const answer = await sendRaw(port, rawRequest(method, target, headers, body)).catch(() => ({
-        status: 400,
-        body: NO_HTTP,
-      }));
+      const answer = await decided(port, rawRequest(method, target, headers, body));
       const refusal = refusalOf(method, answer, isOfForeignKey);
       tried.refusals.set(what, refusal);
       if (refusal === null) tried.opened.push(`${what}: ${answer.status} ${answer.body?.code}`);
@@ -130,6 +127,18 @@ export async function tryAll(port: number, attempts: readonly Attempt[]): Promis
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   return tried;
 }
+
+/** The answer to a request, asked again where a busy machine cannot decide: 503 opens no route, and refuses none. */
+async function decided(port: number, request: string): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    // CONNECT is no request to Node: it closes the connection without a word.
+    const answer = await sendRaw(port, request).catch(() => ({ status: 400, body: NO_HTTP }));
+    if (answer.status !== 503 || tries === MOST_TRIES) return answer;
+    await setTimeout(tries * 200);
+  }
+}
+
+const MOST_TRIES = 10;
 
 const NO_HTTP = { detail: 'This is not an HTTP request.' };
 

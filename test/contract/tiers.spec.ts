@@ -27,7 +27,11 @@ describe('The tiers of the tests', () => {
   it('hold each file once, but for those that divide their own tests', () => {
     const twice = specs.filter((file) => isFileInTier(file, 'quick') && isFileInTier(file, 'rest'));
     expect(specs.filter((file) => !isFileInTier(file, 'quick') && !isFileInTier(file, 'rest'))).toEqual([]);
-    expect(twice.sort()).toEqual(['test/simulation/limits/limit-mutants.spec.ts', 'test/simulation/mutants.spec.ts']);
+    expect(twice.sort()).toEqual([
+      'test/simulation/limits/limit-mutants.spec.ts',
+      'test/simulation/mutants.spec.ts',
+      'test/simulation/slots/slot-mutants.spec.ts',
+    ]);
   });
 
   it('divide a list of equal tests into the first and the others', () => {

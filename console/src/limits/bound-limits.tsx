@@ -1,11 +1,12 @@
-import { Group, Paper, Stack, Text } from '@mantine/core';
+import { Button, Group, Paper, Stack, Text } from '@mantine/core';
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
+import { type ReactNode, useState } from 'react';
 import { type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { Empty, Loaded } from '../ui/states';
 import { LimitBar, resetInWords } from './limit-bar';
+import { TightenLimit } from './tighten-limit';
 
 type Bound = Schemas['BoundLimitView'];
 
@@ -96,8 +97,9 @@ const UNIT_NOUNS: Readonly<Record<Bound['unit'], string>> = {
   slots: 'calls in flight',
 };
 
-function BoundLimit({ limit: { id, unit, details, state, per, resetsAt } }: { limit: Bound }) {
+function BoundLimit({ limit: { id, unit, allowedActs, details, state, per, resetsAt } }: { limit: Bound }) {
   const { can } = useSession();
+  const [isTightening, setTightening] = useState(false);
   if (details === null) {
     return (
       <Paper withBorder p="sm">
@@ -113,6 +115,8 @@ function BoundLimit({ limit: { id, unit, details, state, per, resetsAt } }: { li
     );
   }
   const { account } = details;
+  // Who may make any change does so on the page of the limit.
+  const mayTighten = allowedActs.includes('tighten') && !allowedActs.includes('update');
   return (
     <Paper withBorder p="sm" component="section" aria-label={details.name}>
       <Group justify="space-between" gap="xs" mb={4}>
@@ -135,6 +139,18 @@ function BoundLimit({ limit: { id, unit, details, state, per, resetsAt } }: { li
         {details.sentence}
       </Text>
       <LimitBar unit={unit} account={account} />
+      {mayTighten && (
+        <Button
+          mt="xs"
+          size="compact-xs"
+          variant="default"
+          aria-label={`Tighten ${details.name}`}
+          onClick={() => setTightening(true)}
+        >
+          Tighten
+        </Button>
+      )}
+      {isTightening && <TightenLimit limit={{ id, unit, ...details }} onClose={() => setTightening(false)} />}
     </Paper>
   );
 }

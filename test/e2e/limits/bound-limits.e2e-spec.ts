@@ -83,6 +83,7 @@ describe('Limits that bind', () => {
         per: 'day',
         state: 'exhausted',
         resetsAt: expect.stringMatching(/T00:00:00.000Z$/),
+        allowedActs: [],
         details: null,
       });
     });

@@ -42,6 +42,26 @@ describe('An admin of a project', () => {
     await remove(limit.id);
   });
 
+  it('is told that it may, with the version to change, where others are not', async () => {
+    const limit = await make({ mode: 'observe', each: 'owner' });
+    const member = await app.addUser(['user']);
+    await app.put(`/projects/${projectId}/members/${member.id}`, { token: admin, body: { role: 'member' } });
+    const told = async (token: string) =>
+      (await app.get(`/projects/${projectId}/limits`, { token })).body.data.find(
+        ({ id }: { id: string }) => id === limit.id,
+      );
+    expect((await told(member.token)).allowedActs).toEqual([]);
+    expect((await told(admin)).allowedActs).toEqual(['update', 'tighten']);
+    const { allowedActs, details } = await told(lead.token);
+    expect(allowedActs).toEqual(['tighten']);
+    expect(details).toMatchObject({ version: limit.version, amount: limit.amount });
+    const ifMatch = { token: lead.token, headers: { 'if-match': `"${details.version}"` } };
+    const lowered = await app.patch(`/limits/${limit.id}`, { ...ifMatch, body: { amountCents: 300, mode: 'enforce' } });
+    expect(lowered.status).toBe(200);
+    expect((await app.patch(`/limits/${limit.id}`, { ...ifMatch, body: { amountCents: 200 } })).status).toBe(412);
+    await remove(limit.id);
+  });
+
   it('403: does nothing else, and is told which fields that are', async () => {
     const limit = await make();
     const loosening = {
