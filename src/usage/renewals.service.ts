@@ -76,9 +76,7 @@ export class RenewalsService {
   ): Promise<RenewalResult> {
     if (nowMs > reservation.expiresAtMs + LONGEST_LIFE_MS) return { outcome: 'ended' };
     const { keyId, reservationId } = reservation;
-    const [result] = await this.batcher.submit(turn, [
-      { keyId, reservationId, ttlSeconds, ...leasesOf(reservation) },
-    ]);
+    const [result] = await this.batcher.submit(turn, [{ keyId, reservationId, ttlSeconds, ...leasesOf(reservation) }]);
     return result!;
   }
 }

@@ -46,8 +46,8 @@ export interface Renewal {
 }
 
 /**
- * What became of a renewal. `ended`: the reservation was settled, released or has expired. `pooled`: it has no slot, and
- * draws from a lease that other reservations share, and ends with it.
+ * What became of a renewal. `ended`: the reservation was settled, released or has expired. `pooled`: it has no
+ * slot, draws from a lease that other reservations share, and ends with it.
  */
 export type RenewalResult =
   { readonly outcome: 'renewed'; readonly untilMs: number } | { readonly outcome: 'ended' | 'pooled' };
