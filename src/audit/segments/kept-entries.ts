@@ -19,7 +19,7 @@ const BLOCK = 4096;
  */
 export interface Snapshot {
   readonly entries: number;
-  /** SHA-256 over a line `block sha256` for each block of `seq`, each over lines `seq previous-hash hash`; hexadecimal. */
+  /** SHA-256 over a line `block sha256` for each block of `seq`, over lines `seq previous-hash hash`; hexadecimal. */
   readonly sha256: string;
 }
 

@@ -9,7 +9,7 @@ import { verifySegments, verifyTrail } from '../../../../src/audit/verify-comman
 import { examine } from '../../../../src/health/doctor.js';
 import { examineProduction } from '../../../../src/health/production-checklist.js';
 import { compareTables, describeDifference } from '../../../../src/integrity/table-comparison.js';
-import { TestApp } from '../../../support/app.js';
+import { TestApp, testConfig } from '../../../support/app.js';
 import { ageTrail } from '../../../support/aged-trail.js';
 import { createTestDirectory } from '../../../support/postgres.js';
 import { ROW_EDITS } from '../../../support/row-edits.js';
@@ -131,7 +131,7 @@ describe('Older entries of the audit trail', () => {
   });
 
   it('leave the doctor with nothing to find, and with every file in its place', async () => {
-    const config = { ...app.config, auditArchiveDir: directory } as typeof app.config;
+    const config = testConfig({ AUDIT_ARCHIVE_DIR: directory });
     const findings = await examine(config, app.dataSource);
     const ofTrail = findings.filter(({ check }) => /trail|segment|users and roles/.test(check));
     expect(ofTrail.flatMap(({ differences }) => differences)).toEqual([]);
