@@ -23,7 +23,7 @@ export interface Snapshot {
   readonly sha256: string;
 }
 
-/** As `SnapshotDigest` does it: PostgreSQL hashes a million entries in about a second, and sends one row. */
+/** As `SnapshotDigest` does it: PostgreSQL hashes all entries, and sends one row. */
 const STORED = `
   SELECT coalesce(sum(n), 0)::int AS entries,
          encode(sha256(coalesce(string_agg(convert_to(block || ' ' || digest || E'\\n', 'UTF8'), '' ORDER BY block), '')), 'hex') AS sha256
