@@ -1,5 +1,8 @@
 import type { DataSource } from 'typeorm';
 import { SetBack } from '../audit/copies/uncopied-entries.js';
+import { findSegments } from '../audit/segments/sealed-cut.js';
+import { requireThere } from '../audit/segments/segment-shelf.js';
+import type { SignedSummary } from '../audit/segments/segment-summary.js';
 import { findUnsent } from '../audit/syslog/syslog-finding.js';
 import { findCheckpointState } from '../audit/verify-command.js';
 import type { Config } from '../config/config.js';
@@ -54,6 +57,7 @@ export const PRODUCTION_POINTS: readonly (readonly [string, Examine])[] = [
   ['Two replicas run', replicas],
   ['Checkpoints of the audit trail leave the database', checkpoints],
   ['A copy of the audit trail is kept elsewhere', auditCopy],
+  ['Sealed segments of the audit trail are backed up', sealedSegments],
   ['No temporary password is left', passwords],
   ['Administrators have a second factor', secondFactors],
   ['Metrics can be scraped', metrics],
@@ -198,6 +202,21 @@ async function auditCopy({ config, dataSource }: Asked): Promise<string | { look
   if (unsent !== null && unsent <= MAX_UNSENT) return null;
   if (unsent === null) return 'The trail ends before what AUDIT_SYSLOG_URL was sent. `npm run doctor` says what to do.';
   return `Entries that the receiver of AUDIT_SYSLOG_URL lacks: ${unsent}. Is a server running, and does the receiver take them?`;
+}
+
+async function sealedSegments({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
+  const newest = (await findSegments(dataSource.manager)).at(-1);
+  if (newest === undefined) return null;
+  const directory = config.auditArchiveDir;
+  if (directory === null) return 'Set AUDIT_ARCHIVE_DIR to the directory with the sealed segments.';
+  try {
+    await requireThere(directory, newest.summary as SignedSummary);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return {
+    look: `The files in AUDIT_ARCHIVE_DIR are the only whole copy of the entries up to ${newest.toSeq}. Are they backed up, and do all replicas mount the directory?`,
+  };
 }
 
 function setBackOnly(error: unknown): null {

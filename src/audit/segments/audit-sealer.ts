@@ -34,9 +34,9 @@ const SINCE = `(date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(mo
 const SEEN = '(SELECT coalesce(max(seq), 0) FROM audit_checkpoint)';
 
 /**
- * Up to where the trail behind $2 may be sealed, at most to $3: the entries before the first one of a kept month, as far
- * as a checkpoint has seen them. The database's clock may have been set back, so the first one in the order of `seq`
- * counts. No more is read than one segment may have.
+ * Up to where the trail behind $2 may be sealed, at most to $3: the entries before the first one of a kept month, as
+ * far as a checkpoint has seen them. The database's clock may have been set back, so the first one in the order of
+ * `seq` counts. No more is read than one segment may have.
  */
 const DUE = `
   SELECT least(coalesce((SELECT e.seq FROM audit_event e WHERE e.seq > $2::bigint AND e.seq <= $3::bigint AND e.at >= ${SINCE}

@@ -19,11 +19,11 @@ const BLOCK = 4096;
  */
 export interface Snapshot {
   readonly entries: number;
-  /** SHA-256 over a line `block sha256` for each block of numbers, each over lines `seq previous-hash hash`; hexadecimal. */
+  /** SHA-256 over a line `block sha256` for each block of `seq`, over lines `seq previous-hash hash`; hexadecimal. */
   readonly sha256: string;
 }
 
-/** As `SnapshotDigest` does it: PostgreSQL hashes a million entries in about a second, and sends one row. */
+/** As `SnapshotDigest` does it: PostgreSQL hashes all entries, and sends one row. */
 const STORED = `
   SELECT coalesce(sum(n), 0)::int AS entries,
          encode(sha256(coalesce(string_agg(convert_to(block || ' ' || digest || E'\\n', 'UTF8'), '' ORDER BY block), '')), 'hex') AS sha256

@@ -7,8 +7,9 @@ import { entriesIn } from '../../../../src/audit/segments/segment-file.js';
 import { findSealedSegments } from '../../../../src/audit/segments/segment-findings.js';
 import { verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
 import { examine } from '../../../../src/health/doctor.js';
+import { examineProduction } from '../../../../src/health/production-checklist.js';
 import { compareTables, describeDifference } from '../../../../src/integrity/table-comparison.js';
-import { TestApp } from '../../../support/app.js';
+import { TestApp, testConfig } from '../../../support/app.js';
 import { ageTrail } from '../../../support/aged-trail.js';
 import { createTestDirectory } from '../../../support/postgres.js';
 import { ROW_EDITS } from '../../../support/row-edits.js';
@@ -130,7 +131,7 @@ describe('Older entries of the audit trail', () => {
   });
 
   it('leave the doctor with nothing to find, and with every file in its place', async () => {
-    const config = { ...app.config, auditArchiveDir: directory } as typeof app.config;
+    const config = testConfig({ AUDIT_ARCHIVE_DIR: directory });
     const findings = await examine(config, app.dataSource);
     const ofTrail = findings.filter(({ check }) => /trail|segment|users and roles/.test(check));
     expect(ofTrail.flatMap(({ differences }) => differences)).toEqual([]);
@@ -139,6 +140,15 @@ describe('Older entries of the audit trail', () => {
       note: expect.stringContaining(`entries up to ${cut}`),
     });
     expect((await findSealedSegments(app.config, app.dataSource)).note).toContain('set AUDIT_ARCHIVE_DIR');
+    const point = async (of: typeof config) => {
+      const points = await examineProduction({ config: of, dataSource: app.dataSource, secretsInEnvironment: [] });
+      return points.find(({ point: name }) => name.startsWith('Sealed segments'));
+    };
+    expect(await point(config)).toMatchObject({ state: 'LOOK' });
+    expect(await point(app.config)).toMatchObject({
+      state: 'DO',
+      action: expect.stringContaining('AUDIT_ARCHIVE_DIR'),
+    });
   });
 
   it('still tell of every planted edit what they told before', async () => {

@@ -1,0 +1,192 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { linkHash } from '../../../../src/audit/chain.js';
+import { GENESIS } from '../../../../src/audit/chain-check.js';
+import { checkpointKey } from '../../../../src/audit/checkpoint.js';
+import { Checkpoints } from '../../../../src/audit/checkpoints.js';
+import { ReadHousekeeping } from '../../../../src/audit/reads/read-housekeeping.js';
+import { findReadCut, findReadCuts } from '../../../../src/audit/reads/read-cuts.js';
+import { signReadCheckpoint, type SignedReadCheckpoint } from '../../../../src/audit/reads/read-checkpoint.js';
+import { ReadRecorder } from '../../../../src/audit/reads/read-recorder.js';
+import { AuditRetention } from '../../../../src/audit/segments/audit-retention.js';
+import { entriesIn } from '../../../../src/audit/segments/segment-file.js';
+import { checkSegments } from '../../../../src/audit/segments/segments-check.js';
+import { verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
+import { canonicalJson } from '../../../../src/common/canonical-json.js';
+import { Conditions } from '../../../../src/common/conditions.js';
+import { TestApp } from '../../../support/app.js';
+import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
+import { asOwner } from '../../../support/trail.js';
+
+const PATIENCE_MS = 60_000;
+
+describe('Reads that are archived', () => {
+  let database: TestDatabase;
+  let directory: string;
+  const apps: TestApp[] = [];
+
+  beforeEach(async () => {
+    database = await createTestDatabase();
+    directory = await createTestDirectory();
+  });
+  afterEach(async () => {
+    for (const app of apps.splice(0)) await app.stop();
+    await database.drop();
+  });
+
+  const start = async (settings: Record<string, string>) => {
+    const app = await TestApp.start({ AUDIT_ARCHIVE_DIR: directory, ...settings }, database);
+    apps.push(app);
+    return app;
+  };
+  const keeping = { AUDIT_KEEP_MONTHS: '3' };
+  const files = async () => (await readdir(directory)).filter((name) => name.endsWith('.ndjson.gz')).sort();
+  const verify = (app: TestApp) => verifyTrail(app.config, app.dataSource, null, directory);
+
+  /**
+   * Makes all reads behind the cut so old, with a checkpoint that has seen them but for the last `unseen`; gives what
+   * adds one that has seen all.
+   */
+  const ageReads = (app: TestApp, days: number, unseen = 0) =>
+    asOwner(database, async (client) => {
+      const { key } = app.config.auditKeys[0]!;
+      const old = (at: string) => new Date(Date.parse(at) - days * 86_400_000).toISOString();
+      await client.query('BEGIN');
+      for (const table of ['audit_read', 'audit_read_checkpoint'])
+        await client.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
+      const { rows } = await client.query<{ seq: string; body: string }>(
+        'SELECT seq, body FROM audit_read ORDER BY seq',
+      );
+      const cut = await findReadCut(app.dataSource.manager);
+      let hash: Buffer = cut?.hash ?? GENESIS;
+      const hashes: Buffer[] = [];
+      for (const { seq, body } of rows) {
+        const record = JSON.parse(body) as { at: string };
+        const text = canonicalJson({ ...record, at: old(record.at) });
+        hash = linkHash(key, hash, text);
+        hashes.push(hash);
+        await client.query('UPDATE audit_read SET at = $2, body = $3, hash = $4 WHERE seq = $1', [
+          seq,
+          old(record.at),
+          text,
+          hash,
+        ]);
+      }
+      await client.query('UPDATE audit_read_head SET audit_hash = $1', [hash]);
+      const { rows: lines } = await client.query<{ line: SignedReadCheckpoint }>(
+        'SELECT line FROM audit_read_checkpoint ORDER BY seq DESC LIMIT 1',
+      );
+      const { at, changes } = lines[0]!.line;
+      const checkpoint = (left: number): [string, unknown[]] => {
+        const place = { seq: rows.at(-1 - left)!.seq, hash: hashes.at(-1 - left)!.toString('hex') };
+        const signed = signReadCheckpoint(checkpointKey(key), old(at), place, changes);
+        return ['INSERT INTO audit_read_checkpoint (seq, at, line) VALUES ($1, $2, $3)', [place.seq, old(at), signed]];
+      };
+      await client.query('DELETE FROM audit_read_checkpoint');
+      await client.query(...checkpoint(unseen));
+      for (const table of ['audit_read', 'audit_read_checkpoint'])
+        await client.query(`ALTER TABLE ${table} ENABLE TRIGGER ALL`);
+      await client.query('COMMIT');
+      return () => asOwner(database, (owner) => owner.query(...checkpoint(0)));
+    });
+
+  /** A replica that has recorded reads, and a checkpoint of them. */
+  const startWithReads = async (settings: Record<string, string>) => {
+    const app = await start({ ...settings, AUDIT_READS_KEPT_DAYS: '30' });
+    const token = await app.adminToken();
+    for (const path of ['/permissions', '/roles', '/users']) expect((await app.get(path, { token })).status).toBe(200);
+    await app.app.get(ReadRecorder).close();
+    await app.app.get(Checkpoints).look(0);
+    return app;
+  };
+
+  it(
+    'cuts reads where their segment ends, also where a newer checkpoint has become old enough meanwhile',
+    async () => {
+      const app = await startWithReads(keeping);
+      const addCheckpoint = await ageReads(app, 100, 1);
+      const retention = app.app.get(AuditRetention);
+      const attempt = retention.attempt.bind(retention);
+      retention.attempt = async (chain, seal) => {
+        const sealed = await attempt(chain, seal);
+        if (chain === 'reads') await addCheckpoint();
+        return sealed;
+      };
+      await app.app.get(ReadHousekeeping).run();
+      const cuts = await app.dataSource.query<{ file: string }[]>(
+        `SELECT details->>'file' AS file FROM audit_event WHERE action = 'audit:cut' ORDER BY seq`,
+      );
+      expect(cuts.map(({ file }) => file)).toEqual(await files());
+      expect(await verify(app)).toMatchObject({ exitCode: 0 });
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'finds segments whole between which reads were removed without one, and forgets a failure once nothing is due',
+    async () => {
+      const settings = [keeping, {}, keeping];
+      for (const [n, one] of settings.entries()) {
+        const app = await startWithReads(one);
+        await ageReads(app, 100);
+        await app.app.get(ReadHousekeeping).run();
+        expect(await verify(app)).toMatchObject({ exitCode: 0 });
+        // The last one stays.
+        if (n < settings.length - 1) await apps.pop()!.stop();
+      }
+      const app = apps[0]!;
+      expect(await files()).toHaveLength(2);
+      expect((await verify(app)).text).toContain('They were removed without one.');
+      expect(await verifySegments(app.config, directory, null)).toMatchObject({ exitCode: 0 });
+      // A gap of which no cut tells.
+      await asOwner(database, async (client) => {
+        await client.query('ALTER TABLE audit_event DISABLE TRIGGER ALL');
+        await client.query(`DELETE FROM audit_event WHERE action = 'audit:cut' AND NOT details::jsonb ? 'file'`);
+        await client.query('ALTER TABLE audit_event ENABLE TRIGGER ALL');
+      });
+      const basis = { checkpoints: null, restores: [], readCuts: await findReadCuts(app.dataSource.manager) };
+      expect((await checkSegments(app.config, directory, basis)).firstBroken).toMatchObject({ chain: 'reads' });
+      const state = () => app.app.get(Conditions).check()['auditSegments']!.status;
+      const failure = app.app.get(AuditRetention).attempt('reads', () => Promise.reject(new Error('no room')));
+      await expect(failure).rejects.toThrow('no room');
+      expect(state()).toBe('degraded');
+      await app.app.get(ReadHousekeeping).run();
+      expect(state()).toBe('up');
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'moves reads to segments before they are removed',
+    async () => {
+      const app = await start({ ...keeping, AUDIT_READS_KEPT_DAYS: '30' });
+      const token = await app.adminToken();
+      for (const path of ['/permissions', '/roles', '/users'])
+        expect((await app.get(path, { token })).status).toBe(200);
+      await app.app.get(ReadRecorder).close();
+      await app.app.get(Checkpoints).look(0);
+      const reads = () =>
+        app.dataSource.query<{ seq: string; hash: Buffer }[]>('SELECT seq, hash FROM audit_read ORDER BY seq');
+      const before = await reads();
+      expect(before.length).toBeGreaterThan(2);
+      await ageReads(app, 100);
+      const aged = await reads();
+      await app.app.get(ReadHousekeeping).run();
+      const cuts = await app.dataSource.query<{ details: Record<string, string> }[]>(
+        `SELECT details FROM audit_event WHERE action = 'audit:cut'`,
+      );
+      const { upToSeq, file } = cuts[0]!.details;
+      expect(upToSeq).toBe(aged.at(-1)!.seq);
+      const sealed: object[] = [];
+      for await (const event of entriesIn(join(directory, file!)))
+        sealed.push({ seq: event!.link.seq, hash: event!.link.hash });
+      expect(sealed).toEqual(aged);
+      expect((await reads()).filter(({ seq }) => BigInt(seq) <= BigInt(upToSeq!))).toEqual([]);
+      expect(await verify(app)).toMatchObject({ exitCode: 0, text: expect.stringContaining(`${aged.length} reads`) });
+      await rm(join(directory, file!.replace('.ndjson.gz', '.summary.json')));
+      expect(await verify(app)).toMatchObject({ exitCode: 1, text: expect.stringContaining('of the reads') });
+    },
+    PATIENCE_MS,
+  );
+});
