@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { KEY, START, Stage, call } from '../../test/simulation/lease-manager-stage.js';
 import type { AdmitRequest, Admitted } from './admission.js';
+import { PermitLease } from './lease.js';
 
 describe('a lease manager', () => {
   let stage: Stage;
@@ -389,6 +390,16 @@ describe('a lease manager', () => {
       await stage.pass(100);
       await stage.admit({ accounts: [], windows });
       expect(remaining()).toBe(60_000 - 2);
+    });
+
+    it('undoes no call that a lease still in memory was told to have used', () => {
+      const lease = new PermitLease(5, 1, 60, 15_000, 0, true);
+      lease.draw(1, 0);
+      const draw = { cost: 1, told: lease.told };
+      expect(lease.closeUsed()).toEqual({ bucket: 1, granted: 1, used: 1 });
+      lease.draw(1, 1);
+      lease.undraw(draw);
+      expect(lease.closeUsed()).toEqual({ bucket: 1, granted: 1, used: 1 });
     });
   });
 

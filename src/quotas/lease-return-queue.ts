@@ -15,8 +15,6 @@ export class LeaseReturnQueue {
   private readonly leases = new Map<string, LeaseReturn>();
   private windows: PermitReturn[] = [];
   private isSending = false;
-  /** Slices and permits go by turns, so that neither waits for the other to succeed. */
-  private isTurnOfPermits = false;
   private notBeforeMs = 0;
   private whenEmpty: (() => void)[] = [];
 
@@ -46,11 +44,8 @@ export class LeaseReturnQueue {
   /** Sends what waits, one call after the other. */
   flush(now: () => number): void {
     if (this.isSending || this.size === 0 || now() < this.notBeforeMs) return;
-    // Never both in one call: permits count as sent with it, although the statement of the slices fails before theirs.
-    const isOfPermits = this.windows.length > 0 && (this.isTurnOfPermits || this.leases.size === 0);
-    const leases = isOfPermits ? [] : [...firstOf(this.leases.values(), BATCH)];
-    const windows = isOfPermits ? this.windows.splice(0, BATCH) : [];
-    this.isTurnOfPermits = !isOfPermits;
+    const leases = [...firstOf(this.leases.values(), BATCH)];
+    const windows = this.windows.splice(0, BATCH);
     this.isSending = true;
     this.store.giveBack({ leases, windows }).then(
       () => {

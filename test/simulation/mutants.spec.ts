@@ -50,8 +50,8 @@ const PERMIT_FAULTS: Record<PermitFault, number> = {
   'refill-closes-what-is-drawn-from': 60,
   'same-part-closed-twice': 60,
   'permits-handed-back-twice': 60,
-  'permits-handed-back-and-kept': 60,
-  'clock-step-not-told': 200,
+  'permits-handed-back-and-kept': 200,
+  'clock-step-not-told': 600,
 };
 
 async function firstCaught(within: number, make: (seed: number) => Simulation): Promise<string | null> {
