@@ -48,6 +48,17 @@ export async function limitsMayBegin(on: Statements, unit: string): Promise<bool
 }
 
 /**
+ * Limits of tokens, requests and calls in flight that are in force beside replicas which take them for limits of cents,
+ * at most 100: after a roll back, or in it.
+ */
+export async function misreadLimits(on: Statements): Promise<{ id: string; name: string; unit: string }[]> {
+  return on.query(
+    `SELECT id, name, unit FROM quota_limit WHERE unit <> 'cents' AND ended_at IS NULL AND ${replicasBelow(UNITS_LEVEL)}
+      ORDER BY id LIMIT 100`,
+  );
+}
+
+/**
  * Whether every replica that has been alive of late knows sealed segments. One that does not would take the entries in
  * them for removed by another party.
  */

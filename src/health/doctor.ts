@@ -10,6 +10,7 @@ import { DomainError } from '../common/domain-error.js';
 import { type StartCheck, StartRefusal } from '../common/start-refusal.js';
 import { type Config, requireFitForProduction } from '../config/config.js';
 import { connectionChecks } from '../database/connection-checks.js';
+import { misreadLimits } from '../database/older-replicas.js';
 import { schemaCheck } from '../database/schema/schema-check.js';
 import { readStandbys } from '../database/standbys.js';
 import { installationCheck } from '../installation/installation.js';
@@ -43,6 +44,7 @@ const ENDS = 'totals that count no further';
 const SEGMENTS = 'sealed entries of the audit trail are in their files';
 const ARCHIVES = 'archived usage events are in their files';
 const SYSLOG = 'the receiver of AUDIT_SYSLOG_URL takes the audit trail';
+const LIMIT_UNITS = 'limits are of units that every replica enforces';
 const NO_FUTURE = 'no rate window and no lease lies in the future';
 
 const SCHEMA_ERRORS: readonly string[] = [
@@ -105,6 +107,9 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom(NO_FUTURE, async () => [
       { check: NO_FUTURE, differences: await findFutureRows(dataSource) },
     ])),
+    ...(await findingsFrom(LIMIT_UNITS, async () => [
+      { check: LIMIT_UNITS, differences: await limitUnits(dataSource) },
+    ])),
     ...(await findingsFrom('rights over keys', () => rights(dataSource))),
     ...(await findingsFrom(PROXY_LISTS, async () => [await proxyLists(config, dataSource)])),
     metrics(config),
@@ -112,6 +117,15 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
     ...(await findingsFrom('sessions', async () => [await sessionFinding(config, dataSource.manager)])),
     await standbys(dataSource),
   ];
+}
+
+/** A limit that an older replica takes for one of cents. */
+async function limitUnits(dataSource: DataSource): Promise<string[]> {
+  return (await misreadLimits(dataSource)).map(
+    ({ id, name, unit }) =>
+      `limit ${id} ("${name}") is of ${unit}, and a replica of an older release runs: it charges and refuses wrongly. ` +
+      'Delete the limit, or stop that replica.',
+  );
 }
 
 /** One line a finding, one more for each difference; for a terminal. */

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
 import { describe as lineOf, examine } from '../../../src/health/doctor.js';
+import { storeLimit } from '../../support/made-limits.js';
 import { TestApp, testConfig } from '../../support/app.js';
 import { TestProvider } from '../../support/key-set.js';
 import { reserve } from '../../support/reserve.js';
@@ -75,6 +76,7 @@ describe('The doctor', () => {
       'ok    second factors are those of the audit trail (MFA_REQUIRED=none asks nobody)',
       'ok    failovers have lost no change',
       'ok    no rate window and no lease lies in the future',
+      'ok    limits are of units that every replica enforces',
       // The tests' installation is one of before: its creators have no policy.
       expect.stringMatching(/^ok {4}roles that make keys bound them \(role creator: no key policy, /),
       'ok    roles that change users may act for owners of keys',
@@ -107,6 +109,23 @@ describe('The doctor', () => {
     await app.dataSource.query(sql, [key, 1]);
     expect(await ill()).toEqual([check]);
     await app.dataSource.query(sql, [key, -1]);
+    expect(await ill()).toEqual([]);
+  });
+
+  it('names limits that a replica of an older release takes for limits of cents', async () => {
+    const check = 'limits are of units that every replica enforces';
+    const { id: projectId } = (
+      await app.post('/projects', { token: await app.adminToken(), body: { name: 'Rolled back' } })
+    ).body as { id: string };
+    const slots = await storeLimit(app, { projectId, unit: 'slots', amount: 2 });
+    expect(await ill()).toEqual([]);
+    const older = '00000000-0000-7000-8000-00000000a1de';
+    await app.dataSource.query('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 4)', [older]);
+    expect(await ill()).toEqual([check]);
+    const finding = (await examine(app.config, app.dataSource)).find((one) => one.check === check);
+    expect(finding!.differences).toEqual([expect.stringContaining(`limit ${slots} `)]);
+    await app.dataSource.query('DELETE FROM replica WHERE id = $1', [older]);
+    await app.dataSource.query('DELETE FROM quota_limit WHERE id = $1', [slots]);
     expect(await ill()).toEqual([]);
   });
 
