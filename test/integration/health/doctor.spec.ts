@@ -69,6 +69,7 @@ describe('The doctor', () => {
       'ok    totals that count no further (none)',
       'ok    archived usage events are in their files (none)',
       expect.stringMatching(/^ok {4}audit trail \(The audit trail is whole: \d+ entries/),
+      'ok    sealed entries of the audit trail are in their files (none)',
       expect.stringMatching(/^ok {4}audit checkpoints \((none yet|the newest is \d+ s old); entries since: \d+\)$/),
       'ok    the receiver of AUDIT_SYSLOG_URL takes the audit trail (AUDIT_SYSLOG_URL is not set)',
       expect.stringMatching(/^ok {4}keys, users and roles are what the audit trail says of them \(\d+ rows\)$/),
