@@ -3,7 +3,8 @@
  * its rows are shown. Both builds run at once, each on a PostgreSQL of its own; one at a time is asked, the order turns
  * with every pair.
  *
- *   node --import ./test/support/register-typescript.mjs bench/console.mjs --other ../another [--keys 50000] [--pairs 15]
+ *   node --import ./test/support/register-typescript.mjs bench/console.mjs --other ../another-checkout
+ *     [--keys 50000] [--pairs 15]
  *
  * Exits with 1 if this checkout takes longer than 1.2 times as long as the other in the median of the pairs.
  */

@@ -428,8 +428,8 @@ export class BoundLimitView {
   resetsAt: Date | null;
 
   /**
-   * What you may do to the limit; `tighten`: only lower its amount and turn `observe` into `enforce`, as an admin of its
-   * project may.
+   * What you may do to the limit; `tighten`: only lower its amount and turn `observe` into `enforce`, as an admin of
+   * its project may.
    * @example ["tighten"]
    */
   allowedActs: LimitAct[];

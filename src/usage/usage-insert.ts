@@ -59,7 +59,6 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       entry.kind === 'usage' ? pick(entry.report) : null;
   const number = (pick: (report: UsageReport) => number | null) => plainArray(entries, ofReport(pick));
   const { holds, slots } = holdsOf(entries);
-  const overCeiling = entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
   return {
     ...(slots.length === 0 ? WITHOUT_SLOTS : WITH_SLOTS),
     values: [
@@ -73,7 +72,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeMicroCents : 0n)),
       plainArray(entries, settlerOf),
       defaultHold,
-      plainArray(overCeiling, (place) => place),
+      plainArray(overCeilingOf(entries, ceiling), (place) => place),
       plainArray(holds, ({ event }) => event),
       plainArray(holds, ({ accountId }) => accountId),
       plainArray(holds, ({ period }) => period),
@@ -104,6 +103,11 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
         : [plainArray(slots, ({ leaseId }) => leaseId), plainArray(slots, ({ event }) => event)]),
     ],
   };
+}
+
+/** The places of events that cost more than one may. */
+function overCeilingOf(entries: readonly BookEntry[], ceiling: bigint): number[] {
+  return entries.flatMap((entry, index) => (isOverCeiling(entry, ceiling) ? [index + 1] : []));
 }
 
 /** What an entry settles or drops, or null. */

@@ -8,11 +8,15 @@ import { floor, floorsOfKinds } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Random } from '../harness/random.js';
 
-/** `lateMs`: how long after the end of its hold a slot may be seen, on a machine that other work keeps busy. */
 const SIZES = {
-  ci: { calls: 600, mostMs: 9_000, kills: 1, lateMs: 30_000 },
-  full: { calls: 100_000, mostMs: 3_600_000, kills: 100, lateMs: 3_000 },
+  ci: { calls: 600, mostMs: 9_000, kills: 1 },
+  full: { calls: 100_000, mostMs: 3_600_000, kills: 100 },
 } as const;
+/** The janitor looks each second for holds that ended a second ago by a clock it has watched; then its statement runs. */
+const LATE_MS = 3_000;
+const LOOK_MS = 200;
+/** How long slots are waited for at most, on a machine that other work keeps busy. */
+const MOST_LATE_MS = 30_000;
 const CLIENTS = 24;
 const KEYS = 4;
 const TARGETS = ['key', 'owner', 'installation'] as const;
@@ -44,7 +48,7 @@ export const g40: Experiment = {
   inCi: true,
   fault: { what: 'one slot in five that is freed frees another one too', sql: FREES_TWICE },
   run: async ({ size, random, log, fault }) => {
-    const { calls, mostMs, kills, lateMs } = SIZES[size];
+    const { calls, mostMs, kills } = SIZES[size];
     const cluster = await ProofCluster.start(3, { MAX_ACTIVE_KEYS: '10000' }, fault);
     try {
       const load = new Load(cluster, random, performance.now() + mostMs, calls);
@@ -62,11 +66,14 @@ export const g40: Experiment = {
       await clients;
       load.isDone = true;
       await watch;
-      const left = await load.comesBack(LONGEST_HOLD_MS + lateMs);
+      const left = await load.comesBack(LONGEST_HOLD_MS + MOST_LATE_MS);
       const violations = [...load.violations, ...(await bookDifferences(cluster))];
-      if (load.latestMs > lateMs) violations.push(`a slot was held ${load.latestMs} ms beyond its hold`);
+      // The machine may keep the janitor waiting for as long as it keeps this process.
+      const mayBeLateMs = LATE_MS + load.delayMs;
+      if (load.latestMs > mayBeLateMs)
+        violations.push(`a slot was held ${load.latestMs} ms beyond its hold, ${mayBeLateMs} ms it may be`);
       if (left > 0) violations.push(`${left} slots have not come back`);
-      const { admitted, refused, lost, renewed, undecided, most, latestMs } = load;
+      const { admitted, refused, lost, renewed, undecided, most, latestMs, delayMs } = load;
       log(`${admitted} admitted, ${undecided} undecided, ${lost} lost, ${renewed} renewed, ${killed} kills`);
       return {
         violations: violations.slice(0, 20),
@@ -78,7 +85,7 @@ export const g40: Experiment = {
           ...floorsOfKinds('calls refused by a limit of', TARGETS, refused, 1),
         ],
         figures: {
-          ...{ admitted, undecided, lost, renewed, killed, latestMs },
+          ...{ admitted, undecided, lost, renewed, killed, latestMs, delayMs },
           ...Object.fromEntries([...most].map(([name, count]) => [`mostInFlight_${name}`, count])),
           ...Object.fromEntries(refused),
         },
@@ -103,6 +110,8 @@ class Load {
   isDone = false;
   /** The longest that a slot was seen after the end of its hold. */
   latestMs = 0;
+  /** The most that a look at the slots took longer than its pause: waits of this process and of PostgreSQL. */
+  delayMs = 0;
   readonly refused = new Map<(typeof TARGETS)[number], number>();
   readonly violations: string[] = [];
   /** The most calls that were seen in flight, by limit. */
@@ -158,8 +167,7 @@ class Load {
   /** Looks again and again how long after the end of its hold a slot is still there. */
   async watchHolds(): Promise<void> {
     while (!this.isDone) {
-      await this.noteLate();
-      await sleep(200);
+      await this.lookAfterPause();
     }
   }
 
@@ -167,13 +175,19 @@ class Load {
   async comesBack(withinMs: number): Promise<number> {
     const untilMs = performance.now() + withinMs;
     for (;;) {
-      await this.noteLate();
+      await this.lookAfterPause();
       const [row] = await this.cluster.database.query<{ held: number }>(
         `SELECT coalesce(sum(leased_micro_cents), 0)::int AS held FROM budget_account WHERE limit_id IS NOT NULL`,
       );
       if (row!.held === 0 || performance.now() > untilMs) return row!.held;
-      await sleep(200);
     }
+  }
+
+  private async lookAfterPause(): Promise<void> {
+    const beganMs = performance.now();
+    await sleep(LOOK_MS);
+    await this.noteLate();
+    this.delayMs = Math.max(this.delayMs, Math.round(performance.now() - beganMs - LOOK_MS));
   }
 
   private async noteLate(): Promise<void> {
