@@ -373,7 +373,7 @@ describe('a lease manager', () => {
     const remaining = () => stage.leaseManager.findWindow(windows[0]!)?.remaining;
 
     it('forgets a call that waited and is undone, also where it was one of several', async () => {
-      const calls = [3, 1].map((cost) => stage.leaseManager.admit(call({ accounts: [], windows, cost })));
+      const calls = [3, 1].map(async (cost) => stage.leaseManager.admit(call({ accounts: [], windows, cost })));
       await stage.pass(20);
       const [first, second] = (await Promise.all(calls)) as [Admitted, Admitted];
       expect(remaining()).toBe(60_000 - 4);

@@ -86,7 +86,7 @@ export class AuditSealer {
 
   /** How many entries wait to be sealed. */
   async due(): Promise<number> {
-    const ask: Ask = (text, values) => this.dataSource.query(text, values as unknown[]);
+    const ask: Ask = (text, values) => this.dataSource.query(text, values);
     const { seq: after } = await findCut(this.dataSource.manager);
     const first = BigInt(after) + 1n;
     if (BigInt(await this.upTo(ask, after, first.toString())) < first) return 0;

@@ -27,7 +27,7 @@ function pumpOfHangingStore() {
   };
   const pump = new SlotPump(
     store,
-    clock as never,
+    clock,
     () => `lease-${(ids += 1)}`,
     { replicaId: 'one', acquireTimeoutMs: ACQUIRE_TIMEOUT_MS },
     { slotsAnswered: () => undefined, slotsFailed: (statement) => failed.push(statement) },

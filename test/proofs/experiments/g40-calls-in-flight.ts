@@ -12,7 +12,7 @@ const SIZES = {
   ci: { calls: 600, mostMs: 9_000, kills: 1 },
   full: { calls: 100_000, mostMs: 3_600_000, kills: 100 },
 } as const;
-/** The janitor looks each second for holds that ended a second ago by a clock it has watched; then its statement runs. */
+/** The janitor looks each second for holds that ended a second ago by a clock it has watched, and runs a statement. */
 const LATE_MS = 3_000;
 const LOOK_MS = 200;
 /** How long slots are waited for at most, on a machine that other work keeps busy. */
