@@ -136,7 +136,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
     for (const table of CHAINS) {
       const { seq, hash } = place[table];
       const cut = await this.uncopied.cutOf(table);
-      // Removed reads are lacking in every copy; sealed entries are in segments, and a copy with a gap would not say so.
+      // Every copy lacks removed reads. Sealed entries are in segments, and a copy with a gap would not say so.
       if (table === 'audit_event' && seq !== '0' && BigInt(seq) < BigInt(cut)) throw sealedMeanwhile(file, seq, cut);
       if (seq === '0' || BigInt(seq) <= BigInt(cut)) continue;
       const [event] = await this.events.findAfter({}, (BigInt(seq) - 1n).toString(), 1, table);
