@@ -7,8 +7,6 @@ import { eventually } from '../../support/eventually.js';
 import { type CollectedSpan, TraceCollector } from '../../support/trace-collector.js';
 
 const PATIENCE_MS = 60_000;
-/** Keys with limits of their own. */
-const KEYS = 12;
 
 describe('Traces', () => {
   let collector: TraceCollector;
@@ -211,37 +209,5 @@ describe('Traces of one request in none', () => {
       }
     },
     PATIENCE_MS,
-  );
-
-  it(
-    'are none of work in the background that goes on after a request was traced',
-    async () => {
-      const collector = await TraceCollector.start();
-      const app = await TestApp.start({ TRACES_URL: collector.url, TRACES_SAMPLE_RATIO: '0' });
-      try {
-        const token = await app.adminToken();
-        const { body } = await app.post('/api-keys', { token, body: { name: 'Traced', roles: ['gateway'] } });
-        const limited: string[] = [];
-        for (let n = 0; n < KEYS; n += 1)
-          limited.push((await app.post('/api-keys', { token, body: { rateLimitPerMinute: 100 } })).body.secretKey);
-        await app.applied();
-        const verify = async (key: string, headers = {}) => {
-          const answer = await app.post('/verify', { apiKey: body.secretKey, body: { key }, headers });
-          expect(answer.body.valid).toBe(true);
-        };
-        const traceId = randomBytes(16).toString('hex');
-        await verify(limited[0]!, { traceparent: `00-${traceId}-${'1'.repeat(16)}-01` });
-        const shared = () => collector.spans.filter(({ name }) => name === 'quotas' || name === 'usage').length;
-        await eventually(() => expect(shared()).toBeGreaterThan(0), PATIENCE_MS);
-        const before = shared();
-        // Each key takes leases of its own, and each flush of usage is work of its own.
-        for (const key of limited.slice(1)) await verify(key);
-        await app.stop();
-        expect(shared() - before).toBeLessThan(KEYS / 2);
-      } finally {
-        await collector.stop();
-      }
-    },
-    2 * PATIENCE_MS,
   );
 });

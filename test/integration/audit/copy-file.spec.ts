@@ -135,7 +135,10 @@ describe('AUDIT_COPY_FILE', () => {
     await writeFile(`${file}.position`, note);
     await rename(`${file}.2`, file);
     await isWhole(`${file}.1`, file);
-    expect(state()).toEqual({ status: 'up' });
+    await eventually(async () => {
+      await look();
+      expect(state()).toEqual({ status: 'up' });
+    });
   });
 
   it('does not wait for reads that were removed for their age', async () => {
