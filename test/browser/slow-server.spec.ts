@@ -57,6 +57,28 @@ inBrowser('a console whose server does not answer', () => {
       ['the audit trail', () => '/audit', /Create key/],
     ];
 
+    it('keeps what is typed into a choice of roles before their names are there', async () => {
+      let answer = () => undefined as void;
+      const late = new Promise<void>((resolve) => (answer = resolve));
+      const handle = async (route: Route) => {
+        if (new URL(route.request().url()).pathname.endsWith('/roles')) await late;
+        await route.continue();
+      };
+      await during(handle, async () => {
+        await session.goto(`/people/${data.personId}`);
+        await page.getByRole('button', { name: 'Roles', exact: true }).click();
+        const field = dialog()
+          .getByRole('combobox', { name: 'Roles' })
+          .or(dialog().getByRole('textbox', { name: 'Roles' }));
+        await field.first().click();
+        await field.first().fill('creat');
+        await page.getByText('The roles are being read.').waitFor();
+        answer();
+        await page.getByRole('option', { name: 'creator' }).waitFor();
+      });
+      await page.keyboard.press('Escape');
+    }, 60_000);
+
     it.each(pages)(
       'says so, gives up after a time, and goes on when it is asked to: %s',
       async (_name, path, content) => {

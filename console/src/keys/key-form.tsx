@@ -235,7 +235,7 @@ function KeyForm({
     queryFn: () => dataOf(api.GET('/api/v1/api-keys/facets')),
   });
   const models = useModels();
-  const roles = useRoleNames();
+  const { names: roles } = useRoleNames();
   const bound = (value: number | undefined, text: (value: number) => string) =>
     value === undefined ? undefined : `Your policy: ${text(value)}`;
   const limit = (

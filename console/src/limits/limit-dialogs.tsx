@@ -3,6 +3,7 @@ import { useState } from 'react';
 import type { LimitMember, LimitMode } from '../../../packages/contract/src/limit';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { fieldErrors, useAct } from '../ui/act';
+import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
 import { local, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
@@ -24,7 +25,10 @@ export interface Member {
 const EDITED = ['name', 'amount', 'amountCents', 'models', 'alias'];
 
 /** What can be changed of a limit; what it comes to is shown before it is done. */
-export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) {
+export function EditLimit({ limit: shown, onClose }: { limit: Limit; onClose: () => void }) {
+  // What the form was filled from: a refetch behind it must not make old values look like changes.
+  const [limit] = useState(shown);
+  const version = useReadVersion(limit.version);
   const [name, setName] = useState(limit.name);
   const [amount, setAmount] = useState<number | ''>(amountToType(limit.unit, limit.amount));
   const [models, setModels] = useState(limit.models);
@@ -32,7 +36,12 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
   const [told, setTold] = useState<DryRun | null>(null);
   const [refused, setRefused] = useState<Problem | null>(null);
   const errors = refused ? fieldErrors(refused, EDITED) : {};
-  const body = { name, ...typedAmount(limit.unit, Number(amount)), models, mode };
+  const body = {
+    ...(name === limit.name ? {} : { name }),
+    ...(amount === amountToType(limit.unit, limit.amount) ? {} : typedAmount(limit.unit, Number(amount))),
+    ...(models.join() === limit.models.join() ? {} : { models }),
+    ...(mode === limit.mode ? {} : { mode }),
+  };
   const onRefused = (problem: Problem) => {
     setTold(null);
     setRefused(problem);
@@ -46,8 +55,7 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
     onRefused,
   });
   const save = useAct({
-    run: () =>
-      api.PATCH('/api/v1/limits/{id}', { params: { path, header: { 'If-Match': `"${limit.version}"` } }, body }),
+    run: () => api.PATCH('/api/v1/limits/{id}', { params: { path, header: version.header() }, body }),
     done: `${name} has been changed.`,
     onDone: onClose,
     onRefused,
@@ -105,7 +113,16 @@ export function EditLimit({ limit, onClose }: { limit: Limit; onClose: () => voi
         Whose calls count, what is bounded, and in which period and time zone, cannot be changed: the sum would start
         from 0.
       </Text>
-      {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
+      {refused && Object.keys(errors).length === 0 && (
+        <SaveRefused
+          problem={refused}
+          onKeep={() => {
+            version.accept(refused);
+            setRefused(null);
+            save.go();
+          }}
+        />
+      )}
     </Confirm>
   );
 }

@@ -2,8 +2,8 @@ import { Checkbox, Text } from '@mantine/core';
 import { useState } from 'react';
 import { type Problem, type Schemas, api } from '../api/client';
 import { fieldErrors, useAct } from '../ui/act';
+import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
-import { ProblemAlert } from '../ui/states';
 import { AmountInput } from './amount-input';
 import { amountText, amountToType, typedAmount } from './units';
 
@@ -12,7 +12,8 @@ type Tightened = Pick<Schemas['BoundLimitView'], 'id' | 'unit'> &
 
 /** What an admin of its project may change of a limit: a lower amount, and that what is only observed is refused. */
 export function TightenLimit({ limit, onClose }: { limit: Tightened; onClose: () => void }) {
-  const { id, unit, name, version } = limit;
+  const { id, unit, name } = limit;
+  const version = useReadVersion(limit.version);
   const now = amountToType(unit, limit.amount);
   const [amount, setAmount] = useState<number | ''>(now);
   const [enforces, setEnforces] = useState(false);
@@ -23,7 +24,7 @@ export function TightenLimit({ limit, onClose }: { limit: Tightened; onClose: ()
   const act = useAct({
     run: () =>
       api.PATCH('/api/v1/limits/{id}', {
-        params: { path: { id }, header: { 'If-Match': `"${version}"` } },
+        params: { path: { id }, header: version.header() },
         body: {
           ...(isLower ? typedAmount(unit, amount) : {}),
           ...(enforces ? { mode: 'enforce' as const } : {}),
@@ -64,7 +65,16 @@ export function TightenLimit({ limit, onClose }: { limit: Tightened; onClose: ()
           onChange={(event) => setEnforces(event.currentTarget.checked)}
         />
       )}
-      {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
+      {refused && Object.keys(errors).length === 0 && (
+        <SaveRefused
+          problem={refused}
+          onKeep={() => {
+            version.accept(refused);
+            setRefused(null);
+            act.go();
+          }}
+        />
+      )}
     </Confirm>
   );
 }

@@ -144,7 +144,7 @@ function PeopleFilters({ search, change }: FiltersProps) {
 }
 
 function RoleFilter({ value, onChange }: { value: string | undefined; onChange: (role: string | undefined) => void }) {
-  const roles = useRoleNames();
+  const { names: roles } = useRoleNames();
   if (roles === undefined) return null;
   return (
     <Select

@@ -7,8 +7,14 @@ const SIZE = 100;
 /** Requests for the names of all roles; a choice with more names helps nobody. */
 const MAX_PAGES = 20;
 
-/** The names of all roles; undefined: they are on their way, or not for this caller to see. */
-export function useRoleNames(): readonly string[] | undefined {
+interface RoleNames {
+  /** undefined: they are on their way, or cannot be read. */
+  readonly names: readonly string[] | undefined;
+  readonly isComing: boolean;
+}
+
+/** The names of all roles, for callers who may see them. */
+export function useRoleNames(): RoleNames {
   const { can } = useSession();
   const names = useQuery({
     queryKey: ['roles', 'names'],
@@ -16,7 +22,7 @@ export function useRoleNames(): readonly string[] | undefined {
     staleTime: 60_000,
     queryFn: readNames,
   });
-  return names.data;
+  return { names: names.data, isComing: names.isLoading };
 }
 
 async function readNames(): Promise<string[]> {

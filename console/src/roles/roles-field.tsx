@@ -17,15 +17,17 @@ export function RolesField({
   description?: string;
 }) {
   const roles = useRoleNames();
-  if (roles === undefined)
+  // What is typed while the names are on their way stays: it is the same field that gets them.
+  if (roles.names === undefined && !roles.isComing)
     return <TagsInput label={label} description={description} value={value} onChange={onChange} error={error} />;
-  const names = [...new Set([...roles, ...value])];
+  const names = [...new Set([...(roles.names ?? []), ...value])];
   return (
     <MultiSelect
       label={label}
       description={description}
       data={names}
       searchable
+      nothingFoundMessage={roles.isComing ? 'The roles are being read.' : 'No role has this name.'}
       value={value}
       onChange={onChange}
       error={error}

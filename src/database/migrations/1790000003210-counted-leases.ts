@@ -2,7 +2,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
  * What: a kind of lease whose use counts when a call is admitted.
- * Why: limits of requests are counted at the verdict, and never by reports (docs/adr/0045): whoever closes such a lease
+ * Why: limits of requests are counted at the verdict, and never by reports (docs/adr/0045): what closes such a lease
  * has to add what was used of it to what is spent.
  * Lock taken: ACCESS EXCLUSIVE on budget_lease for as long as the catalog takes to write: no row is read.
  * Can old code run against it: yes. It makes leases of the other kinds, and would hand those of this kind back whole; so
