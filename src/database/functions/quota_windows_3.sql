@@ -6,8 +6,8 @@
 --
 -- Differs from `quota_windows_2`, which the build before calls, in two ways. An ask without a need (p_count 0) is granted
 -- what it wants ahead, but for the last eighth of a limit. Permits that are few for the key (p_few, which the asker
--- computes from all windows of the key; 0: none are) are valid for k_standing, while an eighth of the limit is free. They
--- count far ahead, in the bucket of their deadline, which reset_ms and retry_ms leave out. Both functions keep the same
+-- computes from all windows of the key; 0: none are), beyond what was needed, are valid for k_standing, while an eighth of the
+-- limit is free. They count far ahead, in the bucket of their deadline, which reset_ms and retry_ms leave out. Both functions keep the same
 -- lists.
 -- src/quotas/rate-ring.ts says the same in TypeScript.
 CREATE OR REPLACE FUNCTION quota_windows_3(
@@ -124,7 +124,7 @@ BEGIN
         ELSE v_need END;
       v_valid := CASE
         WHEN v_permits = v_need THEN 1000
-        WHEN v_permits <= 2 * p_few[i] AND (v_room - v_permits) * 8 >= p_limit[i] THEN k_standing
+        WHEN v_permits - v_need <= p_few[i] AND v_permits <= 2 * p_few[i] AND (v_room - v_permits) * 8 >= p_limit[i] THEN k_standing
         WHEN v_permits * 8 <= p_limit[i] THEN 15000
         ELSE 1000 END;
       v_bucket := (v_now + v_valid) / v_size;
