@@ -185,9 +185,14 @@ export class AcquirePump {
 
   /** Asks for permits ahead, soon: after everything that a call waits for. */
   refill(id: string, windows: readonly RateWindow[]): void {
-    if (this.refills.has(id)) return;
+    // The newest call has read the newest record of the key.
     this.refills.set(id, windows);
     this.scheduleRefill();
+  }
+
+  /** The record under which permits were to be asked for is over. */
+  forgetRefill(id: string): void {
+    this.refills.delete(id);
   }
 
   /** Abandons the calls that take too long. */

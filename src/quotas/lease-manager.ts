@@ -148,6 +148,7 @@ export class LeaseManager implements AcquireHandler {
     for (const entry of [this.totals.get(id), this.monthlies.get(id)]) if (entry) this.dropBudget(entry);
     const row = this.windows.rows.get(id);
     if (row) this.windows.drop(row, nowMs);
+    this.pump.forgetRefill(id);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
@@ -240,9 +241,7 @@ export class LeaseManager implements AcquireHandler {
   findWindow(window: RateWindow): WindowState | null {
     const entry = this.windows.find(window);
     if (entry === undefined || entry.free === null) return null;
-    const nowMs = this.clock.monotonicMs();
-    const remaining = Math.min(window.limit, entry.free + entry.remaining(nowMs));
-    return { limit: window.limit, remaining, resetMs: Math.max(0, entry.resetMs - (nowMs - entry.knownAtMs)) };
+    return { limit: window.limit, ...entry.stateOf(window.limit, this.clock.monotonicMs()) };
   }
 
   /** What is known of a budget, or null before the first acquire. What this memory has not given away is not leased. */
@@ -570,7 +569,8 @@ export class LeaseManager implements AcquireHandler {
   /** @see AcquireHandler */
   failed(call: AcquireCall, isOver: boolean): void {
     const nowMs = this.now();
-    if (this.options.shareReplicas !== null) {
+    // What is asked for ahead may fail by itself: where the store is away, a call that waits for it will tell.
+    if (this.options.shareReplicas !== null && !call.isRefill) {
       if (nowMs >= this.awayUntilMs) this.outage++;
       this.awayUntilMs = nowMs + 1_000;
     }
@@ -722,7 +722,7 @@ export class LeaseManager implements AcquireHandler {
     for (let index = 0; index < request.windows.length; index++) {
       const lease = this.foundWindows[index]?.lease ?? null;
       if (lease === null || this.foundShares[index]) continue;
-      counted.push({ lease, cost: request.cost, told: lease.told });
+      counted.push({ lease, cost: this.foundWindows[index]!.drawn, told: lease.told });
     }
     return counted.length === 0 ? verdict : { ...verdict, counted };
   }
