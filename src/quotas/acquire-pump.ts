@@ -451,13 +451,12 @@ export class AcquirePump {
     nowMs: number,
   ): WindowRecord[] {
     entry.isAsking = true;
-    const { generation } = entry;
     const ask = this.askOf(entry, windows, needs, nowMs);
     const records: WindowRecord[] = closes.slice(0, -1).map((previous) => ({
-      ...{ entry, generation, waiters: NO_WAITERS },
+      ...{ entry, generation: entry.generation, waiters: NO_WAITERS },
       ask: { ...ask, want: 0, few: 0, needs: [], previous },
     }));
-    records.push({ entry, generation, waiters, ask: { ...ask, previous: closes.at(-1) ?? null } });
+    records.push({ entry, generation: entry.generation, waiters, ask: { ...ask, previous: closes.at(-1) ?? null } });
     return records;
   }
 

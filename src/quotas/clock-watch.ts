@@ -2,7 +2,7 @@
 const TOLERANCE_MS = 1_000;
 /** … and by this part of it, which is what honest oscillators and a slewing NTP may drift. */
 const DRIFT = 0.001;
-/** … but no more than in this time, the longest that a lease is held: a watch that has lasted for weeks sees as well as a new one. */
+/** … but for no more than the longest time that a lease is held: a watch that has lasted for weeks sees as well. */
 const LONGEST_HOLD_MS = 24 * 3_600_000;
 /** A longer silence ends the watch: nobody saw what the clock did in it. */
 const LONGEST_GAP_MS = 3_000;

@@ -65,6 +65,8 @@ const PAUSE_RETRY_MS = 1_000;
 /** How often what is held is looked at, and how long an account without holdings is remembered. */
 const LOOK_MS = 500;
 const REST_MS = 15_000;
+/** So many accounts and windows that rest are looked at in a tick: calls wait meanwhile. */
+const MOST_LOOKED_AT = 2_000;
 /** What is known of a budget for less than this is renewed when something else is asked for. */
 const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
@@ -146,8 +148,7 @@ export class LeaseManager implements AcquireHandler {
   dropKey(id: string): void {
     const nowMs = this.now();
     for (const entry of [this.totals.get(id), this.monthlies.get(id)]) if (entry) this.dropBudget(entry);
-    const row = this.windows.rows.get(id);
-    if (row) this.windows.drop(row, nowMs);
+    this.windows.dropKey(id, nowMs);
     this.pump.forgetRefill(id);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
@@ -178,7 +179,6 @@ export class LeaseManager implements AcquireHandler {
   dropHeld(): void {
     const nowMs = this.now();
     this.dropHoldings();
-    this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
 
@@ -338,6 +338,7 @@ export class LeaseManager implements AcquireHandler {
       if (entry.covers(cost, waiter === null ? window.limit : Infinity, mayStand, nowMs)) continue;
       if (mayShare) {
         const replicas = this.options.shareReplicas ?? 1;
+        this.windows.sharing.add(entry);
         if (!entry.shareHasRoom(window, cost, replicas, this.outage, nowMs)) return rateLimited(window.window, 1_000);
         this.foundShares[index] = true;
       } else if (entry.isRefused(cost, nowMs)) {
@@ -544,6 +545,7 @@ export class LeaseManager implements AcquireHandler {
   answered(call: AcquireCall, answer: AcquireAnswer): void {
     const nowMs = this.now();
     this.awayUntilMs = 0;
+    this.windows.dropShares();
     const isLate = this.isLate(call);
     const affected = new Set<Waiter>();
     for (const [record, grant] of pairs(call.windows, answer.windows)) {
@@ -603,6 +605,9 @@ export class LeaseManager implements AcquireHandler {
   ): void {
     const { entry, ask } = record;
     const isStale = isLate || record.generation !== entry.generation;
+    // Its row was locked, and a statement that no call waits for waits for no row.
+    const isSkipped = grant.validForMs === 0;
+    if (isSkipped && ask.previous !== null) this.back.addPermits({ id: ask.id, window: ask.window, ...ask.previous });
     if (grant.permits > 0) {
       const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
       const lease = isStale ? null : this.windows.keep(record, grant, deadlineMs, nowMs);
@@ -610,8 +615,8 @@ export class LeaseManager implements AcquireHandler {
         this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
       else if (!this.windows.isSmall(lease)) this.watch(this.windows.rows.get(entry.id), nowMs);
     }
-    if (isRefill(ask) && grant.permits === 0 && !isStale) this.windows.dropRefill(entry, nowMs);
-    if (!isStale) entry.learn(grant, nowMs);
+    if (isRefill(ask) && grant.permits === 0 && !isStale) this.windows.dropRefill(entry, nowMs, isSkipped);
+    if (!isStale && !isSkipped) entry.learn(grant, nowMs);
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
       if (isStale || grant.verdicts[index] !== false) return;
@@ -797,10 +802,8 @@ export class LeaseManager implements AcquireHandler {
       this.busy.shift();
       this.sweep(next.entry, nowMs);
     }
-    for (let next = this.resting.peek(); next !== undefined && next.atMs <= nowMs; next = this.resting.peek()) {
-      this.resting.shift();
-      this.retire(next.entry, nowMs);
-    }
+    for (let left = MOST_LOOKED_AT; left > 0 && (this.resting.peek()?.atMs ?? Infinity) <= nowMs; left--)
+      this.retire((this.resting.shift() as Sweep).entry, nowMs);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }

@@ -11,8 +11,8 @@ export const SHORT_PERMIT_MS = 1_000;
 /** A window stands on the last eighth of its limit: nothing is granted for longer than `PERMIT_MS`. */
 const SCARCE_PART = 8;
 /**
- * A standing lease has no more than the few beyond what was needed when it was granted, which is used at once; with that,
- * no more than so many times the few, as all of it counts far ahead until it is closed.
+ * A standing lease has no more than the few beyond what was needed when it was granted, which is used at once; with
+ * that, no more than so many times the few, as all of it counts far ahead until it is closed.
  */
 const STANDING_FACTOR = 2;
 

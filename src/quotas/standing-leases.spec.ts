@@ -319,6 +319,28 @@ describe('a refill', () => {
     expect(await stage.ask(60_000, KEY.slice(0, -1) + '2')).toEqual({ admitted: true, waited: true });
   });
 
+  it('that met a locked row leaves what is known, and what it was to close is handed back', async () => {
+    const stage = new Stage();
+    await stage.ask(6_000);
+    await stage.ask(6_000);
+    const known = () => stage.leaseManager.findWindow({ id: KEY, window: 'minute', limit: 6_000 });
+    const before = known();
+    const { acquire } = stage.store;
+    stage.store.acquire = ({ windows }) => ({
+      budgets: [],
+      windows: windows.map(() => {
+        return { verdicts: [], permits: 0, bucket: 0, validForMs: 0, free: 0, resetMs: 0, retryMs: 0 };
+      }),
+    });
+    const { refillsDropped } = stage.leaseManager.stats();
+    for (let waited = 0; stage.leaseManager.stats().refillsDropped === refillsDropped && waited < 200; waited++)
+      await stage.pass(1);
+    stage.store.acquire = acquire;
+    expect(known()).toEqual(before);
+    await stage.pass(1_000);
+    expect(stage.backs.flat()).toMatchObject([{ granted: 2, used: 2 }]);
+  });
+
   it('is asked for under the newest record of the key', async () => {
     const stage = new Stage();
     await stage.ask(6_000);

@@ -215,6 +215,11 @@ export class WindowEntry {
     return this.share.ring.sum + cost <= Math.floor(window.limit / replicas);
   }
 
+  /** The store is back. */
+  dropShare(): void {
+    this.share = null;
+  }
+
   takeFromShare(window: RateWindow, cost: number, replicas: number, nowMs: number): void {
     if (this.share === null) return;
     const limit = Math.floor(window.limit / replicas);
