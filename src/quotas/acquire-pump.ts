@@ -185,9 +185,14 @@ export class AcquirePump {
 
   /** Asks for permits ahead, soon: after everything that a call waits for. */
   refill(id: string, windows: readonly RateWindow[]): void {
-    if (this.refills.has(id)) return;
+    // The newest call has read the newest record of the key.
     this.refills.set(id, windows);
     this.scheduleRefill();
+  }
+
+  /** The record under which permits were to be asked for is over. */
+  forgetRefill(id: string): void {
+    this.refills.delete(id);
   }
 
   /** Abandons the calls that take too long. */
@@ -446,13 +451,12 @@ export class AcquirePump {
     nowMs: number,
   ): WindowRecord[] {
     entry.isAsking = true;
-    const { generation } = entry;
     const ask = this.askOf(entry, windows, needs, nowMs);
     const records: WindowRecord[] = closes.slice(0, -1).map((previous) => ({
-      ...{ entry, generation, waiters: NO_WAITERS },
+      ...{ entry, generation: entry.generation, waiters: NO_WAITERS },
       ask: { ...ask, want: 0, few: 0, needs: [], previous },
     }));
-    records.push({ entry, generation, waiters, ask: { ...ask, previous: closes.at(-1) ?? null } });
+    records.push({ entry, generation: entry.generation, waiters, ask: { ...ask, previous: closes.at(-1) ?? null } });
     return records;
   }
 

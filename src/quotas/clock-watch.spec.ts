@@ -27,6 +27,22 @@ describe('a watch over the store’s clock', () => {
     expect(order?.watchedMs).toBeLessThanOrEqual(10_000);
   });
 
+  it('sees a step of 30 s also after it has lasted for a day, and tells it once', () => {
+    const watch = watched(100_000, (ms) => 5_000_000 + ms);
+    expect(watch.observe(100_001_000, 100_001_005, 5_000_000 + 100_001_000 + 30_000)).toBe(false);
+    expect(watch.observe(100_002_000, 100_002_005, 5_000_000 + 100_002_000 + 30_000)).toBe(true);
+    expect(watch.closeOrder(100_002_500, 10)?.watchedMs).toBeLessThanOrEqual(1_000);
+  });
+
+  it('lasts over slow polls, however each answer lies in its round trip', () => {
+    const watch = new ClockWatch();
+    for (let second = 0; second <= 20; second++) {
+      const now = second * 1_000;
+      expect(watch.observe(now, now + 900, 5_000_000 + now + (second % 2) * 900)).toBe(true);
+    }
+    expect(watch.closeOrder(20_500, 10)?.watchedMs).toBeGreaterThanOrEqual(18_000);
+  });
+
   it('starts anew when the clock creeps away in small steps', () => {
     const order = watched(100, (ms) => 5_000_000 + ms * 1.02).closeOrder(100_500, 10);
     expect(order?.watchedMs).toBeLessThan(99_000);

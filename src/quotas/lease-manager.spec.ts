@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { KEY, START, Stage, call } from '../../test/simulation/lease-manager-stage.js';
 import type { AdmitRequest, Admitted } from './admission.js';
 import { PermitLease } from './lease.js';
+import type { WindowBook } from './window-book.js';
 
 describe('a lease manager', () => {
   let stage: Stage;
@@ -310,6 +311,19 @@ describe('a lease manager', () => {
     expect(verdicts.map((verdict) => verdict?.admitted)).toEqual([true, true, true, false, false]);
     expect(verdicts[0]).toMatchObject({ degraded: true });
     expect(await stage.admit({ reserve: 1n, windows: minute(1_000) })).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('keeps no share of a limit once the store is back', async () => {
+    stage = new Stage({ shareReplicas: 4 });
+    const { sharing } = (stage.leaseManager as unknown as { windows: WindowBook }).windows;
+    stage.isCut = true;
+    for (let calls = 0; calls < 2; calls++) await stage.admit({ accounts: [], windows: minute(12) });
+    const shares = [...sharing] as unknown as { share: unknown }[];
+    expect(shares).toMatchObject([{ share: { ring: { sum: 2 } } }]);
+    stage.isCut = false;
+    await stage.pass(1_100);
+    expect(await stage.admit({ accounts: [], windows: minute(12) })).toMatchObject({ admitted: true });
+    expect([shares[0]?.share, sharing.size]).toEqual([null, 0]);
   });
 
   it('names the first account in the order of the call that refuses, whichever answered first', async () => {

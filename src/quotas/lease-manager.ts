@@ -65,6 +65,8 @@ const PAUSE_RETRY_MS = 1_000;
 /** How often what is held is looked at, and how long an account without holdings is remembered. */
 const LOOK_MS = 500;
 const REST_MS = 15_000;
+/** So many accounts and windows that rest are looked at in a tick: calls wait meanwhile. */
+const MOST_LOOKED_AT = 2_000;
 /** What is known of a budget for less than this is renewed when something else is asked for. */
 const RENEW_MS = 5_000;
 const MOST_ROUNDS = 5;
@@ -146,8 +148,8 @@ export class LeaseManager implements AcquireHandler {
   dropKey(id: string): void {
     const nowMs = this.now();
     for (const entry of [this.totals.get(id), this.monthlies.get(id)]) if (entry) this.dropBudget(entry);
-    const row = this.windows.rows.get(id);
-    if (row) this.windows.drop(row, nowMs);
+    this.windows.dropKey(id, nowMs);
+    this.pump.forgetRefill(id);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
@@ -177,7 +179,6 @@ export class LeaseManager implements AcquireHandler {
   dropHeld(): void {
     const nowMs = this.now();
     this.dropHoldings();
-    this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }
 
@@ -240,9 +241,7 @@ export class LeaseManager implements AcquireHandler {
   findWindow(window: RateWindow): WindowState | null {
     const entry = this.windows.find(window);
     if (entry === undefined || entry.free === null) return null;
-    const nowMs = this.clock.monotonicMs();
-    const remaining = Math.min(window.limit, entry.free + entry.remaining(nowMs));
-    return { limit: window.limit, remaining, resetMs: Math.max(0, entry.resetMs - (nowMs - entry.knownAtMs)) };
+    return { limit: window.limit, ...entry.stateOf(window.limit, this.clock.monotonicMs()) };
   }
 
   /** What is known of a budget, or null before the first acquire. What this memory has not given away is not leased. */
@@ -339,6 +338,7 @@ export class LeaseManager implements AcquireHandler {
       if (entry.covers(cost, waiter === null ? window.limit : Infinity, mayStand, nowMs)) continue;
       if (mayShare) {
         const replicas = this.options.shareReplicas ?? 1;
+        this.windows.sharing.add(entry);
         if (!entry.shareHasRoom(window, cost, replicas, this.outage, nowMs)) return rateLimited(window.window, 1_000);
         this.foundShares[index] = true;
       } else if (entry.isRefused(cost, nowMs)) {
@@ -545,6 +545,7 @@ export class LeaseManager implements AcquireHandler {
   answered(call: AcquireCall, answer: AcquireAnswer): void {
     const nowMs = this.now();
     this.awayUntilMs = 0;
+    this.windows.dropShares();
     const isLate = this.isLate(call);
     const affected = new Set<Waiter>();
     for (const [record, grant] of pairs(call.windows, answer.windows)) {
@@ -570,7 +571,8 @@ export class LeaseManager implements AcquireHandler {
   /** @see AcquireHandler */
   failed(call: AcquireCall, isOver: boolean): void {
     const nowMs = this.now();
-    if (this.options.shareReplicas !== null) {
+    // What is asked for ahead may fail by itself: where the store is away, a call that waits for it will tell.
+    if (this.options.shareReplicas !== null && !call.isRefill) {
       if (nowMs >= this.awayUntilMs) this.outage++;
       this.awayUntilMs = nowMs + 1_000;
     }
@@ -603,6 +605,9 @@ export class LeaseManager implements AcquireHandler {
   ): void {
     const { entry, ask } = record;
     const isStale = isLate || record.generation !== entry.generation;
+    // Its row was locked, and a statement that no call waits for waits for no row.
+    const isSkipped = grant.validForMs === 0;
+    if (isSkipped && ask.previous !== null) this.back.addPermits({ id: ask.id, window: ask.window, ...ask.previous });
     if (grant.permits > 0) {
       const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
       const lease = isStale ? null : this.windows.keep(record, grant, deadlineMs, nowMs);
@@ -610,8 +615,8 @@ export class LeaseManager implements AcquireHandler {
         this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
       else if (!this.windows.isSmall(lease)) this.watch(this.windows.rows.get(entry.id), nowMs);
     }
-    if (isRefill(ask) && grant.permits === 0 && !isStale) this.windows.dropRefill(entry, nowMs);
-    if (!isStale) entry.learn(grant, nowMs);
+    if (isRefill(ask) && grant.permits === 0 && !isStale) this.windows.dropRefill(entry, nowMs, isSkipped);
+    if (!isStale && !isSkipped) entry.learn(grant, nowMs);
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
       if (isStale || grant.verdicts[index] !== false) return;
@@ -722,7 +727,7 @@ export class LeaseManager implements AcquireHandler {
     for (let index = 0; index < request.windows.length; index++) {
       const lease = this.foundWindows[index]?.lease ?? null;
       if (lease === null || this.foundShares[index]) continue;
-      counted.push({ lease, cost: request.cost, told: lease.told });
+      counted.push({ lease, cost: this.foundWindows[index]!.drawn, told: lease.told });
     }
     return counted.length === 0 ? verdict : { ...verdict, counted };
   }
@@ -797,10 +802,8 @@ export class LeaseManager implements AcquireHandler {
       this.busy.shift();
       this.sweep(next.entry, nowMs);
     }
-    for (let next = this.resting.peek(); next !== undefined && next.atMs <= nowMs; next = this.resting.peek()) {
-      this.resting.shift();
-      this.retire(next.entry, nowMs);
-    }
+    for (let left = MOST_LOOKED_AT; left > 0 && (this.resting.peek()?.atMs ?? Infinity) <= nowMs; left--)
+      this.retire((this.resting.shift() as Sweep).entry, nowMs);
     this.back.flush(() => this.clock.monotonicMs());
     this.keepTicking(nowMs);
   }

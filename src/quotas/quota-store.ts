@@ -134,6 +134,7 @@ export interface WindowGrant {
   readonly permits: number;
   /** Absolute number of the bucket in which the permits are counted: that of their deadline. */
   readonly bucket: number;
+  /** 0 = no call waits for this, and the row is locked: nothing was granted, and nothing closed. */
   readonly validForMs: number;
   /** Permits left at the store after the grant. */
   readonly free: number;

@@ -183,14 +183,17 @@ describe('a ring of permits', () => {
       expect(ring.sum).toBe(0);
     });
 
-    it('grants them for 15 s where more than about as many are granted, and for none in the last eighth', () => {
+    it('grants them for 15 s where more are granted beyond what is needed, and for none in the last eighth', () => {
       const lives = [
-        { ...ask, want: 10 },
-        { ...ask, want: 11 },
+        { ...ask, want: 6 },
+        { ...ask, want: 7 },
+        { ...ask, want: 6, needs: [] },
+        { ...ask, needs: [1, 1, 1, 1, 1], want: 10 },
+        { ...ask, needs: [1, 1, 1, 1, 1, 1], want: 11 },
         { ...ask, few: 0 },
         { ...ask, needs: [1, 1, 1, 1, 1, 1], want: 6 },
       ].map((one) => grantPermits(emptyRing(shape, START), shape, START, one).validForMs);
-      expect(lives).toEqual([3_600_000, 15_000, 15_000, 1_000]);
+      expect(lives).toEqual([3_600_000, 15_000, 15_000, 3_600_000, 15_000, 15_000, 1_000]);
       const ring = emptyRing(shape, START);
       grantPermits(ring, shape, START, { ...ask, want: 0, needs: [556] });
       // 84 are free; 79 are left, which is less than an eighth.

@@ -10,7 +10,10 @@ export const SHORT_PERMIT_MS = 1_000;
 
 /** A window stands on the last eighth of its limit: nothing is granted for longer than `PERMIT_MS`. */
 const SCARCE_PART = 8;
-/** What a standing lease may exceed the few by: what was needed when it was granted, which is used at once. */
+/**
+ * A standing lease has no more than the few beyond what was needed when it was granted, which is used at once; with
+ * that, no more than so many times the few, as all of it counts far ahead until it is closed.
+ */
 const STANDING_FACTOR = 2;
 
 /** A row further ahead of the clock than this was written while the clock was ahead: it is pulled back. */
@@ -170,7 +173,7 @@ export function grantPermits(
 function lifeOf(permits: number, need: number, room: number, { limit, few = 0 }: RingAsk): number {
   if (permits === need) return SHORT_PERMIT_MS;
   const isScarce = (room - permits) * SCARCE_PART < limit;
-  if (!isScarce && permits <= STANDING_FACTOR * few) return STANDING_MS;
+  if (!isScarce && permits - need <= few && permits <= STANDING_FACTOR * few) return STANDING_MS;
   return permits * 8 <= limit ? PERMIT_MS : SHORT_PERMIT_MS;
 }
 

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { EventQueue } from '../../test/simulation/event-queue.js';
 import { QuotaStoreModel } from '../../test/simulation/quota-store-model.js';
-import type { Admission } from './admission.js';
+import type { Admission, Admitted } from './admission.js';
 import { LeaseManager } from './lease-manager.js';
 import type { LeaseManagerOptions } from './lease-manager-options.js';
 import type { AcquireRequest, PermitReturn, QuotaStore, RateWindow } from './quota-store.js';
+import type { WindowBook } from './window-book.js';
 
 const KEY = '00000000-0000-4000-8000-000000000001';
 const START = Date.UTC(2026, 5, 15);
@@ -66,9 +67,9 @@ class Stage {
     this.events.now = until;
   }
 
-  admit(limit: number, id = KEY): Admission | Promise<Admission> {
+  admit(limit: number, id = KEY, cost = 1): Admission | Promise<Admission> {
     return this.leaseManager.admit({
-      ...{ accounts: [], windows: minute(limit, id), cost: 1, reserve: 0n, ttlSeconds: 60, isDefaultHold: false },
+      ...{ accounts: [], windows: minute(limit, id), cost, reserve: 0n, ttlSeconds: 60, isDefaultHold: false },
     });
   }
 
@@ -164,10 +165,16 @@ describe('permits of a key that is far from its limit', () => {
   it('are dropped, memory first, when the clock of the store has stepped', async () => {
     await stage.ask(6_000);
     await stage.pass(5_000);
+    const before = stage.asks.length;
     stage.isEven = false;
     await stage.pass(1_100);
     expect(stage.backs.flat()).toMatchObject([{ granted: 2, used: 1 }]);
-    expect(stage.admit(6_000)).toBeInstanceOf(Promise);
+    expect(stage.asks).toHaveLength(before);
+    expect(await stage.ask(6_000)).toEqual({ admitted: true, waited: true });
+    expect(stage.asks).toHaveLength(before + 1);
+    // What the clock did before is no reason to drop what was granted since.
+    await stage.pass(5_000);
+    expect(await stage.ask(6_000)).toEqual({ admitted: true, waited: false });
   });
 
   it('are dropped at a feed entry and handed back', async () => {
@@ -224,6 +231,52 @@ describe('permits of a key that is far from its limit', () => {
   });
 });
 
+describe('a call that is undone', () => {
+  it('gives back to the newer of two leases only what it took of it', async () => {
+    const stage = new Stage();
+    for (let call = 0; call < 6; call++) await stage.ask(6_000);
+    // Until permits are asked for ahead, while some are left.
+    const isRefilling = () => stage.asks.at(-1)?.windows[0]?.needs.length === 0;
+    for (let call = 0; call < 50 && !isRefilling(); call++) {
+      await stage.pass(60_000);
+      await stage.ask(6_000);
+      await stage.pass(51);
+    }
+    const window = { id: KEY, window: 'minute' as const, limit: 6_000 };
+    const entry = (stage.leaseManager as unknown as { windows: WindowBook }).windows.find(window)!;
+    const left = entry.remaining(stage.events.now);
+    const waited = stage.admit(6_000, KEY, left + 1);
+    expect([left > 0, waited instanceof Promise]).toEqual([true, true]);
+    await stage.pass(20);
+    const { counted } = (await waited) as Admitted;
+    expect(counted).toMatchObject([{ cost: 1 }]);
+    const { granted } = entry.lease!;
+    expect(entry.remaining(stage.events.now)).toBe(granted - 1);
+    stage.leaseManager.uncount(counted!);
+    expect(entry.remaining(stage.events.now)).toBe(granted);
+  });
+});
+
+describe('what is known of a window', () => {
+  it('is what was used from memory, once the answer is older than what it tells of', async () => {
+    const stage = new Stage();
+    const known = () => stage.leaseManager.findWindow({ id: KEY, window: 'minute', limit: 60 });
+    // Fifty calls of another replica.
+    const needs = Array.from({ length: 50 }, () => 1);
+    const ask = { id: KEY, window: 'minute' as const, limit: 60, want: 0, few: 0, needs, previous: null };
+    stage.store.acquire({ replicaId: 'two', liveReplicas: 1, budgets: [], windows: [ask] });
+    await stage.ask(60);
+    expect(known()?.remaining).toBe(9);
+    await stage.pass(50_000);
+    expect(known()?.remaining).toBe(9);
+    await stage.pass(30 * 60_000);
+    expect(known()).toEqual({ limit: 60, remaining: 60, resetMs: 0 });
+    await stage.ask(60);
+    // What the lease in memory has given out, however long ago.
+    expect(known()?.remaining).toBe(58);
+  });
+});
+
 describe('a refill', () => {
   it('refuses no call when the store has none to spare', async () => {
     const stage = new Stage();
@@ -251,6 +304,53 @@ describe('a refill', () => {
     }
     expect(stage.leaseManager.stats().refillsDropped).toBe(before + 1);
     expect(stage.admit(60_000)).toMatchObject({ admitted: true });
+  });
+
+  it('that fails does not open the local share: the store may be well', async () => {
+    const stage = new Stage({ shareReplicas: 4 });
+    await stage.ask(60_000);
+    await stage.ask(60_000);
+    stage.isCut = true;
+    const before = stage.leaseManager.stats().refillsDropped;
+    for (let waited = 0; stage.leaseManager.stats().refillsDropped === before && waited < 200; waited++)
+      await stage.pass(1);
+    stage.isCut = false;
+    // It waits for the store, and is not counted by a share.
+    expect(await stage.ask(60_000, KEY.slice(0, -1) + '2')).toEqual({ admitted: true, waited: true });
+  });
+
+  it('that met a locked row leaves what is known, and what it was to close is handed back', async () => {
+    const stage = new Stage();
+    await stage.ask(6_000);
+    await stage.ask(6_000);
+    const known = () => stage.leaseManager.findWindow({ id: KEY, window: 'minute', limit: 6_000 });
+    const before = known();
+    const { acquire } = stage.store;
+    stage.store.acquire = ({ windows }) => ({
+      budgets: [],
+      windows: windows.map(() => {
+        return { verdicts: [], permits: 0, bucket: 0, validForMs: 0, free: 0, resetMs: 0, retryMs: 0 };
+      }),
+    });
+    const { refillsDropped } = stage.leaseManager.stats();
+    for (let waited = 0; stage.leaseManager.stats().refillsDropped === refillsDropped && waited < 200; waited++)
+      await stage.pass(1);
+    stage.store.acquire = acquire;
+    expect(known()).toEqual(before);
+    await stage.pass(1_000);
+    expect(stage.backs.flat()).toMatchObject([{ granted: 2, used: 2 }]);
+  });
+
+  it('is asked for under the newest record of the key', async () => {
+    const stage = new Stage();
+    await stage.ask(6_000);
+    await stage.ask(6_000);
+    stage.leaseManager.dropKey(KEY);
+    await stage.ask(3_000);
+    await stage.ask(3_000);
+    for (let waited = 0; stage.asks.at(-1)?.windows[0]?.needs.length !== 0 && waited < 200; waited++)
+      await stage.pass(1);
+    expect(stage.asks.at(-1)?.windows).toMatchObject([{ id: KEY, limit: 3_000, needs: [] }]);
   });
 
   it('goes after everything that calls wait for', async () => {

@@ -9,6 +9,8 @@ import { WindowEntry } from './window-entry.js';
 
 /** After a refill that brought nothing, the next one of its window is asked for no sooner. */
 const REFILL_PAUSE_MS = 1_000;
+/** One that met a locked row is asked for again while some permits are left. */
+const SKIPPED_PAUSE_MS = 100;
 
 /** Times that decide about standing leases, and about idle ones. */
 export interface WindowBookOptions {
@@ -23,6 +25,8 @@ export class WindowBook {
   liveReplicas = 1;
   /** Refills that brought no permits, since the start. */
   droppedRefills = 0;
+  /** Windows that count alone while the store is away. */
+  readonly sharing = new Set<WindowEntry>();
   private readonly standsFromMs: number;
   /** Until when standing leases are used: a little longer than the store's clock is seen to run evenly. */
   private polledUntilMs = 0;
@@ -81,9 +85,15 @@ export class WindowBook {
   }
 
   /** Nothing came of a refill. No call is refused for it; the next one comes a little later. */
-  dropRefill(entry: WindowEntry, nowMs: number): void {
+  dropRefill(entry: WindowEntry, nowMs: number, isSkipped = false): void {
     this.droppedRefills++;
-    entry.noRefillUntilMs = nowMs + REFILL_PAUSE_MS;
+    entry.noRefillUntilMs = nowMs + (isSkipped ? SKIPPED_PAUSE_MS : REFILL_PAUSE_MS);
+  }
+
+  /** The store is back: nothing more is counted alone. */
+  dropShares(): void {
+    for (const entry of this.sharing) entry.dropShare();
+    this.sharing.clear();
   }
 
   /** Drops, memory first, what is held and known of a key's windows. */
@@ -94,6 +104,11 @@ export class WindowBook {
     }
   }
 
+  dropKey(id: string, nowMs: number): void {
+    const row = this.rows.get(id);
+    if (row) this.drop(row, nowMs);
+  }
+
   dropAll(nowMs: number): void {
     for (const row of this.rows.values()) this.drop(row, nowMs);
   }
@@ -101,7 +116,10 @@ export class WindowBook {
   /** Drops a key's windows, and forgets that there are any. */
   forget(row: WindowRow, nowMs: number): void {
     this.drop(row, nowMs);
-    for (const name of WINDOW_NAMES) row[name].isGone = true;
+    for (const name of WINDOW_NAMES) {
+      row[name].isGone = true;
+      this.sharing.delete(row[name]);
+    }
     this.rows.delete(row.minute.id);
   }
 

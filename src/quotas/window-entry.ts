@@ -25,6 +25,8 @@ export class WindowEntry {
   private over: PermitClose | null = null;
   waiting: Waiter[] = NO_WAITERS;
   isAsking = false;
+  /** How many permits the last draw took of `lease`: fewer than it was for where another lease was used up by it. */
+  drawn = 0;
   /** It is asked for, but no call waits for that. */
   isRefilling = false;
   isGone = false;
@@ -73,9 +75,11 @@ export class WindowEntry {
     const lease = this.lease as PermitLease;
     const first = Math.min(cost, lease.remaining);
     lease.draw(first, nowMs);
+    this.drawn = first;
     if (first === cost) return;
     this.moveOn(nowMs);
-    this.lease!.draw(cost - first, nowMs);
+    this.drawn = cost - first;
+    this.lease!.draw(this.drawn, nowMs);
   }
 
   /** Whether permits should be asked for ahead: soon some will be missing. */
@@ -167,6 +171,22 @@ export class WindowEntry {
     this.knownAtMs = nowMs;
   }
 
+  /**
+   * What is free, and until when something counts, as far as it is known here. The last answer counts until the window
+   * has passed that it tells of; what was used since then was drawn from what is in memory.
+   */
+  stateOf(limit: number, nowMs: number): { remaining: number; resetMs: number } {
+    const known = (this.free ?? 0) + this.remaining(nowMs);
+    // Where only standing leases were counted, those of other replicas may be in use.
+    const { lengthMs } = RING_SHAPES[this.window];
+    const isOverMs = this.resetMs > 0 ? this.resetMs : lengthMs;
+    const agoMs = nowMs - this.knownAtMs;
+    if (agoMs < isOverMs) return { remaining: Math.min(limit, known), resetMs: Math.max(0, this.resetMs - agoMs) };
+    const isUsed = nowMs - this.usedAtMs < lengthMs;
+    const used = isUsed ? (this.lease?.used ?? 0) + (this.next?.used ?? 0) : 0;
+    return { remaining: Math.min(limit, Math.max(known, limit - used)), resetMs: 0 };
+  }
+
   rememberRefusal(need: number, retryMs: number, untilMs: number, nowMs: number): void {
     this.refusedNeed = nowMs < this.refusedUntilMs ? Math.min(this.refusedNeed, need) : need;
     this.refusedUntilMs = untilMs;
@@ -193,6 +213,11 @@ export class WindowEntry {
     if (this.share?.since !== outage) this.share = { ring: emptyRing(shape, nowMs), since: outage };
     slideRing(this.share.ring, shape, nowMs);
     return this.share.ring.sum + cost <= Math.floor(window.limit / replicas);
+  }
+
+  /** The store is back. */
+  dropShare(): void {
+    this.share = null;
   }
 
   takeFromShare(window: RateWindow, cost: number, replicas: number, nowMs: number): void {

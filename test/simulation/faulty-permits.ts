@@ -8,8 +8,7 @@ export type PermitFault =
   | 'refill-closes-what-is-drawn-from'
   | 'same-part-closed-twice'
   | 'permits-handed-back-twice'
-  | 'permits-handed-back-and-kept'
-  | 'clock-step-not-told';
+  | 'permits-handed-back-and-kept';
 
 interface Inside {
   drop(row: WindowRow, nowMs: number): void;
@@ -50,12 +49,6 @@ export function faultyPermits(fault: PermitFault): typeof LeaseManager {
           WINDOW_NAMES.forEach((name, index) => (row[name].lease = held[index] ?? null));
         };
       });
-    case 'clock-step-not-told':
-      return class extends LeaseManager {
-        override onPolled(): void {
-          super.onPolled(true);
-        }
-      };
   }
 }
 

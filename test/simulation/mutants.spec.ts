@@ -51,7 +51,6 @@ const PERMIT_FAULTS: Record<PermitFault, number> = {
   'same-part-closed-twice': 60,
   'permits-handed-back-twice': 60,
   'permits-handed-back-and-kept': 200,
-  'clock-step-not-told': 600,
 };
 
 async function firstCaught(within: number, make: (seed: number) => Simulation): Promise<string | null> {

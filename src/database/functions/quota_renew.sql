@@ -1,5 +1,6 @@
 -- Holds what reservations have for longer: `e_ttl` seconds and 5 from now, never less than before, and never beyond 24 hours
--- from the grant. Nothing is tested for room: it is held already. Under the locks of the accounts, so that it is before or
+-- from the grant. One that was granted or renewed while the clock was ahead is held from now for as long as it was held then,
+-- or for longer: nothing names it as from the future any more, once it is renewed. Nothing is tested for room: it is held already. Under the locks of the accounts, so that it is before or
 -- after a settle and never between (docs/adr/0046). `h_` are the leases of each reservation. Those of amounts that are held
 -- beside slots are marked by `h_beside`: they move with the slots where they are the reservation's own and are still there. One that
 -- other reservations share ends by itself, and the call goes on.
@@ -40,7 +41,10 @@ BEGIN
   END LOOP;
   WITH renewed AS (
     UPDATE budget_lease l SET held_from = v_now,
-      hold_until = greatest(l.hold_until, least(l.granted_at + interval '24 hours', v_now + interval '5 seconds' + make_interval(secs => h.ttl)))
+      hold_until = CASE WHEN coalesce(l.held_from, l.granted_at) > v_now + interval '5 seconds'
+        THEN v_now + greatest(interval '5 seconds' + make_interval(secs => h.ttl), l.hold_until - coalesce(l.held_from, l.granted_at))
+        ELSE greatest(l.hold_until, least(l.granted_at + interval '24 hours', v_now + interval '5 seconds' + make_interval(secs => h.ttl)))
+      END
     FROM (
       SELECT u.lease, max(e_ttl[u.event]) AS ttl FROM unnest(h_event, h_lease) AS u(event, lease)
       WHERE v_outcome[u.event] = 'renewed' GROUP BY u.lease

@@ -6,9 +6,11 @@
 --
 -- Differs from `quota_windows_2`, which the build before calls, in two ways. An ask without a need (p_count 0) is granted
 -- what it wants ahead, but for the last eighth of a limit. Permits that are few for the key (p_few, which the asker
--- computes from all windows of the key; 0: none are) are valid for k_standing, while an eighth of the limit is free. They
--- count far ahead, in the bucket of their deadline, which reset_ms and retry_ms leave out. Both functions keep the same
+-- computes from all windows of the key; 0: none are), beyond what was needed, are valid for k_standing, while an eighth of the
+-- limit is free. They count far ahead, in the bucket of their deadline, which reset_ms and retry_ms leave out. Both functions keep the same
 -- lists.
+-- A statement without any need waits for no row: of a key whose row is locked, its asks are answered with no permits, which
+-- are valid for 0 ms, and nothing of them is done.
 -- src/quotas/rate-ring.ts says the same in TypeScript.
 CREATE OR REPLACE FUNCTION quota_windows_3(
   p_live integer, p_relaxed boolean, p_creates boolean,
@@ -23,6 +25,8 @@ DECLARE
   k_near CONSTANT bigint[] := ARRAY[8, 1, 1];
   k_far CONSTANT bigint := 15000;
   k_standing CONSTANT bigint := 3600000;
+  -- Nothing waits for what is asked for: it waits for no one else.
+  k_ahead CONSTANT boolean := p_creates AND cardinality(n_cost) = 0;
   v_out text[] := '{}';
   v_clock bigint; v_now bigint; v_sums integer[]; v_minute bigint[]; v_hour bigint[]; v_day bigint[];
   v_size bigint; v_head bigint; v_oldest bigint; v_sum bigint; v_cells bigint[]; v_at integer; v_held bigint;
@@ -33,8 +37,13 @@ BEGIN
   -- Losing the last half second of counts with a crash is a stated exception; waiting for the disk is not worth it.
   IF p_relaxed THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
   FOR k IN 1 .. cardinality(p_key) LOOP
-    SELECT r.at_ms, r.sums, r.minute_cells, r.hour_cells, r.day_cells INTO v_now, v_sums, v_minute, v_hour, v_day
-      FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE;
+    IF k_ahead THEN
+      SELECT r.at_ms, r.sums, r.minute_cells, r.hour_cells, r.day_cells INTO v_now, v_sums, v_minute, v_hour, v_day
+        FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE SKIP LOCKED;
+    ELSE
+      SELECT r.at_ms, r.sums, r.minute_cells, r.hour_cells, r.day_cells INTO v_now, v_sums, v_minute, v_hour, v_day
+        FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE;
+    END IF;
     IF NOT FOUND THEN
       IF NOT p_creates THEN
         i := i + p_asks[k];
@@ -42,6 +51,13 @@ BEGIN
       END IF;
       INSERT INTO rate_window AS r (key_id, at_ms, sums, minute_cells, hour_cells, day_cells)
         VALUES (p_key[k], quota_ms(quota_clock()), ARRAY[0, 0, 0], '{}', '{}', '{}') ON CONFLICT DO NOTHING;
+      IF k_ahead AND NOT FOUND THEN
+        FOR a IN 1 .. p_asks[k] LOOP
+          i := i + 1;
+          v_out[i] := ',0,0,0,0,0,0';
+        END LOOP;
+        CONTINUE;
+      END IF;
       -- Ours, or that of another replica, which came first.
       SELECT r.at_ms, r.sums, r.minute_cells, r.hour_cells, r.day_cells INTO v_now, v_sums, v_minute, v_hour, v_day
         FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE;
@@ -124,7 +140,7 @@ BEGIN
         ELSE v_need END;
       v_valid := CASE
         WHEN v_permits = v_need THEN 1000
-        WHEN v_permits <= 2 * p_few[i] AND (v_room - v_permits) * 8 >= p_limit[i] THEN k_standing
+        WHEN v_permits - v_need <= p_few[i] AND v_permits <= 2 * p_few[i] AND (v_room - v_permits) * 8 >= p_limit[i] THEN k_standing
         WHEN v_permits * 8 <= p_limit[i] THEN 15000
         ELSE 1000 END;
       v_bucket := (v_now + v_valid) / v_size;

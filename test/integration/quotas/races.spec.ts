@@ -277,6 +277,28 @@ describe('the quota store in PostgreSQL', () => {
     });
   });
 
+  it('asks for permits ahead without waiting for a row that others hold, and closes nothing of it', async () => {
+    const [held, free] = [randomUUID(), randomUUID()].sort() as [string, string];
+    const window = { window: 'minute' as const, limit: 1_000, want: 4, few: 4 };
+    const needed = [held, free].map((id) => ({ ...window, id, needs: [1], previous: null }));
+    const { windows: first } = await store.acquire(request([], needed));
+    const ahead = needed.map((one, index) => {
+      const { bucket } = first[index]!;
+      return { ...one, needs: [], previous: { bucket, granted: 1, used: 1 } };
+    });
+    await within(async (client) => {
+      await client.query('SELECT FROM rate_window WHERE key_id = $1 FOR UPDATE', [held]);
+      const { windows } = await store.acquire(request([], ahead));
+      expect(windows).toMatchObject([
+        { verdicts: [], permits: 0, validForMs: 0 },
+        { verdicts: [], permits: 4, validForMs: 3_600_000 },
+      ]);
+      await client.query('ROLLBACK');
+    });
+    const { windows } = await store.acquire(request([], ahead));
+    expect(windows).toMatchObject([{ permits: 4, validForMs: 3_600_000 }, { permits: 4 }]);
+  });
+
   it('forgets ended reservations only after their days', async () => {
     await create(1_000n);
     const lease = ask(10n);

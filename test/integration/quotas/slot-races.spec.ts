@@ -204,6 +204,28 @@ describe('Slots in PostgreSQL', () => {
     expect(await held(limit)).toEqual([0, 0]);
   });
 
+  it.each(['granted', 'renewed'])(
+    'that were %s under a clock that was ahead are held from now once they are renewed after its step back',
+    async (what) => {
+      const limit = await create({ amount: 3n });
+      const { taken } = await take([accountOfLimit(limit)], 5);
+      if (what === 'renewed')
+        expect(await renew(taken.leaseIds, randomUUID(), 5)).toMatchObject({ outcome: 'renewed' });
+      await database.asOwner(
+        `UPDATE budget_lease SET granted_at = granted_at + interval '10 h', held_from = held_from + interval '10 h',
+           hold_until = hold_until + interval '10 h'`,
+        [],
+      );
+      expect(await renew(taken.leaseIds, randomUUID(), 100)).toMatchObject({ outcome: 'renewed' });
+      const [row] = await database.asOwner(
+        `SELECT extract(epoch FROM hold_until - held_from)::int AS held, held_from <= clock_timestamp() AS begun
+         FROM budget_lease`,
+        [],
+      );
+      expect(row).toEqual({ held: 105, begun: true });
+    },
+  );
+
   it('are not renewed once 24 hours and their hold are over', async () => {
     const limit = await create({ amount: 3n });
     const { taken } = await take([accountOfLimit(limit)], 5);
