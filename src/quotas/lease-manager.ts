@@ -268,13 +268,16 @@ export class LeaseManager implements AcquireHandler {
     };
   }
 
-  /** Refuses from now on and hands everything back; resolves when it has arrived, or after `mostMs`. */
+  /**
+   * Refuses from now on and hands everything back, also what is granted by asks that are under way; resolves when it
+   * has arrived, or after `mostMs`.
+   */
   stop(mostMs = 2_000): Promise<void> {
     this.isStopped = true;
     this.failWaiters(() => true, 1_000);
     this.dropHoldings();
     this.keepTicking(this.clock.monotonicMs());
-    const drained = Promise.all([this.back.drained(), this.slots?.drained()]).then(() => undefined);
+    const drained = Promise.all([this.leasesReturned(), this.slots?.drained()]).then(() => undefined);
     return Promise.race([drained, new Promise<void>((resolve) => this.clock.after(mostMs, resolve))]);
   }
 
@@ -728,6 +731,13 @@ export class LeaseManager implements AcquireHandler {
   }
 
   // ---- handing back
+
+  /** Resolves once no ask is under way, and nothing is left to hand back. */
+  private async leasesReturned(): Promise<void> {
+    await this.pump.idle();
+    this.back.flush(() => this.clock.monotonicMs());
+    await this.back.drained();
+  }
 
   private handBack(lease: BudgetLease): void {
     const amount = this.empty(lease);

@@ -61,4 +61,25 @@ describe('SlotPump', () => {
     await new Promise(setImmediate);
     expect(sent[2]!.accounts).toEqual(Array.from({ length: 5 }, () => 'locked'));
   });
+
+  it('asks for an account however many calls wait for one whose statement hangs', () => {
+    const { sent, ask } = pumpOfHangingStore();
+    const locked = entryOf('locked');
+    for (let call = 0; call <= 1_000; call += 1) ask(locked);
+    ask(entryOf('free'));
+    expect(sent.map(({ accounts }) => accounts)).toEqual([['locked'], ['free']]);
+  });
+
+  it('is idle once its last statement has ended', async () => {
+    const { pump, sent, ask } = pumpOfHangingStore();
+    let isIdle = false;
+    ask(entryOf('one'));
+    void pump.idle().then(() => (isIdle = true));
+    await new Promise(setImmediate);
+    expect(isIdle).toBe(false);
+    sent[0]!.fail();
+    await new Promise(setImmediate);
+    expect(isIdle).toBe(true);
+    await pump.idle();
+  });
 });

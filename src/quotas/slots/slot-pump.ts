@@ -5,9 +5,8 @@ import type { SlotAnswer, SlotCall, SlotStore } from './slot-store.js';
 
 /** Statements under way at once, of which no two are about one account: each holds its rows until it is on disk. */
 const MAX_STATEMENTS = 4;
-/** Calls in one statement, and calls that are looked at for it. */
+/** Calls in one statement. */
 const MAX_CALLS = 200;
-const MAX_LOOKED_AT = 1_000;
 /** Slots that are freed at once; beyond so many that wait, their holds end by themselves. */
 const MAX_FREED = 500;
 const MAX_WAITING = 10_000;
@@ -50,6 +49,7 @@ export class SlotPump {
   private notBeforeMs = 0;
   private isScheduled = false;
   private whenFreed: (() => void)[] = [];
+  private whenIdle: (() => void)[] = [];
 
   constructor(
     private readonly store: SlotStore,
@@ -118,6 +118,11 @@ export class SlotPump {
     );
   }
 
+  /** Resolves once no statement is under way. */
+  idle(): Promise<void> {
+    return this.statements.size === 0 ? Promise.resolve() : new Promise((resolve) => this.whenIdle.push(resolve));
+  }
+
   /** Resolves once nothing is left to free. */
   drained(): Promise<void> {
     return this.back.size === 0 ? Promise.resolve() : new Promise((resolve) => this.whenFreed.push(resolve));
@@ -135,13 +140,12 @@ export class SlotPump {
   private collect(): Asking[] {
     const taken: Asking[] = [];
     const left: Asking[] = [];
-    for (const [looked, asking] of this.queue.entries()) {
+    for (const asking of this.queue) {
       if (asking.waiter.isDone) {
         for (const entry of asking.entries) entry.jointCalls--;
         continue;
       }
-      const isNext = taken.length < MAX_CALLS && looked < MAX_LOOKED_AT;
-      if (isNext && !asking.entries.some((entry) => this.busy.has(entry))) taken.push(asking);
+      if (taken.length < MAX_CALLS && !asking.entries.some((entry) => this.busy.has(entry))) taken.push(asking);
       else left.push(asking);
     }
     this.queue = left;
@@ -173,6 +177,7 @@ export class SlotPump {
     handle();
     statement.isAbandoned = true;
     this.send();
+    if (this.statements.size === 0) for (const resolve of this.whenIdle.splice(0)) resolve();
   }
 
   /** Its accounts may be asked for again. */
