@@ -139,7 +139,6 @@ export class AcquirePump {
   /** Since when something has been waiting to be sent; null: nothing is. */
   private waitingSinceMs: number | null = null;
   private pausedUntilMs = 0;
-  private whenIdle: (() => void)[] = [];
 
   constructor(
     private readonly store: QuotaStore,
@@ -151,11 +150,6 @@ export class AcquirePump {
 
   get callsUnderWay(): number {
     return this.underWay;
-  }
-
-  /** Resolves once no call is under way. */
-  idle(): Promise<void> {
-    return this.underWay === 0 ? Promise.resolve() : new Promise((resolve) => this.whenIdle.push(resolve));
   }
 
   /** Nothing is asked before then (another epoch: older leases must have ended). */
@@ -299,7 +293,6 @@ export class AcquirePump {
     call.isAbandoned = true;
     if (this.hasWork) this.send();
     this.scheduleRefill();
-    if (this.underWay === 0) for (const resolve of this.whenIdle.splice(0)) resolve();
   }
 
   private end(call: AcquireCall): void {

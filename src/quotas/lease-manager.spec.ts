@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { KEY, START, Stage, call } from '../../test/simulation/lease-manager-stage.js';
 import type { AdmitRequest, Admitted } from './admission.js';
-import type { LeaseStats } from './lease-manager-options.js';
 import { PermitLease } from './lease.js';
 
 describe('a lease manager', () => {
@@ -301,31 +300,6 @@ describe('a lease manager', () => {
     expect(isOver).toBe(true);
     expect([...stage.model.accounts.values()][0]?.leased).toBe(200n);
     expect(stage.leaseManager.admit(call({}))).toMatchObject({ code: 'UNAVAILABLE' });
-  });
-
-  it('stops once asks under way have ended, and what they granted is handed back', async () => {
-    void stage.leaseManager.admit(call({ reserve: 10n, windows: minute(100) }));
-    await stage.pass(1);
-    expect(stage.leaseManager.stats().calls).toBe(1);
-    let left: LeaseStats | null = null;
-    void stage.leaseManager.stop().then(() => (left = stage.leaseManager.stats()));
-    await stage.pass(1);
-    expect(left).toBeNull();
-    await stage.pass(20);
-    expect(left).toMatchObject({ calls: 0, returns: 0 });
-    expect([...stage.model.accounts.values()][0]?.leased).toBe(0n);
-  });
-
-  it('stops after its time where an ask hangs', async () => {
-    stage.isHung = true;
-    void stage.leaseManager.admit(call({ reserve: 10n }));
-    await stage.pass(1);
-    let isOver = false;
-    void stage.leaseManager.stop(500).then(() => (isOver = true));
-    await stage.pass(499);
-    expect(isOver).toBe(false);
-    await stage.pass(1);
-    expect(isOver).toBe(true);
   });
 
   it('counts a share of the limit by itself while the store is away, where that is allowed', async () => {

@@ -85,10 +85,9 @@ export class SlotDesk implements SlotHandler {
     this.pump.flush();
   }
 
-  /** Resolves once no statement is under way, and nothing is left to give back. */
-  async drained(): Promise<void> {
-    await this.pump.idle();
-    await this.pump.drained();
+  /** Resolves once nothing is left to give back. */
+  drained(): Promise<void> {
+    return this.pump.drained();
   }
 
   /** @see SlotHandler */

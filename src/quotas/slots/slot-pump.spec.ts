@@ -69,17 +69,4 @@ describe('SlotPump', () => {
     ask(entryOf('free'));
     expect(sent.map(({ accounts }) => accounts)).toEqual([['locked'], ['free']]);
   });
-
-  it('is idle once its last statement has ended', async () => {
-    const { pump, sent, ask } = pumpOfHangingStore();
-    let isIdle = false;
-    ask(entryOf('one'));
-    void pump.idle().then(() => (isIdle = true));
-    await new Promise(setImmediate);
-    expect(isIdle).toBe(false);
-    sent[0]!.fail();
-    await new Promise(setImmediate);
-    expect(isIdle).toBe(true);
-    await pump.idle();
-  });
 });

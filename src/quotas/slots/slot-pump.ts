@@ -49,7 +49,6 @@ export class SlotPump {
   private notBeforeMs = 0;
   private isScheduled = false;
   private whenFreed: (() => void)[] = [];
-  private whenIdle: (() => void)[] = [];
 
   constructor(
     private readonly store: SlotStore,
@@ -118,11 +117,6 @@ export class SlotPump {
     );
   }
 
-  /** Resolves once no statement is under way. */
-  idle(): Promise<void> {
-    return this.statements.size === 0 ? Promise.resolve() : new Promise((resolve) => this.whenIdle.push(resolve));
-  }
-
   /** Resolves once nothing is left to free. */
   drained(): Promise<void> {
     return this.back.size === 0 ? Promise.resolve() : new Promise((resolve) => this.whenFreed.push(resolve));
@@ -177,7 +171,6 @@ export class SlotPump {
     handle();
     statement.isAbandoned = true;
     this.send();
-    if (this.statements.size === 0) for (const resolve of this.whenIdle.splice(0)) resolve();
   }
 
   /** Its accounts may be asked for again. */
