@@ -35,7 +35,7 @@ import { NO_LEASE } from './quota-store.js';
 import { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
-import { LeaseReturnQueue } from './lease-return-queue.js';
+import { drainedWithin, LeaseReturnQueue } from './lease-return-queue.js';
 import { BudgetLease, type UnusedLease } from './lease.js';
 import { LEDGER_DEFAULTS, type LeaseManagerOptions, type LeaseStats } from './lease-manager-options.js';
 import type { QuotaClock } from './quota-clock.js';
@@ -267,14 +267,17 @@ export class LeaseManager implements AcquireHandler {
     };
   }
 
-  /** Refuses from now on and hands everything back; resolves when it has arrived, or after `mostMs`. */
+  /**
+   * Refuses from now on and hands everything back, also what asks that are under way are granted; resolves when it has
+   * arrived, or after `mostMs`.
+   */
   stop(mostMs = 2_000): Promise<void> {
     this.isStopped = true;
     this.failWaiters(() => true, 1_000);
     this.dropHoldings();
     this.keepTicking(this.clock.monotonicMs());
-    const drained = Promise.all([this.back.drained(), this.slots?.drained()]).then(() => undefined);
-    return Promise.race([drained, new Promise<void>((resolve) => this.clock.after(mostMs, resolve))]);
+    const returned = () => Promise.all([this.back.drained(), this.slots?.drained()]);
+    return drainedWithin(mostMs, () => this.stats().calls, returned, this.clock);
   }
 
   // The rules that the simulation breaks on purpose, one at a time, to show that it would notice.

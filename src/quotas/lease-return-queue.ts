@@ -1,3 +1,4 @@
+import type { QuotaClock } from './quota-clock.js';
 import type { LeaseReturn, PermitReturn, QuotaStore } from './quota-store.js';
 
 /** Returns of one statement, and slices that may wait; more than that the janitor closes in time. */
@@ -6,6 +7,8 @@ const MOST = 10_000;
 /** Permits that may wait: those of all windows in memory, nearly. More count until their bucket has left. */
 const MOST_PERMITS = 300_000;
 const RETRY_MS = 250;
+/** How often it is looked whether asks are still under way. */
+const LOOK_MS = 10;
 
 /**
  * What is on its way back to the store. Slices are sent until it is known that they arrived (their return number
@@ -72,6 +75,23 @@ export class LeaseReturnQueue {
     if (this.size > 0) return;
     for (const resolve of this.whenEmpty.splice(0)) resolve();
   }
+}
+
+/** Resolves once no ask is under way and what these were granted has been returned too, or after `mostMs`. */
+export async function drainedWithin(
+  mostMs: number,
+  asksUnderWay: () => number,
+  returned: () => Promise<unknown>,
+  clock: QuotaClock,
+): Promise<void> {
+  const after = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
+  const untilMs = clock.monotonicMs() + mostMs;
+  while (asksUnderWay() > 0) {
+    const leftMs = untilMs - clock.monotonicMs();
+    if (leftMs <= 0) return;
+    await after(Math.min(LOOK_MS, leftMs));
+  }
+  await Promise.race([returned(), after(Math.max(0, untilMs - clock.monotonicMs()))]);
 }
 
 function* firstOf<T>(items: Iterable<T>, count: number): Iterable<T> {

@@ -113,7 +113,7 @@ export class Verifier {
     question: VerifyQuestion,
     asker: VerifyingCaller,
   ): Promise<VerdictView> {
-    const recognition = await this.recognizer.resolve(question.key);
+    const recognition = await this.recognisedAgain(question, outcome);
     const refusal = typeof recognition === 'string' ? null : staticRefusal(recognition, question, asker);
     if (
       typeof recognition !== 'string' &&
@@ -123,6 +123,17 @@ export class Verifier {
       return this.answer(recognition, question, outcome, asker);
     await this.gate.undo(outcome);
     return this.decide(recognition, question, asker);
+  }
+
+  /** What the key is now. Where that cannot be known, nothing is decided, and what was reserved is released. */
+  private async recognisedAgain(question: VerifyQuestion, outcome: QuotaOutcome): Promise<ResolvedKey> {
+    try {
+      return await this.recognizer.resolve(question.key);
+    } catch (error) {
+      // Not waited for: what cannot be released ends with its time to live.
+      this.gate.undo(outcome).catch(() => undefined);
+      throw error;
+    }
   }
 
   private answer(

@@ -117,7 +117,8 @@ export class LatchkeyClient {
       settlementWaitMs: options.settlementWaitMs ?? 1_000,
       place: () => this.#reporter.hold(),
       verify: (question, callOptions) => this.verify(question, callOptions),
-      renew: (reservation, ttlSeconds) => this.renew(reservation, ttlSeconds),
+      renew: (reservation, ttlSeconds, timeoutMs) =>
+        this.renew(reservation, ttlSeconds, { timeoutMs: Math.min(this.#timeoutMs, timeoutMs) }),
       releaseLater: (reservation) => this.#releaseLater(reservation),
     });
     this.#breaker = new CircuitBreaker(this.#runtime, options.circuitBreaker);

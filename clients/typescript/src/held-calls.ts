@@ -58,7 +58,8 @@ export interface HeldCallsHost {
   readonly settlementWaitMs: number;
   place(): UsagePlace;
   verify(question: VerifyQuestion, options: CallOptions): Promise<Verdict>;
-  renew(reservation: Reservation, ttlSeconds: number): Promise<unknown>;
+  /** Gives up after `timeoutMs`, or before. */
+  renew(reservation: Reservation, ttlSeconds: number, timeoutMs: number): Promise<unknown>;
   /** Nobody waits: if it fails, the hold ends by itself. */
   releaseLater(reservation: Reservation): void;
 }
@@ -108,7 +109,8 @@ export class HeldCalls {
   ): ReservationRenewal | null {
     const seconds = reservationTtlSeconds ?? DEFAULT_TTL_SECONDS;
     if (reservation === undefined) return null;
-    return new ReservationRenewal(this.host.runtime, seconds, () => this.host.renew(reservation, seconds));
+    const renew = (timeoutMs: number) => this.host.renew(reservation, seconds, timeoutMs);
+    return new ReservationRenewal(this.host.runtime, seconds, renew);
   }
 
   /** Waits for the answer to a settlement for its time. @throws SettlementRefused */

@@ -61,4 +61,12 @@ describe('SlotPump', () => {
     await new Promise(setImmediate);
     expect(sent[2]!.accounts).toEqual(Array.from({ length: 5 }, () => 'locked'));
   });
+
+  it('asks for an account however many calls wait for one whose statement hangs', () => {
+    const { sent, ask } = pumpOfHangingStore();
+    const locked = entryOf('locked');
+    for (let call = 0; call <= 1_000; call += 1) ask(locked);
+    ask(entryOf('free'));
+    expect(sent.map(({ accounts }) => accounts)).toEqual([['locked'], ['free']]);
+  });
 });

@@ -5,9 +5,8 @@ import type { SlotAnswer, SlotCall, SlotStore } from './slot-store.js';
 
 /** Statements under way at once, of which no two are about one account: each holds its rows until it is on disk. */
 const MAX_STATEMENTS = 4;
-/** Calls in one statement, and calls that are looked at for it. */
+/** Calls in one statement. */
 const MAX_CALLS = 200;
-const MAX_LOOKED_AT = 1_000;
 /** Slots that are freed at once; beyond so many that wait, their holds end by themselves. */
 const MAX_FREED = 500;
 const MAX_WAITING = 10_000;
@@ -135,13 +134,12 @@ export class SlotPump {
   private collect(): Asking[] {
     const taken: Asking[] = [];
     const left: Asking[] = [];
-    for (const [looked, asking] of this.queue.entries()) {
+    for (const asking of this.queue) {
       if (asking.waiter.isDone) {
         for (const entry of asking.entries) entry.jointCalls--;
         continue;
       }
-      const isNext = taken.length < MAX_CALLS && looked < MAX_LOOKED_AT;
-      if (isNext && !asking.entries.some((entry) => this.busy.has(entry))) taken.push(asking);
+      if (taken.length < MAX_CALLS && !asking.entries.some((entry) => this.busy.has(entry))) taken.push(asking);
       else left.push(asking);
     }
     this.queue = left;

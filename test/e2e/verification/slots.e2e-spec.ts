@@ -3,6 +3,8 @@ import { systemCaller } from '../../../src/access/caller.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { limitRowChanged } from '../../../src/quotas/limits/limit-accounts.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
+import { KeyResolver } from '../../../src/verification/key-resolver.js';
+import { unavailable } from '../../../src/common/domain-error.js';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
@@ -141,6 +143,26 @@ describe('Limits of calls in flight', () => {
       [key.id],
     );
     expect(events).toEqual([{ cost: 0 }, { cost: 0 }]);
+  });
+
+  it('are free again where a call that has its slot cannot be decided', async () => {
+    const key = await newKey();
+    const limit = await create({ targetKind: 'key', targetId: key.id, amount: 2n });
+    await known(key);
+    const resolver = app.app.get(KeyResolver, { strict: false });
+    const resolve = resolver.resolve.bind(resolver);
+    let asked = 0;
+    // As where the feed is lost between the admission and the decision.
+    resolver.resolve = (presented) => {
+      if (presented !== key.secret || ++asked < 2) return resolve(presented);
+      resolver.resolve = resolve;
+      return inFlight(limit).then((held) => {
+        expect(held).toBe(1);
+        throw unavailable('The feed is lost.');
+      });
+    };
+    expect((await verify(key)).code).toBe('UNAVAILABLE');
+    await eventually(async () => expect(await inFlight(limit)).toBe(0));
   });
 
   it('are not freed by a report that is refused', async () => {

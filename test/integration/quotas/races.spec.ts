@@ -257,6 +257,27 @@ describe('the quota store in PostgreSQL', () => {
       expect(await totals()).toEqual({ spent: 0, leased: 0, overdraft: 0 });
     });
 
+    it('closes leases of others in the same statement, however many of a locked account are older', async () => {
+      const [locked, free] = [randomUUID(), randomUUID()];
+      for (const [account, leases] of [
+        [locked, 12],
+        [free, 5],
+      ] as const) {
+        key = account;
+        await create(10_000n);
+        for (let made = 0; made < leases; made += 1) await makeOld();
+      }
+      await within(async (client) => {
+        await client.query('SELECT 1 FROM budget_account WHERE key_id = $1 FOR UPDATE', [locked]);
+        expect(await store.closeExpired(order)).toBe(5);
+        expect(await totals()).toEqual({ spent: 0, leased: 0, overdraft: 0 });
+        expect(await store.closeExpired(order)).toBe(0);
+        await client.query('ROLLBACK');
+      });
+      expect(await store.closeExpired(order)).toBe(10);
+      expect(await store.closeExpired(order)).toBe(2);
+    });
+
     it('waits for a watch as long as the hold', async () => {
       await create(1_000n);
       await makeOld();

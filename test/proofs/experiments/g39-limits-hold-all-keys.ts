@@ -144,7 +144,10 @@ class Load {
         await this.cluster.createKey({ ownerId: this.owners[index % 2], projectId: this.projects[(index >> 1) % 2] }),
       );
     const [first] = this.keys;
-    await create({ name: 'key', targetKind: 'key', targetId: first!.id, amount: 5n * CENT });
+    const ofFirst = { targetKind: 'key' as const, targetId: first!.id };
+    await create({ ...ofFirst, name: 'key', amount: 5n * CENT });
+    // Used up by two or three calls, however few there are: a slow machine does not use up those of owners.
+    await create({ ...ofFirst, name: 'tokens of the key', unit: 'tokens', amount: 600n, per: 'day' });
     const last = await this.cluster.createKey({ ownerId: this.owners[0] });
     this.last = last;
     const ofLast = { targetKind: 'key' as const, targetId: last.id };
