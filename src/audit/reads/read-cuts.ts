@@ -56,7 +56,7 @@ export interface ReadSegment {
   readonly sha256: string;
 }
 
-/** The newest segment that reads were moved to, also where later ones were removed without one; null: none tells of one. */
+/** The newest segment that reads were moved to, also where later ones were removed without one; null: there is none. */
 export async function findReadSegment(manager: EntityManager): Promise<ReadSegment | null> {
   const [row] = await manager.query<{ details: ReadSegment }[]>(
     readCut(HEAD_SEQ.audit_event, `AND details->>'file' IS NOT NULL`),
