@@ -110,6 +110,25 @@ describe('The retention of the audit trail', () => {
     PATIENCE_MS,
   );
 
+  it(
+    'takes the time that many entries need which stay, longer than other statements may take',
+    async () => {
+      const app = await start();
+      const last = await makeOld(app);
+      await asOwner(database, async (client) => {
+        await client.query(
+          `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(8); RETURN NEW; END $$`,
+        );
+        await client.query(
+          'CREATE TRIGGER slow BEFORE INSERT ON audit_segment FOR EACH ROW WHEN (NEW.from_seq = 1) EXECUTE FUNCTION slow()',
+        );
+      });
+      await sealer(app, 1_000).sealAll();
+      expect(await cutOf(app)).toBe(last);
+    },
+    2 * PATIENCE_MS,
+  );
+
   it('ends an export that entries are sealed under before its first look, and says so', async () => {
     const app = await start();
     const last = await makeOld(app);
