@@ -100,9 +100,14 @@ withRsyslog('rsyslog as docs/audit-trail.md sets it up', () => {
     'keeps a copy that is whole and can be checked, also where it was restarted',
     async () => {
       const write = (rows: number, text: string) =>
-        app.app.get(Changes).transaction(systemCaller('test:write'), async ({ record }) => {
-          for (let n = 0; n < rows; n += 1) record({ resourceType: text, resourceId: String(n) });
-        });
+        // A process that stands still while it has the head of the trail loses its session, and nothing is made.
+        eventually(
+          () =>
+            app.app.get(Changes).transaction(systemCaller('test:write'), async ({ record }) => {
+              for (let n = 0; n < rows; n += 1) record({ resourceType: text, resourceId: String(n) });
+            }),
+          PATIENCE_MS,
+        );
       const isWhole = () =>
         eventually(async () => {
           const [row] = await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head');
