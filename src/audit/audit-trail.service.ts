@@ -72,18 +72,18 @@ class Walk {
   private found: AuditedEvent[] = [];
   private after = '0';
   private isOver = false;
-  /** Behind which the chain began with the first look. */
-  private cut: string | null = null;
-
   private constructor(
     private readonly events: AuditEventsRepository,
     private readonly filter: AuditFilter,
     private readonly table: ChainTable,
     private readonly upTo: bigint,
+    /** Behind which the chain began with the call. */
+    private readonly cut: string,
   ) {}
 
   static async begin(events: AuditEventsRepository, filter: AuditFilter, table: ChainTable): Promise<Walk> {
-    return new Walk(events, filter, table, BigInt(await events.lastSeq(table)));
+    const cut = await events.cutOf(table);
+    return new Walk(events, filter, table, BigInt(await events.lastSeq(table)), cut);
   }
 
   /** The next event, which `next` then gives; null: there is none. */
@@ -99,7 +99,6 @@ class Walk {
   /** @throws Error where entries were sealed or removed before they were read: an export says so, and lacks nothing */
   private async requireNoGap(): Promise<void> {
     const cut = await this.events.cutOf(this.table);
-    this.cut ??= cut;
     if (cut !== this.cut && BigInt(cut) > BigInt(this.after))
       throw new Error(`Entries up to ${cut} were sealed or removed while they were exported: begin the export anew.`);
   }

@@ -40,6 +40,18 @@ export class SessionClient extends Client {
     (this as unknown as { connection: { stream: Socket } }).connection.stream.destroy(reason);
   }
 
+  /**
+   * How long the driver waits for an answer from now on, in milliseconds; gives how long it did before. For statements
+   * that PostgreSQL itself bounds otherwise than those of the session.
+   */
+  waitFor(answerMs: number | undefined): number | undefined {
+    const bounds = (this as unknown as { connectionParameters: { query_timeout?: number | undefined } })
+      .connectionParameters;
+    const before = bounds.query_timeout;
+    bounds.query_timeout = answerMs;
+    return before;
+  }
+
   private async open(): Promise<this> {
     try {
       await super.connect();

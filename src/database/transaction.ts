@@ -3,6 +3,7 @@ import { type DataSource, type EntityManager, QueryFailedError, type QueryRunner
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isConnectionLost, SQL_STATES, sqlState } from '../common/database-errors.js';
 import { cut, isUnsent, socketOf } from './lost-connection.js';
+import type { SessionClient } from './session-client.js';
 
 /** How long a transaction may keep others waiting. */
 export interface TransactionBounds {
@@ -13,6 +14,8 @@ export interface TransactionBounds {
    * network that swallows everything, thereby loses its locks.
    */
   readonly idleMs: number;
+  /** How long one statement may take, in milliseconds; absent: as long as every statement of the pool. */
+  readonly statementMs?: number;
   /** The transaction is over by then, whatever hangs; by `performance.now()`. */
   readonly deadlineMs: number;
 }
@@ -47,9 +50,11 @@ export async function inTransaction<T>(
   work: (tx: OpenTransaction) => Promise<T>,
 ): Promise<T> {
   const runner = dataSource.createQueryRunner();
-  const client = (await runner.connect()) as PoolClient;
+  const client = (await runner.connect()) as PoolClient & SessionClient;
   const tx = new OpenTransaction(runner, client);
   const timer = setTimeout(() => cut(client), Math.max(1, bounds.deadlineMs - performance.now()));
+  // The deadline bounds the wait for what may take longer than other statements.
+  const answerMs = bounds.statementMs === undefined ? null : client.waitFor(undefined);
   try {
     await tx.begin(bounds);
     const result = await work(tx);
@@ -59,6 +64,7 @@ export async function inTransaction<T>(
     throw await tx.end(error);
   } finally {
     clearTimeout(timer);
+    if (answerMs !== null) client.waitFor(answerMs);
     await tx.release();
   }
 }
@@ -81,10 +87,11 @@ export class OpenTransaction {
   }
 
   /** Opens it, together with its bounds: one round trip. */
-  async begin({ lockMs, idleMs }: TransactionBounds): Promise<void> {
+  async begin({ lockMs, idleMs, statementMs }: TransactionBounds): Promise<void> {
     const sentMs = performance.now();
     await this.client.query(
-      `BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`,
+      `BEGIN; SET LOCAL lock_timeout = ${lockMs}; SET LOCAL idle_in_transaction_session_timeout = ${idleMs}` +
+        (statementMs === undefined ? '' : `; SET LOCAL statement_timeout = ${statementMs}`),
     );
     this.roundTripMs = performance.now() - sentMs;
     // As TypeORM's `startTransaction` would leave it: a transaction inside this one is a savepoint.

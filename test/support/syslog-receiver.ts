@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Certificate } from './certificates.js';
+import { listenAgain } from './listen-again.js';
 
 /** What a receiver does with connections. */
 export type ReceiverMode =
@@ -61,8 +62,7 @@ export class SyslogReceiver {
             accept,
           );
     server.on('connection', (socket: Socket) => this.sockets.add(socket));
-    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(this.port, '127.0.0.1', resolve));
-    this.port = (server.address() as { port: number }).port;
+    this.port = await listenAgain(server, this.port);
     this.server = server;
   }
 

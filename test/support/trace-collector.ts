@@ -1,5 +1,5 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listenAgain } from './listen-again.js';
 
 /** A span as a collector has it. */
 export interface CollectedSpan {
@@ -63,8 +63,7 @@ export class TraceCollector {
         response.writeHead(this.mode === 'take' ? 200 : 400, { 'content-type': 'application/json' }).end('{}');
       });
     });
-    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(this.port, '127.0.0.1', resolve));
-    this.port = (server.address() as AddressInfo).port;
+    this.port = await listenAgain(server, this.port);
     this.server = server;
   }
 

@@ -7,10 +7,13 @@ import { RESTORE_ACTION } from '../restores.js';
 export const CUT_ACTION = 'audit:cut';
 
 /** Where the chain of reads begins: behind this entry, whose hash the next one builds on. */
-export type ReadCut = Pick<Anchor, 'seq' | 'hash'>;
+export interface ReadCut extends Pick<Anchor, 'seq' | 'hash'> {
+  /** The sealed segment that ends with this entry; absent: the reads were removed without one. */
+  readonly file?: string | undefined;
+}
 
-const readCut = (lastSeq: string): string => `
-  SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' AND seq <= ${lastSeq}
+const readCut = (lastSeq: string, also = ''): string => `
+  SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' AND seq <= ${lastSeq} ${also}
    ORDER BY seq DESC LIMIT 1`;
 
 /** The entry of the newest cut. */
@@ -18,12 +21,14 @@ export const READ_CUT = readCut(HEAD_SEQ.audit_event);
 
 /** What `READ_CUT` gives. */
 export interface ReadCutRow {
-  readonly details: { readonly upToSeq: string; readonly hash: string };
+  readonly details: { readonly upToSeq: string; readonly hash: string; readonly file?: string };
 }
 
 /** What a cut says. */
 export function readCutOf([row]: readonly ReadCutRow[]): ReadCut | null {
-  return row ? { seq: row.details.upToSeq, hash: Buffer.from(row.details.hash, 'hex') } : null;
+  if (!row) return null;
+  const { upToSeq, hash, file } = row.details;
+  return { seq: upToSeq, hash: Buffer.from(hash, 'hex'), ...(file === undefined ? {} : { file }) };
 }
 
 /**
@@ -44,17 +49,19 @@ export async function findReadCuts(manager: EntityManager): Promise<ReadCut[]> {
   return rows.map((row) => readCutOf([row])!);
 }
 
-/** The newest segment of reads, as the cut tells of it. */
+/** The newest segment of reads, as its cut tells of it. */
 export interface ReadSegment {
   readonly upToSeq: string;
   readonly file: string;
   readonly sha256: string;
 }
 
-/** The segment that the reads before the newest cut were moved to; null: they were removed without one. */
+/** The newest segment that reads were moved to, also where later ones were removed without one; null: there is none. */
 export async function findReadSegment(manager: EntityManager): Promise<ReadSegment | null> {
-  const [row] = await manager.query<{ details: ReadSegment | { readonly file?: undefined } }[]>(READ_CUT);
-  return row?.details.file === undefined ? null : row.details;
+  const [row] = await manager.query<{ details: ReadSegment }[]>(
+    readCut(HEAD_SEQ.audit_event, `AND details->>'file' IS NOT NULL`),
+  );
+  return row?.details ?? null;
 }
 
 /** Reads that a restore or a failover has lost: those behind `afterSeq` that were seen until then. */

@@ -100,10 +100,13 @@ export class ReadHousekeeping extends Housekeeping {
     const last = (await findReadCut(manager))?.seq ?? '0';
     const [next] = await manager.query<Candidate[]>(NEXT_CUT, [this.config.auditReadsKeptDays, last, SLACK_DAYS]);
     if (next === undefined) this.retention.clear('reads');
-    if (next === undefined || !this.isSigned(next)) return null;
-    return this.retention.attempt('reads', () =>
-      sealReads(this.dataSource, auditKeys, auditArchive.directory, next.seq, this.ending.signal),
-    );
+    if (next === undefined) return null;
+    return this.retention.attempt('reads', async () => {
+      if (this.isSigned(next))
+        return sealReads(this.dataSource, auditKeys, auditArchive.directory, next.seq, this.ending.signal);
+      this.logger.error({ msg: FORGED, seq: next.seq });
+      throw new Error(`the checkpoint of read ${next.seq} is forged`);
+    });
   }
 
   /** Whether we have signed, as long ago as reads are kept, that this read was there: the columns prove nothing. */

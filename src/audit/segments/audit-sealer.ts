@@ -58,8 +58,9 @@ const END = `
     FROM audit_event f WHERE f.seq = $1::bigint + 1`;
 
 /** Of the transaction that removes the entries of a segment, in milliseconds. */
-const BOUNDS = { lockMs: 2_000, idleMs: 30_000 } as const;
 const MAX_CUT_MS = 60_000;
+/** PostgreSQL hashes every entry that stays: of millions that takes longer than statements of the pool may. */
+const BOUNDS = { lockMs: 2_000, idleMs: 30_000, statementMs: MAX_CUT_MS - 2_000 } as const;
 
 /** Moves the older part of the trail of changes out of the database into sealed segments, one segment at a time. */
 export class AuditSealer {

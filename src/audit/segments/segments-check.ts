@@ -109,11 +109,23 @@ class SegmentsCheck {
     }
     found.sort((one, other) => (BigInt(one.fromSeq) < BigInt(other.fromSeq) ? -1 : 1));
     if (chain === 'changes') return brokenOrder(found, null) ?? found;
+    const lost = this.lostBehind(BigInt(found.at(-1)?.toSeq ?? 0));
     for (const run of this.runs(chain, found)) {
       const broken = brokenOrder(run, run[0]!) ?? otherInstallation(run[0]!, found[0]!);
       if (broken !== null) return broken;
     }
-    return found;
+    return lost ?? found;
+  }
+
+  /** Every cut of reads of which the database or sealed changes tell. */
+  private get cuts(): ReadCut[] {
+    return [...(this.readCuts ?? []), ...this.sealedCuts];
+  }
+
+  /** What is wrong where reads behind the last segment were moved to one. */
+  private lostBehind(end: bigint): ChainBreak | null {
+    const cut = this.cuts.find(({ seq, file }) => file !== undefined && BigInt(seq) > end);
+    return cut === undefined ? null : { seq: cut.seq, reason: `The sealed segment ${cut.file} is missing.` };
   }
 
   /** Segments that follow each other. Reads may have been removed without a segment, while nothing was to be sealed. */
@@ -122,7 +134,7 @@ class SegmentsCheck {
     this.gaps.length = 0;
     for (const segment of segments) {
       const end = BigInt(runs.at(-1)?.at(-1)?.toSeq ?? 0);
-      const isBehindGap = chain === 'reads' && BigInt(segment.fromSeq) > end + 1n && this.wasCut(segment);
+      const isBehindGap = chain === 'reads' && BigInt(segment.fromSeq) > end + 1n && this.wasCut(end, segment);
       if (isBehindGap && runs.length > 0) this.gaps.push(`${end + 1n} to ${BigInt(segment.fromSeq) - 1n}`);
       if (runs.length === 0 || isBehindGap) runs.push([]);
       runs.at(-1)!.push(segment);
@@ -130,10 +142,12 @@ class SegmentsCheck {
     return runs;
   }
 
-  /** Whether the trail tells that reads were removed up to where this segment begins. */
-  private wasCut({ fromSeq, previousHash }: SignedSummary): boolean {
+  /** Whether the trail tells that the reads behind `end`, up to where this segment begins, were removed without one. */
+  private wasCut(end: bigint, { fromSeq, previousHash }: SignedSummary): boolean {
+    const within = this.cuts.filter(({ seq }) => BigInt(seq) > end && BigInt(seq) < BigInt(fromSeq));
+    if (within.some(({ file }) => file !== undefined)) return false;
     if (this.readCuts === null) return true;
-    return [...this.readCuts, ...this.sealedCuts].some(
+    return within.some(
       ({ seq, hash }) => BigInt(seq) + 1n === BigInt(fromSeq) && hash.toString('hex') === previousHash,
     );
   }

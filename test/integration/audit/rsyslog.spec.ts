@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
 import { systemCaller } from '../../../src/access/caller.js';
 import { Changes } from '../../../src/audit/changes.js';
 import { verifyCopy } from '../../../src/audit/verify-command.js';
@@ -13,6 +15,8 @@ import { eventually } from '../../support/eventually.js';
 import { createTestDirectory } from '../../support/postgres.js';
 
 const PATIENCE_MS = 60_000;
+/** Handshakes that are tried with a daemon that was started. */
+const TRIES = 100;
 
 /** Whether rsyslog with TLS can be run; said loudly where not. */
 function hasRsyslog(): boolean {
@@ -30,6 +34,7 @@ const withRsyslog = hasRsyslog() ? describe : describe.skip;
 withRsyslog('rsyslog as docs/audit-trail.md sets it up', () => {
   let directory: string;
   let port: number;
+  let ca: Buffer;
   let daemon: ChildProcess;
   let app: TestApp;
 
@@ -50,10 +55,24 @@ withRsyslog('rsyslog as docs/audit-trail.md sets it up', () => {
   };
   const startDaemon = async () => {
     const options = ['-n', '-f', join(directory, 'rsyslog.conf'), '-i', join(directory, 'rsyslog.pid')];
-    daemon = spawn('rsyslogd', options, { stdio: 'ignore' });
+    // Where another process has its port for a while, it goes on without it: only a handshake shows that it listens.
+    for (const deadline = performance.now() + PATIENCE_MS; ; await endDaemon('SIGKILL')) {
+      daemon = spawn('rsyslogd', options, { stdio: 'ignore' });
+      for (let n = 0; n < TRIES && hasNotEnded(); n += 1, await sleep(100)) if (await takesHandshake()) return;
+      if (performance.now() > deadline) throw new Error(`rsyslogd does not listen; it ended with ${daemon.exitCode}`);
+    }
   };
+  const hasNotEnded = () => daemon.exitCode === null && daemon.signalCode === null;
+  const takesHandshake = () =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect({ host: '127.0.0.1', port, servername: 'logs.test', ca }, () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false)).setTimeout(5_000, () => socket.destroy(new Error('silent')));
+    });
   const endDaemon = async (signal: 'SIGKILL' | 'SIGTERM') => {
-    const ended = once(daemon, 'exit');
+    const ended = hasNotEnded() ? once(daemon, 'exit') : null;
     daemon.kill(signal);
     await ended;
   };
@@ -65,12 +84,13 @@ withRsyslog('rsyslog as docs/audit-trail.md sets it up', () => {
     port = (server.address() as { port: number }).port;
     server.close();
     const authority = await Authority.create(directory, 'ca');
+    ca = await readFile(authority.file);
     await writeFile(join(directory, 'rsyslog.conf'), await configuration(authority));
     await startDaemon();
     app = await TestApp.start({
       AUDIT_SYSLOG_URL: `tls://127.0.0.1:${port}?servername=logs.test&ca=${authority.file}`,
     });
-  }, PATIENCE_MS);
+  }, 3 * PATIENCE_MS);
   afterAll(async () => {
     await app.stop();
     await endDaemon('SIGTERM');
@@ -80,9 +100,14 @@ withRsyslog('rsyslog as docs/audit-trail.md sets it up', () => {
     'keeps a copy that is whole and can be checked, also where it was restarted',
     async () => {
       const write = (rows: number, text: string) =>
-        app.app.get(Changes).transaction(systemCaller('test:write'), async ({ record }) => {
-          for (let n = 0; n < rows; n += 1) record({ resourceType: text, resourceId: String(n) });
-        });
+        // A process that stands still while it has the head of the trail loses its session, and nothing is made.
+        eventually(
+          () =>
+            app.app.get(Changes).transaction(systemCaller('test:write'), async ({ record }) => {
+              for (let n = 0; n < rows; n += 1) record({ resourceType: text, resourceId: String(n) });
+            }),
+          PATIENCE_MS,
+        );
       const isWhole = () =>
         eventually(async () => {
           const [row] = await app.dataSource.query<{ seq: string }[]>('SELECT seq FROM change_head');
@@ -102,6 +127,6 @@ withRsyslog('rsyslog as docs/audit-trail.md sets it up', () => {
       await write(10, 'after');
       await isWhole();
     },
-    3 * PATIENCE_MS,
+    4 * PATIENCE_MS,
   );
 });

@@ -75,7 +75,12 @@ describe('Sealing that is killed goes on exactly: no entry is lost, and none is 
     const args = ['--import', './test/support/register-typescript.mjs', script, app.database.appUrl, directory, key];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     children.push(child);
-    await once(child.stdout, 'data');
+    const ended = once(child, 'exit').then(([code]) => {
+      throw new Error(`The process that seals ended before it began, with ${code}.`);
+    });
+    // Later it ends as it is meant to.
+    ended.catch(() => undefined);
+    await Promise.race([once(child.stdout, 'data'), ended]);
     return child;
   };
   const kill = async (child: ChildProcess) => {

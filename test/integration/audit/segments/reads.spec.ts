@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { linkHash } from '../../../../src/audit/chain.js';
 import { GENESIS } from '../../../../src/audit/chain-check.js';
@@ -9,15 +9,19 @@ import { ReadHousekeeping } from '../../../../src/audit/reads/read-housekeeping.
 import { findReadCut, findReadCuts } from '../../../../src/audit/reads/read-cuts.js';
 import { signReadCheckpoint, type SignedReadCheckpoint } from '../../../../src/audit/reads/read-checkpoint.js';
 import { ReadRecorder } from '../../../../src/audit/reads/read-recorder.js';
+import { AuditSealer } from '../../../../src/audit/segments/audit-sealer.js';
 import { AuditRetention } from '../../../../src/audit/segments/audit-retention.js';
 import { entriesIn } from '../../../../src/audit/segments/segment-file.js';
+import { findSealedSegments } from '../../../../src/audit/segments/segment-findings.js';
 import { checkSegments } from '../../../../src/audit/segments/segments-check.js';
 import { verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
 import { canonicalJson } from '../../../../src/common/canonical-json.js';
 import { Conditions } from '../../../../src/common/conditions.js';
 import { TestApp } from '../../../support/app.js';
+import { ageTrail } from '../../../support/aged-trail.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
 import { asOwner } from '../../../support/trail.js';
+import { addEntries } from './made-trail.js';
 
 const PATIENCE_MS = 60_000;
 
@@ -153,6 +157,74 @@ describe('Reads that are archived', () => {
       expect(state()).toBe('degraded');
       await app.app.get(ReadHousekeeping).run();
       expect(state()).toBe('up');
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'finds a segment of reads that is missing between two others, or behind them, also without the database',
+    async () => {
+      for (let n = 0; n < 4; n += 1) {
+        await apps.pop()?.stop();
+        // The last reads are removed without a segment: an earlier cut names the newest one.
+        const app = await startWithReads(n < 3 ? keeping : {});
+        await ageReads(app, 100);
+        await app.app.get(ReadHousekeeping).run();
+      }
+      const app = apps[0]!;
+      const segments = await files();
+      expect(segments).toHaveLength(3);
+      const missing = { exitCode: 1, text: expect.stringContaining('of the reads') };
+      const expectMissing = async (check: () => Promise<object>) => {
+        expect(await check()).toMatchObject({ exitCode: 0 });
+        for (const file of segments.slice(1)) {
+          const away = await createTestDirectory();
+          const moved = [file, file.replace('.ndjson.gz', '.summary.json')];
+          for (const name of moved) await rename(join(directory, name), join(away, name));
+          expect(await check()).toMatchObject(missing);
+          for (const name of moved) await rename(join(away, name), join(directory, name));
+        }
+      };
+      await expectMissing(() => verify(app));
+      await rename(join(directory, segments[2]!), join(directory, 'elsewhere'));
+      const { differences } = await findSealedSegments(app.config, app.dataSource);
+      expect(differences).toEqual([expect.stringContaining(segments[2]!)]);
+      await rename(join(directory, 'elsewhere'), join(directory, segments[2]!));
+      // What tells of the cuts is in a segment itself.
+      const [cut] = await app.dataSource.query<{ seq: string }[]>(
+        `SELECT max(seq) AS seq FROM audit_event WHERE action = 'audit:cut'`,
+      );
+      await addEntries(app, 5);
+      await ageTrail(database, app.config.auditKeys, { upToSeq: cut!.seq });
+      await new AuditSealer(app.dataSource, app.config, { directory, keepMonths: 3 }).sealAll();
+      expect((await files())[0]).toContain('audit-changes-');
+      await expectMissing(() => verify(app));
+      await expectMissing(() => verifySegments(app.config, directory, null));
+    },
+    2 * PATIENCE_MS,
+  );
+
+  it(
+    'removes no reads and is degraded where a checkpoint of them is forged, until it is not',
+    async () => {
+      const app = await startWithReads(keeping);
+      await ageReads(app, 100);
+      const edit = (sql: string) => asOwner(database, (client) => client.query(sql));
+      const [before] = await app.dataSource.query<{ line: object }[]>('SELECT line FROM audit_read_checkpoint');
+      const count = 'SELECT count(*)::int AS n FROM audit_read';
+      const reads = await app.dataSource.query(count);
+      const state = () => app.app.get(Conditions).check()['auditSegments']!.status;
+      await edit('ALTER TABLE audit_read_checkpoint DISABLE TRIGGER ALL');
+      await edit(`UPDATE audit_read_checkpoint SET line = jsonb_set(line::jsonb, '{seq}', '"1"')`);
+      await app.app.get(ReadHousekeeping).run();
+      expect(state()).toBe('degraded');
+      expect([await files(), await app.dataSource.query(count)]).toEqual([[], reads]);
+      await asOwner(database, (client) =>
+        client.query('UPDATE audit_read_checkpoint SET line = $1', [JSON.stringify(before!.line)]),
+      );
+      await app.app.get(ReadHousekeeping).run();
+      expect(state()).toBe('up');
+      expect(await files()).toHaveLength(1);
     },
     PATIENCE_MS,
   );

@@ -11,6 +11,8 @@ import { AuditSyslog } from '../../../../src/audit/syslog/audit-syslog.js';
 import { parseVerifyArguments, verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
 import { historyCheck } from '../../../../src/backup/history-check.js';
 import { findLostHistory } from '../../../../src/backup/lost-history.js';
+import { AuditEventsRepository } from '../../../../src/audit/audit-events.repository.js';
+import { AuditTrailService } from '../../../../src/audit/audit-trail.service.js';
 import { Conditions } from '../../../../src/common/conditions.js';
 import { acceptSecrets } from '../../../../src/installation/accept-secrets.js';
 import { TestApp, testConfig } from '../../../support/app.js';
@@ -107,6 +109,38 @@ describe('The retention of the audit trail', () => {
     },
     PATIENCE_MS,
   );
+
+  it(
+    'takes the time that many entries need which stay, longer than other statements may take',
+    async () => {
+      const app = await start();
+      const last = await makeOld(app);
+      await asOwner(database, async (client) => {
+        await client.query(
+          `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(8); RETURN NEW; END $$`,
+        );
+        await client.query(
+          'CREATE TRIGGER slow BEFORE INSERT ON audit_segment FOR EACH ROW WHEN (NEW.from_seq = 1) EXECUTE FUNCTION slow()',
+        );
+      });
+      await sealer(app, 1_000).sealAll();
+      expect(await cutOf(app)).toBe(last);
+    },
+    2 * PATIENCE_MS,
+  );
+
+  it('ends an export that entries are sealed under before its first look, and says so', async () => {
+    const app = await start();
+    const last = await makeOld(app);
+    const events = app.app.get(AuditEventsRepository, { strict: false });
+    const lastSeq = events.lastSeq.bind(events);
+    events.lastSeq = async (table) => {
+      if (table === 'audit_event') await sealer(app).sealAll();
+      return lastSeq(table);
+    };
+    const lines = app.app.get(AuditTrailService, { strict: false }).export({});
+    await expect(lines.next()).rejects.toThrow(`Entries up to ${last} were sealed or removed`);
+  });
 
   it('waits while a replica of an earlier release runs, for which sealed entries are missing ones', async () => {
     const app = await start();
