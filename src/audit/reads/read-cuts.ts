@@ -12,8 +12,12 @@ export interface ReadCut extends Pick<Anchor, 'seq' | 'hash'> {
   readonly file?: string | undefined;
 }
 
+/** A forged entry may lack what a cut says. The check of the chain names it; it is no cut. */
+const IS_CUT = `action = '${CUT_ACTION}' AND actor_kind = 'system'
+   AND details->>'upToSeq' ~ '^[0-9]{1,18}$' AND details->>'hash' ~ '^[0-9a-f]{64}$'`;
+
 const readCut = (lastSeq: string, also = ''): string => `
-  SELECT details FROM audit_event WHERE action = '${CUT_ACTION}' AND actor_kind = 'system' AND seq <= ${lastSeq} ${also}
+  SELECT details FROM audit_event WHERE ${IS_CUT} AND seq <= ${lastSeq} ${also}
    ORDER BY seq DESC LIMIT 1`;
 
 /** The entry of the newest cut. */
@@ -43,8 +47,7 @@ export async function findReadCut(manager: EntityManager, upTo: string | null = 
 /** Every cut of which the database still tells, oldest first. */
 export async function findReadCuts(manager: EntityManager): Promise<ReadCut[]> {
   const rows = await manager.query<ReadCutRow[]>(
-    `SELECT details FROM audit_event WHERE action = $1 AND actor_kind = 'system' AND seq <= ${HEAD_SEQ.audit_event} ORDER BY seq`,
-    [CUT_ACTION],
+    `SELECT details FROM audit_event WHERE ${IS_CUT} AND seq <= ${HEAD_SEQ.audit_event} ORDER BY seq`,
   );
   return rows.map((row) => readCutOf([row])!);
 }

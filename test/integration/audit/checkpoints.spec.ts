@@ -165,8 +165,9 @@ describe('Checkpoints', () => {
     });
 
     it('arguments that are not known are refused', () => {
-      expect(parseVerifyArguments(['--checkpoints', 'x'])).toEqual({ checkpoints: 'x', files: [], publicKey: false });
-      expect(parseVerifyArguments(['--public-key'])).toEqual({ checkpoints: null, files: [], publicKey: true });
+      const rest = { files: [], segments: null, offline: false };
+      expect(parseVerifyArguments(['--checkpoints', 'x'])).toEqual({ ...rest, checkpoints: 'x', publicKey: false });
+      expect(parseVerifyArguments(['--public-key'])).toEqual({ ...rest, checkpoints: null, publicKey: true });
       expect(parseVerifyArguments(['--file', 'a', '--file', 'b']).files).toEqual(['a', 'b']);
       expect(() => parseVerifyArguments(['--checkpoint', 'x'])).toThrow(/--checkpoint/);
     });

@@ -177,7 +177,7 @@ describe('What the release before has stored', () => {
     await app.post('/api-keys/import', { token, body: { keys: [{ sha256, prefix: 'sk-old' }] } });
     // As that release would have left it: nothing is bound, and no entry says that all is.
     await asOwner(
-      'ALTER TABLE audit_event DISABLE TRIGGER ALL',
+      'ALTER TABLE audit_event DISABLE TRIGGER audit_event_append_only',
       `UPDATE audit_event SET action = 'system:other' WHERE action = '${BIND_ACTION}'`,
       'ALTER TABLE audit_event ENABLE ALWAYS TRIGGER audit_event_append_only',
       ...OLD_FORM,
