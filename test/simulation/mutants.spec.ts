@@ -59,7 +59,7 @@ async function firstCaught(within: number, make: (seed: number) => Simulation): 
       await make(seed).run();
     } catch (error) {
       if (!(error instanceof SimulationFailure)) throw error;
-      return error.message.split('\n')[0] ?? '';
+      return `seed ${seed}: ${error.message.split('\n')[0] ?? ''}`;
     }
   }
   return null;
