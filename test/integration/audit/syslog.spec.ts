@@ -87,7 +87,7 @@ describe('AUDIT_SYSLOG_URL', () => {
   };
   const upTo = (last: number) => Array.from({ length: last }, (_, n) => n + 1);
   /** Waits until the receiver has all there is, and holds it to be whole, in order, and a copy that can be checked. */
-  const isWhole = async () => {
+  const isWhole = async (patienceMs = PATIENCE_MS) => {
     await eventually(async () => {
       await look();
       const now = await heads();
@@ -97,7 +97,7 @@ describe('AUDIT_SYSLOG_URL', () => {
           new Set(receiver.messages.filter(({ data }) => data['chain'] === chain).map(({ data }) => data['seq'])),
       );
       expect(came.map(({ size }) => size)).toEqual(now);
-    }, PATIENCE_MS);
+    }, patienceMs);
     const [changes, reads] = [seqsOf('changes'), seqsOf('reads')];
     expect([changes, reads]).toEqual([upTo(changes.length), upTo(reads.length)]);
     const file = join(directory, 'received.ndjson');
@@ -210,12 +210,12 @@ describe('AUDIT_SYSLOG_URL', () => {
       receiver.messages.length = 0;
       const before = receiver.connections;
       receiver.bytesPerSecond = 100_000;
-      await isWhole();
+      await isWhole(3 * PATIENCE_MS);
       // As many as it takes where each has the most entries that are sent at once, and more.
       const [changes, reads] = await heads();
       expect(receiver.connections - before).toBeGreaterThan(Math.ceil((changes! + reads!) / MAX_ROWS));
     },
-    3 * PATIENCE_MS,
+    5 * PATIENCE_MS,
   );
 
   it(
