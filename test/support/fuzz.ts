@@ -357,7 +357,7 @@ export class AnswerJudge {
     if (answer.milliseconds > MAX_MILLISECONDS) return `took ${Math.round(answer.milliseconds)} ms`;
     if (request.method === 'HEAD') return null;
     if (status >= 400) return this.problemOfError(request, answer);
-    if (request.method !== request.operation.method) return null;
+    if (request.method !== request.operation.method || LEADS_ELSEWHERE.test(request.target)) return null;
     const response = request.operation.operation.responses[String(status)];
     if (!response) return `answered ${status}, which the document does not name`;
     if (status === 204) return null;

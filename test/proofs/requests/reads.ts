@@ -18,6 +18,10 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const reserved = await cluster
     .replica(0)
     .client.post('/verify', { apiKey: gateway.secret, body: { key: key.secret, reserveCents: 1 } });
+  const held = await cluster.replica(0).client.post('/verify', {
+    apiKey: gateway.secret,
+    body: { key: key.secret, reserveCents: 1, reservationTtlSeconds: 600 },
+  });
   const asAdmin = { authorization: `Bearer ${cluster.adminToken}` };
   const json = { 'content-type': 'application/json' };
   const get = (path: string): WellFormed => ({ method: 'GET', target: `/api/v1${path}`, headers: asAdmin });
@@ -64,6 +68,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     post('/verify', { key: key.secret }),
     post('/verify/batch', { items: [{ key: key.secret }] }),
     post('/usage', { events: [{ id: 'g25', apiKeyId: key.id, costCents: 0.5 }] }),
+    post('/reservations/renew', { reservationId: held.body.reservation.id, ttlSeconds: 600 }),
     post('/reservations/release', { reservationId: reserved.body.reservation.id }),
     {
       method: 'POST',
