@@ -15,13 +15,7 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
   const key = await cluster.createKey({ name: 'Read by G25', scopes: ['chat'], budgetLimitCents: 100 });
   const shared = await projectsAndLimits(cluster, key.id);
   const me = await cluster.replica(0).client.request('GET', '/api/v1/auth/me', { token: cluster.adminToken });
-  const reserved = await cluster
-    .replica(0)
-    .client.post('/verify', { apiKey: gateway.secret, body: { key: key.secret, reserveCents: 1 } });
-  const held = await cluster.replica(0).client.post('/verify', {
-    apiKey: gateway.secret,
-    body: { key: key.secret, reserveCents: 1, reservationTtlSeconds: 600 },
-  });
+  const reservations = await endsAndRenewals(cluster, gateway.secret, key.secret);
   const asAdmin = { authorization: `Bearer ${cluster.adminToken}` };
   const json = { 'content-type': 'application/json' };
   const get = (path: string): WellFormed => ({ method: 'GET', target: `/api/v1${path}`, headers: asAdmin });
@@ -64,12 +58,12 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     get('/system/replicas'),
     get('/usage/summary'),
     get('/usage/refusals'),
+    get(`/usage/events?keyId=${key.id}`),
     get('/usage/budget-forecasts'),
     post('/verify', { key: key.secret }),
     post('/verify/batch', { items: [{ key: key.secret }] }),
     post('/usage', { events: [{ id: 'g25', apiKeyId: key.id, costCents: 0.5 }] }),
-    post('/reservations/renew', { reservationId: held.body.reservation.id, ttlSeconds: 600 }),
-    post('/reservations/release', { reservationId: reserved.body.reservation.id }),
+    ...reservations.map(([path, body]) => post(path, body)),
     {
       method: 'POST',
       target: '/api/v1/introspect',
@@ -83,6 +77,19 @@ export async function reads(cluster: ProofCluster): Promise<WellFormed[]> {
     probe('/health/live'),
     probe('/health/ready'),
     { ...probe('/metrics'), headers: { authorization: `Bearer ${cluster.setting('METRICS_TOKEN')}` } },
+  ];
+}
+
+/** What ends a reservation, and what holds another one for longer. */
+async function endsAndRenewals(cluster: ProofCluster, apiKey: string, key: string): Promise<[string, object][]> {
+  const reserve = async (terms: object): Promise<string> => {
+    const { client } = cluster.replica(0);
+    const { body } = await client.post('/verify', { apiKey, body: { key, reserveCents: 1, ...terms } });
+    return body.reservation.id;
+  };
+  return [
+    ['/reservations/release', { reservationId: await reserve({}) }],
+    ['/reservations/renew', { reservationId: await reserve({ reservationTtlSeconds: 600 }), ttlSeconds: 600 }],
   ];
 }
 
