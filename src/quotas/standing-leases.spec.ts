@@ -325,7 +325,7 @@ describe('a refill', () => {
     await stage.ask(6_000);
     const known = () => stage.leaseManager.findWindow({ id: KEY, window: 'minute', limit: 6_000 });
     const before = known();
-    const { acquire } = stage.store;
+    const acquire = stage.store.acquire.bind(stage.store);
     stage.store.acquire = ({ windows }) => ({
       budgets: [],
       windows: windows.map(() => {
