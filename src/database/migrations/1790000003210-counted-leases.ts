@@ -17,7 +17,7 @@ export class CountedLeases1790000003210 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query(`DROP FUNCTION IF EXISTS quota_give_back_2, quota_close_expired_2, quota_close_future_2`);
+    await runner.query(`DROP FUNCTION IF EXISTS quota_give_back_2, quota_close_future_2`);
     await runner.query(`DELETE FROM budget_lease WHERE kind = 'counted'`);
     await runner.query(`
       ALTER TABLE budget_lease
