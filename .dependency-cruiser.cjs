@@ -19,7 +19,7 @@ const layers = [
 const cores = [
   'common/(maybe-promise|periodic|suspend-guard|group-commit)',
   'verification/checks',
-  'quotas/(lease-manager|lease|budget-entry|window-entry|rate-ring|grant-memory|demand-estimator|grant-size)',
+  'quotas/(lease-manager|lease|budget-entry|window-entry|window-book|slots/slot-desk|slots/slot-pump|rate-ring|grant-memory|demand-estimator|grant-size)',
   'key-cache/records/(record-cache|record-loader|record-refresher|bounded-store|shared-parts|size-of|key-record|shared-values|fingerprints)',
   'key-cache/feed/(change-feed|database-clock)',
   'key-cache/denylist/denylist',
