@@ -25,13 +25,24 @@ const report = isRest ? 'test-results/jest-rest.json' : 'test-results/jest.json'
 /** What the tests are written against: the server, the console and the client. */
 const BUILD = { name: 'build', args: ['scripts/build.mjs'] };
 
-const PRETTIER = ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn'];
-const FORMATTED = /\.(?:ts|tsx|mjs|cjs)$/;
+const CODE = /\.(?:ts|tsx|mjs|cjs)$/;
 
-const FORMAT = { name: 'format', args: [...PRETTIER, '**/*.{ts,tsx,mjs,cjs}'] };
+/** What is asked of each file by itself takes a minute of a processor for all of them. */
+const OF_A_FILE = [
+  {
+    name: 'format',
+    args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn'],
+    every: ['**/*.{ts,tsx,mjs,cjs}'],
+  },
+  {
+    name: 'lint',
+    args: ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0', '--no-warn-ignored'],
+    every: ['.'],
+  },
+];
 
-/** Types, the rules that know types, which imports point where, and all other rules. */
-const CODE = [
+/** What one file may break in another: types, the rules that know types, and which imports point where. */
+const OF_THE_WHOLE = [
   { name: 'types', args: ['node_modules/oxlint/bin/oxlint', '--type-aware', '--type-check'] },
   {
     name: 'imports',
@@ -40,11 +51,14 @@ const CODE = [
       ...['packages', 'src', '--config', '.dependency-cruiser.cjs'],
     ],
   },
-  { name: 'lint', args: ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0', '.'] },
 ];
 
-/** The form of every file takes half a minute of a processor: `npm test` asks it of what differs from main. */
-const CHECKS = { quick: () => [...CODE, ...format()], rest: () => [FORMAT], all: () => [...CODE, FORMAT] };
+/** `npm test` asks what is asked of a file by itself of those that differ from main, the rest of all. */
+const CHECKS = {
+  quick: () => [...OF_THE_WHOLE, ...ofFiles(changedSources(CODE))],
+  rest: () => ofFiles(null),
+  all: () => [...OF_THE_WHOLE, ...ofFiles(null)],
+};
 
 await rm(`${root}${report}`, { force: true });
 await mkdir(`${root}test-results`, { recursive: true });
@@ -69,11 +83,10 @@ function timeOf(seconds) {
   return `${seconds.toFixed(1)} s`.padStart(8);
 }
 
-/** Where it cannot be told what differs from main, every file is looked at. */
-function format() {
-  const changed = changedSources(FORMATTED);
-  if (changed === null) return [FORMAT];
-  return changed.length === 0 ? [] : [{ name: 'format', args: [...PRETTIER, '--ignore-unknown', ...changed] }];
+/** Where it cannot be told which files differ from main, every file is looked at. */
+function ofFiles(changed) {
+  if (changed?.length === 0) return [];
+  return OF_A_FILE.map(({ name, args, every }) => ({ name, args: [...args, ...(changed ?? every)] }));
 }
 
 async function runChecks(steps) {

@@ -77,10 +77,13 @@ export const SLOW_GROUPS = [
     why: 'waits for outages, throttles and overload by the wall clock',
     tests: [
       'test/e2e/edge/listeners.e2e-spec.ts',
+      'test/e2e/api-keys/budget-raise.e2e-spec.ts',
+      'test/e2e/edge/database-away.e2e-spec.ts',
       'test/e2e/edge/management-rate.e2e-spec.ts',
       'test/e2e/edge/outages-are-told.e2e-spec.ts',
       'test/e2e/edge/overload.e2e-spec.ts',
       'test/e2e/edge/traces.e2e-spec.ts',
+      'test/e2e/verification/outage.e2e-spec.ts',
       'test/e2e/audit/stream.e2e-spec.ts',
       'test/integration/audit/',
       'test/integration/integrity/',
@@ -88,7 +91,10 @@ export const SLOW_GROUPS = [
       'test/integration/users/',
     ],
     keeps: ['test/integration/audit/no-audit-no-change.spec.ts', 'test/integration/audit/append-only.spec.ts'],
-    sources: ['src/http/', 'src/audit/', 'src/access/', 'src/integrity/', 'src/usage/', 'src/tracing/'],
+    sources: [
+      ...['src/http/', 'src/audit/', 'src/access/', 'src/integrity/', 'src/usage/', 'src/tracing/'],
+      ...['src/verification/', 'src/key-cache/', 'src/quotas/'],
+    ],
   },
   {
     name: 'searches',
@@ -99,10 +105,26 @@ export const SLOW_GROUPS = [
       'test/e2e/api-keys/allowed-acts.e2e-spec.ts',
       'test/e2e/edge/fuzz.e2e-spec.ts',
       'test/e2e/short-cut/made-up-requests.e2e-spec.ts',
+      'test/e2e/short-cut/same-cases.e2e-spec.ts',
       'test/integration/api-keys/list-oracle.spec.ts',
     ],
     keeps: [],
-    sources: ['packages/contract/', 'src/api-keys/', 'src/http/', 'src/common/', 'src/access/'],
+    sources: [
+      ...['packages/contract/', 'src/api-keys/', 'src/http/', 'src/common/', 'src/access/'],
+      ...['src/verification/', 'src/usage/'],
+    ],
+  },
+  {
+    name: 'sign-in',
+    why: 'signs in with an identity provider, a second factor and wrong passwords, each a slow hash by design',
+    tests: [
+      'test/e2e/auth/guessing.e2e-spec.ts',
+      'test/e2e/auth/oidc.e2e-spec.ts',
+      'test/e2e/auth/oidc-sign-in.e2e-spec.ts',
+      'test/e2e/auth/second-factor.e2e-spec.ts',
+    ],
+    keeps: [],
+    sources: ['src/auth/', 'src/users/', 'src/http/', 'src/access/'],
   },
   {
     name: 'thousands',
