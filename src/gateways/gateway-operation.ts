@@ -118,6 +118,12 @@ export const AskedByQuery = () =>
       description: 'The chatbot the request is for. A key restricted by chatbot is refused without it.',
     }),
     ApiQuery({
+      name: 'subject',
+      required: false,
+      schema: { type: 'string', minLength: 1, maxLength: 128, example: 'user-4711' },
+      description: 'The end user the request is for. A limit that has an account for each refuses without it.',
+    }),
+    ApiQuery({
       name: 'cost',
       required: false,
       schema: { type: 'integer', minimum: 1, maximum: 1000, default: 1, example: 1 },

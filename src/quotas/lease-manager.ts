@@ -46,6 +46,7 @@ import {
   rateLimited,
   refusedBy,
   type Sweep,
+  tooManySubjects,
   touchedAt,
   type WindowRow,
 } from './memory-entry.js';
@@ -669,7 +670,7 @@ export class LeaseManager implements AcquireHandler {
       }
       if (isStale || isGranted || isUnheld || grant.verdicts[index] === null) return;
       if (!grant.found) {
-        waiter.refusal ??= unavailable(1_000);
+        waiter.refusal ??= grant.isFull === true ? tooManySubjects(entry) : unavailable(1_000);
         return;
       }
       if (call.sentMs >= entry.freedAtMs)

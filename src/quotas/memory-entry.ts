@@ -47,6 +47,11 @@ export function concurrencyLimited({ account }: BudgetEntry): Refused {
   return { admitted: false, code: 'CONCURRENCY_LIMITED', retryAfterMs: SLOT_RETRY_MS, window: null, account };
 }
 
+/** A refusal of a subject that a limit has no room for until its period ends. */
+export function tooManySubjects({ account }: BudgetEntry): Refused {
+  return { admitted: false, code: 'TOO_MANY_SUBJECTS', retryAfterMs: null, window: null, account };
+}
+
 /** Whether calls wait for it, or it is being asked for. */
 export function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
   return entry instanceof BudgetEntry ? !entry.isQuiet : WINDOW_NAMES.some((name) => !entry[name].isQuiet);

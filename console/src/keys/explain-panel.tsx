@@ -24,7 +24,7 @@ import { checkInWords, verdictInWords } from '../ui/words';
 import { centsOf } from './key-draft';
 import type { RefusedCall } from './refused-calls';
 
-const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'];
+const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'subject', 'scopes', 'cost', 'reserveCents'];
 const OUTCOMES = {
   passed: ['check', '#2f9e44', 'passed'],
   failed: ['close', '#e03131', 'failed'],
@@ -45,6 +45,7 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             ...(input.ip === '' ? {} : { ip: input.ip.trim() }),
             ...(input.model === '' ? {} : { model: input.model }),
             ...(input.chatbot === '' ? {} : { chatbot: input.chatbot }),
+            ...(input.subject === '' ? {} : { subject: input.subject.trim() }),
             ...(input.scopes.length === 0 ? {} : { scopes: input.scopes }),
             cost: input.cost === '' ? 1 : input.cost,
             ...(input.reserve === '' ? {} : { reserveCents: centsOf(input.reserve) }),
@@ -86,6 +87,12 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             value={input.chatbot}
             error={errors['chatbot']}
             onChange={(event) => set({ chatbot: event.currentTarget.value })}
+          />
+          <TextInput
+            label="Subject, the end user as the service names it"
+            value={input.subject}
+            error={errors['subject']}
+            onChange={(event) => set({ subject: event.currentTarget.value })}
           />
           <TagsInput
             label="Scopes, all of them needed"
@@ -140,6 +147,7 @@ interface Input {
   ip: string;
   model: string;
   chatbot: string;
+  subject: string;
   scopes: string[];
   cost: number | '';
   reserve: number | '';
@@ -160,6 +168,8 @@ function inputOf(call: RefusedCall | null): Input {
     ip: call?.ip === undefined || call.ip === null || call.ip.includes('/') ? '' : call.ip,
     model: call?.model ?? '',
     chatbot: call?.chatbot ?? '',
+    // No refused call keeps its subject.
+    subject: '',
     scopes: call?.scopes ?? [],
     cost: call?.cost ?? 1,
     reserve: call?.reserveCents == null ? '' : call.reserveCents / 100,

@@ -227,7 +227,9 @@ function AccountTable({
             return (
               <Table.Tr key={member.id}>
                 <Table.Td miw={120} className="breakable">
-                  {member.kind === 'key' ? (
+                  {member.kind === 'subject' ? (
+                    (member.name ?? `${member.id}, erased`)
+                  ) : member.kind === 'key' ? (
                     <Link
                       className="plain-link"
                       to="/keys/$keyId"

@@ -43,6 +43,14 @@ export function limits(cast: Cast): Step[] {
       (body) => body.id as string,
     ),
     on('DELETE /limits/:id', () => `/limits/${ids.limit}`, 'limits:delete'),
+    byAdmin(
+      cast,
+      'POST /subjects/erase',
+      () => ({ path: '/subjects/erase', body: { subject: `user-${cast.name}` } }),
+      'subjects:erase',
+      'subject',
+      (body) => body.memberId as string,
+    ),
   ];
 }
 
