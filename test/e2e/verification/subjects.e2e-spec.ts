@@ -251,7 +251,7 @@ describe('Limits with an account for each subject', () => {
       for (let count = 0; count < 4; count += 1)
         expect(await verify(key, { subject: 'user/7?' })).toMatchObject({ code: 'VALID' });
       expect(await verify(key, { subject: 'user/7?' })).toMatchObject({ code: 'RATE_LIMITED' });
-      const trail = await app.get(`/audit/events?resourceId=${limit}&isRead=false`, { token: admin });
+      const trail = await app.get(`/audit-events?resourceId=${limit}&isRead=false`, { token: admin });
       const text = JSON.stringify(trail.body);
       expect(text).toContain(limitSubjectId('user/7?'));
       expect(text).not.toContain('user/7?');

@@ -63,7 +63,7 @@ class LimitTwins {
 
   async run(): Promise<Tally> {
     await this.database.asOwner(
-      'TRUNCATE budget_account, budget_lease, reservation_end, usage_event, usage_id, quota_limit, quota_limit_override',
+      'TRUNCATE budget_account, budget_lease, reservation_end, usage_event, usage_id, quota_limit, quota_limit_override, limit_subject, limit_subject_count',
       [],
     );
     await this.database.setClock(this.clock);
