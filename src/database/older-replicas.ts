@@ -4,8 +4,8 @@ import type { Statements } from './schema/sources.js';
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
  * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
  * that keys share. 5: it enforces limits of tokens, requests and calls in flight, and knows that older entries of the
- * audit trail may lie in sealed segments. 6: it enforces limits that have an account for each subject. The first release
- * tells nothing.
+ * audit trail may lie in sealed segments. 6: it enforces limits that have an account for each subject. The first
+ * release tells nothing.
  */
 export const BUILD_LEVEL = 6;
 

@@ -1,6 +1,6 @@
-import { isCounted, type Refused } from './admission.js';
+import { isCounted, type Refused, unavailable } from './admission.js';
 import { BudgetEntry } from './budget-entry.js';
-import type { WindowName } from './quota-store.js';
+import type { BudgetGrant, WindowName } from './quota-store.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** The windows of one key, shortest first. */
@@ -48,8 +48,13 @@ export function concurrencyLimited({ account }: BudgetEntry): Refused {
 }
 
 /** A refusal of a subject that a limit has no room for until its period ends. */
-export function tooManySubjects({ account }: BudgetEntry): Refused {
+function tooManySubjects({ account }: BudgetEntry): Refused {
   return { admitted: false, code: 'TOO_MANY_SUBJECTS', retryAfterMs: null, window: null, account };
+}
+
+/** A refusal by an account that was not found. */
+export function refusedUnfound(entry: BudgetEntry, { isFull }: Pick<BudgetGrant, 'isFull'>): Refused {
+  return isFull === true ? tooManySubjects(entry) : unavailable(1_000);
 }
 
 /** Whether calls wait for it, or it is being asked for. */

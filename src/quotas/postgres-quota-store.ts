@@ -54,7 +54,7 @@ const takeShared = (
     ?::integer[], ?::bigint[], ?::integer[], ?::uuid[], ?::integer[]) b) AS taken`;
 const lookAtLimits = (limits: string) => `quota_look_at_limits(?::uuid[], ${limits}, ?::uuid[]) AS looked_at_limits`;
 const PLAIN = '?::uuid[]';
-/** Subjects are noted before their accounts are used. A limit that has no room for one is told as one that is not there. */
+/** Subjects are noted before their accounts are used. A limit without room for one is told as one that is not there. */
 const NOTED = 'limit_subjects_note(?::uuid[], ?::uuid[], ?::uuid[], ?::text[], true)';
 const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;

@@ -58,6 +58,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
     (entry: BookEntry) =>
       entry.kind === 'usage' ? pick(entry.report) : null;
   const number = (pick: (report: UsageReport) => number | null) => plainArray(entries, ofReport(pick));
+  const text = (pick: (report: UsageReport) => string | null) => textArray(entries, ofReport(pick));
   const { holds, slots } = holdsOf(entries);
   return {
     ...(slots.length === 0 ? WITHOUT_SLOTS : WITH_SLOTS),
@@ -92,13 +93,10 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       ),
       // A list of lists of different lengths is none in PostgreSQL: each is the text of one. In quotes: a tag
       // may be called null.
-      textArray(
-        entries,
-        ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
-      ),
+      text(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
       plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
-      textArray(entries, (entry) => (entry.kind === 'usage' ? (entry.report.subject ?? null) : null)),
+      text(({ subject }) => subject ?? null),
       ...(slots.length === 0
         ? []
         : [plainArray(slots, ({ leaseId }) => leaseId), plainArray(slots, ({ event }) => event)]),

@@ -82,18 +82,7 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             error={errors['model']}
             onChange={(event) => set({ model: event.currentTarget.value })}
           />
-          <TextInput
-            label="Chatbot"
-            value={input.chatbot}
-            error={errors['chatbot']}
-            onChange={(event) => set({ chatbot: event.currentTarget.value })}
-          />
-          <TextInput
-            label="Subject, the end user as the service names it"
-            value={input.subject}
-            error={errors['subject']}
-            onChange={(event) => set({ subject: event.currentTarget.value })}
-          />
+          <EndUserFields input={input} errors={errors} set={set} />
           <TagsInput
             label="Scopes, all of them needed"
             data={apiKey.scopes}
@@ -139,6 +128,34 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
       </form>
       <div aria-live="polite">{act.data && <Verdict verdict={act.data} />}</div>
     </SimpleGrid>
+  );
+}
+
+/** On whose behalf the call is. */
+function EndUserFields({
+  input,
+  errors,
+  set,
+}: {
+  input: Input;
+  errors: Readonly<Record<string, string>>;
+  set: (changes: Partial<Input>) => void;
+}) {
+  return (
+    <>
+      <TextInput
+        label="Chatbot"
+        value={input.chatbot}
+        error={errors['chatbot']}
+        onChange={(event) => set({ chatbot: event.currentTarget.value })}
+      />
+      <TextInput
+        label="Subject, the end user as the service names it"
+        value={input.subject}
+        error={errors['subject']}
+        onChange={(event) => set({ subject: event.currentTarget.value })}
+      />
+    </>
   );
 }
 

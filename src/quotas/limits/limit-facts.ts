@@ -11,8 +11,8 @@ export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
 
 /**
- * Who has an account of its own: each key, each owner of keys, or each subject of calls, that the limit binds. A subject
- * is the end user of a key as the caller of a verify names it.
+ * Who has an account of its own: each key, each owner of keys, or each subject of calls, that the limit binds. A
+ * subject is the end user of a key as the caller of a verify names it.
  */
 export type LimitMember = 'key' | 'owner' | 'subject';
 

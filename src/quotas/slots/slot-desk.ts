@@ -1,6 +1,6 @@
 import { type Refused, type SlotDemand, unavailable } from '../admission.js';
 import type { BudgetEntry } from '../budget-entry.js';
-import { concurrencyLimited, tooManySubjects } from '../memory-entry.js';
+import { concurrencyLimited, refusedUnfound } from '../memory-entry.js';
 import type { QuotaClock } from '../quota-clock.js';
 import { type Account, type Hold, SLOT } from '../quota-store.js';
 import type { GrantedSlots, Waiter } from '../waiter.js';
@@ -109,8 +109,7 @@ export class SlotDesk implements SlotHandler {
       if (isStale) return;
       const entry = entries[verdict.refusedBy]!;
       if (statement.sentMs >= entry.freedAtMs) entry.rememberRefusal(1n, nowMs + this.options.refusalMs, nowMs);
-      const missing = () => (verdict.isFull === true ? tooManySubjects(entry) : unavailable(1_000));
-      waiter.refusal ??= verdict.found ? concurrencyLimited(entry) : missing();
+      waiter.refusal ??= verdict.found ? concurrencyLimited(entry) : refusedUnfound(entry, verdict);
     });
     const waiters = statement.isAbandoned ? [] : statement.askings.map(({ waiter }) => waiter);
     this.host.decided(new Set(waiters), nowMs);

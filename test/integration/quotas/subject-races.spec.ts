@@ -87,6 +87,13 @@ describe('Accounts of subjects in PostgreSQL', () => {
   const sweep = async (rows = 100) =>
     (await database.sql('SELECT limit_subjects_sweep($1) AS swept', [rows]))[0]!.swept as number;
 
+  it('are named alike in SQL and in TypeScript', async () => {
+    for (const subject of ['a', '!', '~', 'user-4711', '"quoted\\\\"', '{,}', 'x'.repeat(128)]) {
+      const [row] = await database.sql('SELECT limit_subject_id($1) AS id', [subject]);
+      expect(row!.id).toBe(limitSubjectId(subject));
+    }
+  });
+
   it('are counted once, however many calls name a subject at the same time', async () => {
     const limit = await create({ amount: 1_000n });
     const grants = await Promise.all(

@@ -29,7 +29,8 @@ const LONG_AFTER_MS = 70 * 86_400_000;
 /** Three lease managers, a store of limits, callers, and rules that change, from one seed. */
 export class LimitSimulation extends ChangingRules {
   readonly tally: LimitTally = {
-    admitted: 0, shared: 0, subjectRequired: 0, ofSubject: 0, budgetExceeded: 0, rateLimited: 0, counted: 0, undone: 0, unavailable: 0, settled: 0,
+    admitted: 0, shared: 0, subjectRequired: 0, ofSubject: 0,
+    budgetExceeded: 0, rateLimited: 0, counted: 0, undone: 0, unavailable: 0, settled: 0,
     released: 0, closed: 0, periodsPassed: 0, amounts: 0, overrides: 0, moves: 0, settledAfterMove: 0, created: 0,
     deleted: 0, swept: 0, settledAfterSweep: 0, kills: 0, pauses: 0, suspensions: 0, outages: 0,
   }; // prettier-ignore

@@ -1,4 +1,4 @@
-/** Ways to break the store of limits, one at a time. Each is a rule of docs/adr/0043, of docs/adr/0045 or of docs/adr/0048. */
+/** Ways to break the store of limits, one at a time. Each is a rule of docs/adr/0043, 0045 or 0048. */
 export type LimitStoreFault =
   | 'call-without-model-escapes'
   | 'missing-amount-is-unlimited'
