@@ -218,7 +218,7 @@ const spend = createRoute({
   getParentRoute: () => shell,
   path: '/spend',
   validateSearch: (search: Search) => ({
-    groupBy: oneOf(search['groupBy'], ['day', 'owner', 'project', 'tag', 'model', 'key']),
+    groupBy: oneOf(search['groupBy'], ['day', 'owner', 'project', 'tag', 'model', 'key', 'subject']),
     from: text(search['from']),
     to: text(search['to']),
   }),

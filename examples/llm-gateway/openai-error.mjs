@@ -5,6 +5,8 @@ const BY_CODE = {
   BUDGET_EXCEEDED: { status: 429, type: 'insufficient_quota', code: 'insufficient_quota' },
   MODEL_NOT_ALLOWED: { status: 403, type: 'invalid_request_error', code: 'model_not_allowed' },
   IP_NOT_ALLOWED: { status: 403, type: 'invalid_request_error', code: 'ip_not_allowed' },
+  SUBJECT_REQUIRED: { status: 403, type: 'invalid_request_error', code: 'subject_required' },
+  TOO_MANY_SUBJECTS: { status: 403, type: 'invalid_request_error', code: 'too_many_subjects' },
   INSUFFICIENT_SCOPE: { status: 403, type: 'invalid_request_error', code: 'insufficient_scope' },
   UNAVAILABLE: { status: 503, type: 'server_error', code: 'unavailable' },
 };

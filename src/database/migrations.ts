@@ -43,6 +43,8 @@ import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-l
 import { StandingLeases1790000003400 } from './migrations/1790000003400-standing-leases.js';
 import { AuditSegments1790000003500 } from './migrations/1790000003500-audit-segments.js';
 import { AuditSyslog1790000003600 } from './migrations/1790000003600-audit-syslog.js';
+import { Subjects1790000003800 } from './migrations/1790000003800-subjects.js';
+import { EventsBySubject1790000003810 } from './migrations/1790000003810-events-by-subject.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -91,4 +93,6 @@ export const migrations = [
   StandingLeases1790000003400,
   AuditSegments1790000003500,
   AuditSyslog1790000003600,
+  Subjects1790000003800,
+  EventsBySubject1790000003810,
 ];

@@ -15,7 +15,7 @@ const AskedByHeader = () =>
     name: 'X-Latchkey-Ask',
     required: false,
     description:
-      'What is asked of the key, written like the query of forward-auth: `scope`, `model`, `chatbot`, `cost`, `reserveCents`, `reserveTokens`, `reservationTtlSeconds`.',
+      'What is asked of the key, written like the query of forward-auth: `scope`, `model`, `chatbot`, `subject`, `cost`, `reserveCents`, `reserveTokens`, `reservationTtlSeconds`.',
     schema: { type: 'string', example: 'scope=chat:write&cost=1' },
   });
 

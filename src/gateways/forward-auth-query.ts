@@ -15,6 +15,7 @@ export type GatewayMode = 'plain' | 'nginx';
     scopes: QUESTION_FIELDS.scopes,
     model: QUESTION_FIELDS.model,
     chatbot: QUESTION_FIELDS.chatbot,
+    subject: QUESTION_FIELDS.subject,
     cost: QUESTION_FIELDS.cost,
     reserveCents: QUESTION_FIELDS.reserveCents,
     reserveTokens: QUESTION_FIELDS.reserveTokens,
@@ -26,6 +27,7 @@ export class ForwardAuthQuery {
   scopes?: string[];
   model?: string;
   chatbot?: string;
+  subject?: string;
   cost?: number;
   reserveCents?: number;
   reserveTokens?: number;
@@ -43,6 +45,7 @@ const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   environment: (text) => text,
   model: (text) => text,
   chatbot: (text) => text,
+  subject: (text) => text,
   cost: (text) => (WHOLE.test(text) ? Number(text) : text),
   reserveCents: (text) => (CENTS.test(text) ? Number(text) : text),
   reserveTokens: (text) => (WHOLE.test(text) ? Number(text) : text),

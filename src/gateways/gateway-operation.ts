@@ -84,6 +84,19 @@ export const GatewayOperation = () =>
     }),
   );
 
+const CHATBOT_QUERY = ApiQuery({
+  name: 'chatbot',
+  required: false,
+  schema: { type: 'string', minLength: 1, maxLength: 128, example: 'support-bot' },
+  description: 'The chatbot the request is for. A key restricted by chatbot is refused without it.',
+});
+const SUBJECT_QUERY = ApiQuery({
+  name: 'subject',
+  required: false,
+  schema: { type: 'string', minLength: 1, maxLength: 128, example: 'user-4711' },
+  description: 'The end user the request is for. A limit that has an account for each refuses without it.',
+});
+
 /** The settings of a gateway whose query is its own. */
 export const AskedByQuery = () =>
   applyDecorators(
@@ -111,12 +124,8 @@ export const AskedByQuery = () =>
       schema: { type: 'string', minLength: 1, maxLength: 128, example: 'gpt-4o-mini' },
       description: 'The model the request is for. A key restricted by model is refused without it.',
     }),
-    ApiQuery({
-      name: 'chatbot',
-      required: false,
-      schema: { type: 'string', minLength: 1, maxLength: 128, example: 'support-bot' },
-      description: 'The chatbot the request is for. A key restricted by chatbot is refused without it.',
-    }),
+    CHATBOT_QUERY,
+    SUBJECT_QUERY,
     ApiQuery({
       name: 'cost',
       required: false,

@@ -23,10 +23,13 @@ const KINDS: Record<RefusalCode, ErrorKind> = {
   RATE_LIMITED: 'throttled',
   BUDGET_EXCEEDED: 'forbidden',
   CONCURRENCY_LIMITED: 'throttled',
+  SUBJECT_REQUIRED: 'forbidden',
+  TOO_MANY_SUBJECTS: 'forbidden',
 };
 
 /** End users are not told whose limit it is. */
 const LIMIT_DETAIL = 'A limit does not cover this call.';
+const SUBJECT_DETAIL = 'A limit needs the subject of this call, and none was given.';
 
 /** The verdict as the gateway's client is to see it. */
 export function refusalOf(
@@ -35,7 +38,11 @@ export function refusalOf(
 ): DomainError {
   const kind = KINDS[code as RefusalCode];
   const extras = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
-  return asked(new DomainError(kind, code, limit === undefined ? detail : LIMIT_DETAIL, extras), mode);
+  return asked(new DomainError(kind, code, limit === undefined ? detail : toldOf(code), extras), mode);
+}
+
+function toldOf(code: VerdictCode): string {
+  return code === 'SUBJECT_REQUIRED' ? SUBJECT_DETAIL : LIMIT_DETAIL;
 }
 
 /** nginx takes 401 and 403 for a refusal, and everything else for a fault of ours. */

@@ -122,8 +122,8 @@ export async function examine(config: Config, dataSource: DataSource): Promise<F
 /** A limit that an older replica takes for one of cents. */
 async function limitUnits(dataSource: DataSource): Promise<string[]> {
   return (await misreadLimits(dataSource)).map(
-    ({ id, name, unit }) =>
-      `limit ${id} ("${name}") is of ${unit}, and a replica of an older release runs: it charges and refuses wrongly. ` +
+    ({ id, name, of }) =>
+      `limit ${id} ("${name}") is of ${of}, and a replica of an older release runs: it charges and refuses wrongly. ` +
       'Delete the limit, or stop that replica.',
   );
 }

@@ -80,5 +80,7 @@ function boundView(viewer: LimitViewer, { limit, targetName, sentence, account }
   const version = versionOf(auditedLimit(limit));
   const details = isSeen ? { version, name, sentence, amount, target, each, models, mode, timeZone, account } : null;
   const allowedActs = limitActs(viewer, limit);
-  return { id, unit, per, state: account.state, resetsAt: account.resetsAt, allowedActs, details };
+  // What one of the subjects has used says nothing of a call, which may be of another.
+  const state = each === 'subject' && !isSeen ? 'ok' : account.state;
+  return { id, unit, per, state, resetsAt: account.resetsAt, allowedActs, details };
 }

@@ -39,7 +39,7 @@ export class LimitAccountsController {
   @Audited('limits:read', 'limit')
   @ApiOperation({
     summary: 'Read the account of a member',
-    description: 'Of a key or owner that the limit binds, also before its first call.',
+    description: 'Of a key or owner that the limit binds, or of any subject, also before the first call.',
   })
   get(
     @Param('id', LimitIdPipe) id: string,

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
+import type { LimitMember } from '../../packages/contract/src/limit.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
 import { SPENT } from '../quotas/limits/account-amounts.js';
 import {
@@ -151,8 +152,10 @@ export class LimitAccountsRepository {
     return row!.rows > MAX_REACH ? null : BigInt(row!.used);
   }
 
-  /** Whether a limit binds a member: a key that is not revoked, or an owner of one. */
+  /** Whether a limit binds a member: a key that is not revoked, an owner of one, or any subject. */
   async isMember(limit: Limit, memberId: string): Promise<boolean> {
+    // Who its subjects are is known with their calls.
+    if (limit.each === 'subject') return true;
     const rows = await this.manager.query<unknown[]>(
       `SELECT FROM (SELECT $1::text AS target_kind, $2::uuid AS target_id) AS l CROSS JOIN LATERAL ${KEYS_OF} AS k
         WHERE k.revoked_at IS NULL AND ${limit.each === 'key' ? 'k.id' : 'k.owner_id'} = $3 LIMIT 1`,
@@ -179,12 +182,29 @@ export class LimitAccountsRepository {
     );
   }
 
+  /** Keeps the text of a subject beside the account that it has, or will have, in a limit. */
+  async nameSubject(limitId: string, memberId: string, subject: string): Promise<void> {
+    await this.manager.query(
+      `INSERT INTO limit_subject (account_id, limit_id, member_id, subject, period, seen_at)
+       VALUES (limit_account_id($1, $2), $1, $2, $3, '', quota_clock())
+       ON CONFLICT (account_id) DO UPDATE SET subject = excluded.subject`,
+      [limitId, memberId, subject],
+    );
+  }
+
   /** Gives a limit the overrides of another that are in force. */
   async keepOverrides(from: string, to: string): Promise<void> {
     await this.manager.query(
       `INSERT INTO quota_limit_override (limit_id, member_id, amount, until, reason)
        SELECT $2, member_id, amount, until, reason FROM quota_limit_override
         WHERE limit_id = $1 AND (until IS NULL OR until > quota_clock())`,
+      [from, to],
+    );
+    await this.manager.query(
+      `INSERT INTO limit_subject (account_id, limit_id, member_id, subject, period, seen_at)
+       SELECT limit_account_id($2, s.member_id), $2, s.member_id, s.subject, '', quota_clock()
+         FROM limit_subject s JOIN quota_limit_override o ON o.limit_id = $2 AND o.member_id = s.member_id
+        WHERE s.limit_id = $1`,
       [from, to],
     );
   }
@@ -197,15 +217,19 @@ export class LimitAccountsRepository {
     ]);
   }
 
-  /** Names of keys or owners by their ids; what is gone has none. */
-  async namesOf(kind: 'key' | 'owner', ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const rows = await this.manager.query<{ id: string; name: string }[]>(
-      `SELECT id, name FROM ${kind === 'key' ? 'api_key' : 'users'} WHERE id = ANY($1)`,
-      [ids],
-    );
+  /** Names of keys or owners, and texts of subjects, by their ids; what is gone or was erased has none. */
+  async namesOf(kind: LimitMember, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.manager.query<{ id: string; name: string }[]>(NAMES[kind], [ids]);
     return new Map(rows.map(({ id, name }) => [id, name]));
   }
 }
+
+const NAMES: Readonly<Record<LimitMember, string>> = {
+  key: 'SELECT id, name FROM api_key WHERE id = ANY($1)',
+  owner: 'SELECT id, name FROM users WHERE id = ANY($1)',
+  subject:
+    'SELECT DISTINCT member_id AS id, subject AS name FROM limit_subject WHERE member_id = ANY($1) AND subject IS NOT NULL',
+};
 
 /** Rows of reports since an hour, of all keys. */
 const ROWS_OF_ALL = 'SELECT r.* FROM usage_rollup_hour r WHERE r.hour >= since';

@@ -97,9 +97,10 @@ function unknownUse(costUnknown: UnknownUse): UseSoFar {
   return { usedSoFar: null, costSoFarCents: null, costUnknown };
 }
 
-/** null: not counted, because there are too many keys. */
+/** null: not counted, because there are too many keys, or it is not known which subjects will call. */
 function accountsIn({ each }: Limit, reach: LimitReach | null): number | null {
   if (each === null) return 1;
+  if (each === 'subject') return null;
   return (each === 'key' ? reach?.keys : reach?.owners) ?? null;
 }
 

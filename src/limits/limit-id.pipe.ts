@@ -1,4 +1,5 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
+import { SUBJECT, isOf } from '../../packages/contract/src/grammar.js';
 import { isUuid } from '../common/uuid.js';
 import { invalidId } from './limit.errors.js';
 
@@ -11,11 +12,15 @@ export class LimitIdPipe implements PipeTransform<string, string> {
   }
 }
 
-/** The `:member` of a limit: the id of a key or an owner, in lower case. @throws DomainError 400 */
+/**
+ * The `:member` of a limit: the id of a key or an owner, or a subject; the limit says which. @throws DomainError 400
+ *
+ * @see memberIdOf
+ */
 @Injectable()
 export class LimitMemberPipe implements PipeTransform<string, string> {
   transform(id: string): string {
-    if (!isUuid(id)) throw invalidId('member');
-    return id.toLowerCase();
+    if (!isOf(SUBJECT, id)) throw invalidId('member');
+    return id;
   }
 }

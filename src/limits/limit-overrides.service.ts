@@ -9,6 +9,7 @@ import { auditedOverride } from './audited-override.js';
 import { amountFrom } from './limit-amount.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import type { OverrideDto } from './limit.dto.js';
+import { memberIdOf } from './limit-members.js';
 import { limitIsShared, limitMemberNotFound, limitNotFound } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
 import type { Override } from './limit-override.js';
@@ -29,30 +30,35 @@ export class LimitOverrides {
   ) {}
 
   /** Gives a member an amount of its own. @throws DomainError 400; 404; 409 LIMIT_IS_SHARED */
-  async put(caller: KnownCaller, id: string, memberId: string, input: OverrideDto): Promise<LimitAccountView> {
+  async put(caller: KnownCaller, id: string, member: string, input: OverrideDto): Promise<LimitAccountView> {
     const until = input.until == null ? null : new Date(input.until);
     if (until !== null && until <= this.clock.now())
       throw validationFailed([{ path: 'until', message: 'must lie in the future' }]);
-    const limit = await this.changes.transaction(caller, async ({ tx, record, write }) => {
+    const { limit, memberId } = await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const found = await this.lock(tx, id);
+      const memberId = memberIdOf(found, member);
+      const put = { limit: found, memberId };
       const { unit } = found;
       const after: Override = { memberId, amount: amountFrom(unit, input), until, reason: input.reason ?? '' };
       const accounts = this.accounts.in(tx);
       const before = await accounts.findOverride(id, memberId);
       if (before === null && !(await accounts.isMember(found, memberId))) throw limitMemberNotFound();
       const changes = diff(before && auditedOverride(unit, before), auditedOverride(unit, after));
-      if (changes.length === 0) return found;
+      if (changes.length === 0) return put;
+      if (found.each === 'subject') write(accounts.nameSubject(id, memberId, member));
       write(accounts.putOverride(id, after));
+      // Of a subject the id that is made of its text: the trail cannot be erased.
       record({ resourceType: 'limit', resourceId: id, changes, details: { memberId } });
-      return found;
+      return put;
     });
     return this.reader.accountOf(limit, memberId);
   }
 
   /** Takes the amount of its own from a member. A member that has none is as good. @throws DomainError 404; 409 */
-  async delete(caller: KnownCaller, id: string, memberId: string): Promise<void> {
+  async delete(caller: KnownCaller, id: string, member: string): Promise<void> {
     await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const found = await this.lock(tx, id);
+      const memberId = memberIdOf(found, member);
       const accounts = this.accounts.in(tx);
       const before = await accounts.findOverride(id, memberId);
       if (before === null) {

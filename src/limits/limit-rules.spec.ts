@@ -33,14 +33,18 @@ describe('A limit', () => {
     );
     expect(allowed).toEqual([
       'key -',
+      'key subject',
       'owner -',
       'owner key',
+      'owner subject',
       'project -',
       'project key',
       'project owner',
+      'project subject',
       'installation -',
       'installation key',
       'installation owner',
+      'installation subject',
     ]);
   });
 
@@ -65,15 +69,19 @@ describe('A limit', () => {
       'key |  | dw | dwmt | dwmt | none',
       'key | key | - | - | - | -',
       'key | owner | - | - | - | -',
+      'key | subject | dwm | dwm | dwm | none',
       'owner |  | dwmt | dwmt | dwmt | none',
       'owner | key | dwmt | dwmt | dwmt | none',
       'owner | owner | - | - | - | -',
+      'owner | subject | dwm | dwm | dwm | none',
       'project |  | dwmt | dwmt | dwmt | none',
       'project | key | dwmt | dwmt | dwmt | none',
       'project | owner | dwmt | dwmt | dwmt | none',
+      'project | subject | dwm | dwm | dwm | none',
       'installation |  | dwmt | dwmt | dwmt | none',
       'installation | key | dwmt | dwmt | dwmt | none',
       'installation | owner | dwmt | dwmt | dwmt | none',
+      'installation | subject | dwm | dwm | dwm | none',
     ]);
   });
 
@@ -105,6 +113,7 @@ describe('A limit', () => {
     [{ targetKind: 'installation' }, 'target.id'],
     [{ per: 'total', timeZone: 'Europe/Berlin' }, 'timeZone'],
     [{ targetKind: 'owner', each: 'owner' }, 'each'],
+    [{ each: 'subject', per: 'total' }, 'per'],
   ])('with %j is refused by the name of %s', (fields, path) => {
     expect(pathsOf({ ...LIMIT, ...fields })).toEqual([path]);
   });

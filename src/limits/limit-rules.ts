@@ -51,10 +51,13 @@ export function faultsOfLimit({ targetKind, targetId, each, ...limit }: LimitSha
   }
   if (!MEMBERS_OF[targetKind].includes(each)) faults.push({ path: 'each', message: eachSentence(targetKind) });
   faults.push(...faultsOfPeriod(limit));
-  const field = targetKind === 'key' ? sameBudgetType(limit) : null;
+  if (each === 'subject' && limit.per === 'total') faults.push({ path: 'per', message: SUBJECTS_SENTENCE });
+  const field = targetKind === 'key' && each === null ? sameBudgetType(limit) : null;
   if (field !== null) faults.push({ path: 'target.kind', message: budgetSentence(field) });
   return faults;
 }
+
+const SUBJECTS_SENTENCE = 'must be day, week or month: accounts of subjects have an end';
 
 function faultsOfPeriod({ unit, per, timeZone }: Pick<LimitShape, 'unit' | 'per' | 'timeZone'>): FieldError[] {
   if (unit !== 'slots' && per === null) return [{ path: 'per', message: SENTENCES.absent }];
@@ -88,10 +91,7 @@ function budgetSentence(type: 'total' | 'monthly'): string {
 }
 
 function eachSentence(kind: LimitTargetKind): string {
-  const members = MEMBERS_OF[kind].filter((member) => member !== null);
-  return members.length === 0
-    ? 'must be left out: a key is its only member'
-    : `must be ${members.join(' or ')}, or be left out`;
+  return `must be ${MEMBERS_OF[kind].filter((member) => member !== null).join(' or ')}, or be left out`;
 }
 
 /** As much of a limit as can be changed. */

@@ -21,7 +21,8 @@ const VIEWERS: Readonly<Record<string, LimitViewer>> = {
 };
 
 const TARGET_IDS = { key: 'K', owner: 'O', project: 'P', installation: null };
-const MEMBER_IDS = { key: 'K', owner: 'O' };
+/** Who names a subject may name it as an owner is named. */
+const MEMBER_IDS = { key: 'K', owner: 'O', subject: 'O' };
 
 /** Columns: target and each. */
 const CELLS = LIMIT_TARGETS.flatMap((targetKind) => MEMBERS_OF[targetKind].map((each) => ({ targetKind, each })));
@@ -30,23 +31,27 @@ describe('The numbers of an account', () => {
   it('are of targets and members in this order', () => {
     expect(CELLS.map(({ targetKind, each }) => `${targetKind} ${each ?? '-'}`)).toEqual([
       'key -',
+      'key subject',
       'owner -',
       'owner key',
+      'owner subject',
       'project -',
       'project key',
       'project owner',
+      'project subject',
       'installation -',
       'installation key',
       'installation owner',
+      'installation subject',
     ]);
   });
 
   it.each([
-    ['holder of the permission', 'yes yes yes yes yes yes yes yes yes'],
-    ['owner of the key', 'yes yes yes no yes yes no yes yes'],
-    ['member of the project', 'no no no yes yes yes no no no'],
-    ['the key', 'yes no yes no yes no no yes no'],
-    ['another owner', 'no no no no no no no no no'],
+    ['holder of the permission', 'yes yes yes yes yes yes yes yes yes yes yes yes yes'],
+    ['owner of the key', 'yes yes yes yes yes no yes yes no no yes yes no'],
+    ['member of the project', 'no no no no no yes yes yes yes no no no no'],
+    ['the key', 'yes yes no yes no no yes no no no yes no no'],
+    ['another owner', 'no no no no no no no no no no no no no'],
   ])('are shown to %s: %s', (viewer, row) => {
     const seen = CELLS.map(({ targetKind, each }) =>
       seesNumbers(VIEWERS[viewer]!, {

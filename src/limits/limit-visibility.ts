@@ -21,7 +21,7 @@ export interface SeenAccount {
   readonly targetKind: LimitTargetKind;
   readonly targetId: string | null;
   readonly each: LimitMember | null;
-  /** The key or owner whose account it is; null: all calls share it. */
+  /** The key, owner or subject whose account it is; null: all calls share it. */
   readonly memberId: string | null;
 }
 
@@ -32,8 +32,9 @@ export interface SeenAccount {
  */
 export function seesNumbers(viewer: LimitViewer, { targetKind, targetId, each, memberId }: SeenAccount): boolean {
   if (viewer.seesAll) return true;
+  // A subject is whatever callers name it: it may have the text of an id.
   const owns = (kind: LimitMember, id: string | null) =>
-    id !== null && (kind === 'key' ? viewer.keyIds : viewer.ownerIds).includes(id);
+    kind !== 'subject' && id !== null && (kind === 'key' ? viewer.keyIds : viewer.ownerIds).includes(id);
   if (targetKind === 'project' && targetId !== null && viewer.projectIds.includes(targetId)) return true;
   if ((targetKind === 'key' || targetKind === 'owner') && owns(targetKind, targetId)) return true;
   return each !== null && owns(each, memberId);

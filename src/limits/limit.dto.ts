@@ -106,8 +106,8 @@ export class CreateLimitDto {
   target: LimitTargetDto;
 
   /**
-   * Each key, or each owner, of the target has an account of its own with the whole amount. Absent or null: all calls
-   * of the target share one.
+   * Each key, each owner, or each `subject` that calls name, has an account of its own with the whole amount. Absent or
+   * null: all calls of the target share one.
    */
   @Field(clearable(oneOf(LIMIT_MEMBERS)))
   each?: LimitMember | null;

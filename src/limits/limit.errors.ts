@@ -6,7 +6,7 @@ export function limitNotFound(): DomainError {
   return new DomainError('missing', 'LIMIT_NOT_FOUND', 'There is no such limit.');
 }
 
-/** 404 for a key or owner that the limit does not bind and has no account for. */
+/** 404 for a key or owner that the limit does not bind and has no account for. Any subject may have one. */
 export function limitMemberNotFound(): DomainError {
   return new DomainError(
     'missing',

@@ -58,15 +58,18 @@ export class OverrideView {
   reason: string;
 }
 
-/** The key or owner that an account belongs to. */
+/** The key, owner or subject that an account belongs to. */
 export class LimitMemberView {
   kind: LimitMember;
 
-  /** @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55" */
+  /**
+   * Of a subject its text; once that was erased, the id that was made of it.
+   * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
+   */
   id: string;
 
   /**
-   * null: it is gone.
+   * Of a subject its text. null: it is gone, or was erased.
    * @example "Ada Lovelace"
    */
   name: string | null;
@@ -340,7 +343,7 @@ export class LimitDryRunView {
   ownerCount: number | null;
 
   /**
-   * Accounts that it has: one, or one for each member; null: of more than 100 000 keys.
+   * Accounts that it has: one, or one for each member; null: of more than 100 000 keys, or one for each subject.
    * @example 1
    */
   accountCount: number | null;

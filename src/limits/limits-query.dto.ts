@@ -1,5 +1,5 @@
 import { ApiHideProperty } from '@nestjs/swagger';
-import { FLAG, UUID, decimalsProblem, oneOf, setOf } from '../../packages/contract/src/grammar.js';
+import { FLAG, SUBJECT, UUID, decimalsProblem, oneOf, setOf } from '../../packages/contract/src/grammar.js';
 import { LIMIT_TARGETS, LIMIT_UNITS, type LimitUnit } from '../../packages/contract/src/limit.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
 import { Field, optional } from '../common/field.js';
@@ -78,10 +78,10 @@ export class LimitsQueryDto extends PageQueryDto {
 /** Which accounts of a limit. */
 export class LimitAccountsQueryDto extends PageQueryDto {
   /**
-   * The account of this key or owner.
+   * The account of this key, owner or subject.
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
-  @Field(optional(UUID))
+  @Field(optional(SUBJECT))
   member?: string;
 
   /**

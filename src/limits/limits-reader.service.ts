@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { LIMIT_MEMBERS } from '../../packages/contract/src/limit.js';
+import { LIMIT_MEMBERS, type LimitMember } from '../../packages/contract/src/limit.js';
 import type { KnownCaller } from '../access/caller.js';
 import { ListCursors } from '../common/list-cursors.js';
 import { pageMeta, pageOf } from '../common/page-query.dto.js';
@@ -10,11 +10,13 @@ import type { LimitAccount } from './limit-account.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import { limitWith } from './limit-draft.js';
 import { limitMemberNotFound, limitNotFound } from './limit.errors.js';
+import { memberIdOf } from './limit-members.js';
 import type { Limit } from './limit.entity.js';
 import { targetFromText, targetOf } from './limit-targets.js';
 import {
   type LimitAccountsPageView,
   LimitAccountView,
+  type LimitMemberView,
   LimitView,
   type LimitsPageView,
   sentenceOf,
@@ -85,7 +87,7 @@ export class LimitsReader {
   async listAccounts(id: string, query: LimitAccountsQueryDto): Promise<LimitAccountsPageView> {
     const limit = await this.require(id);
     const { usedAbove, sort = '-used' } = query;
-    const member = query.member?.toLowerCase();
+    const member = query.member === undefined ? undefined : memberIdOf(limit, query.member);
     const start = pageOf(query);
     const list = { list: 'limit-accounts', id, member, usedAbove, sort };
     const behind = start.cursor === null ? null : this.cursors.read(list, start.cursor);
@@ -104,8 +106,9 @@ export class LimitsReader {
   }
 
   /** The account of a member, empty where the member has not called in the period. @throws DomainError 404 */
-  async getAccount(id: string, memberId: string): Promise<LimitAccountView> {
+  async getAccount(id: string, member: string): Promise<LimitAccountView> {
     const limit = await this.require(id);
+    const memberId = memberIdOf(limit, member);
     const [account] = await this.accounts.findPage(id, { member: memberId }, 'member', ONE);
     if (account === undefined && !(limit.each !== null && (await this.accounts.isMember(limit, memberId))))
       throw limitMemberNotFound();
@@ -179,8 +182,7 @@ export class LimitsReader {
     }
     return accounts.map(({ limit: { each, mode }, account }) => {
       const { memberId: id } = account;
-      const member = each === null || id === null ? null : { kind: each, id, name: names.get(id) ?? null };
-      return LimitAccountView.from(account, member, mode);
+      return LimitAccountView.from(account, each === null || id === null ? null : memberView(each, id, names), mode);
     });
   }
 
@@ -189,6 +191,12 @@ export class LimitsReader {
     if (limit === null) throw limitNotFound();
     return limit;
   }
+}
+
+/** A subject is named by its text, and by the id of its account once that was erased. */
+function memberView(kind: LimitMember, id: string, names: ReadonlyMap<string, string>): LimitMemberView {
+  const name = names.get(id) ?? null;
+  return { kind, id: kind === 'subject' ? (name ?? id) : id, name };
 }
 
 const READ = 'platform:limits:read';

@@ -15,6 +15,9 @@ import { LimitsController } from './limits.controller.js';
 import { LimitsReader } from './limits-reader.service.js';
 import { LimitsRepository } from './limits.repository.js';
 import { LimitsService } from './limits.service.js';
+import { SubjectErasure } from './subjects/subject-erasure.service.js';
+import { SubjectsController } from './subjects/subjects.controller.js';
+import { SubjectsRepository } from './subjects/subjects.repository.js';
 
 /** Limits that several calls share: their rules, and what their accounts tell. Quotas enforce them. */
 @Module({
@@ -25,6 +28,7 @@ import { LimitsService } from './limits.service.js';
     KeyLimitsController,
     OwnerLimitsController,
     ProjectLimitsController,
+    SubjectsController,
   ],
   providers: [
     LimitsService,
@@ -37,6 +41,8 @@ import { LimitsService } from './limits.service.js';
     LimitsRepository,
     LimitAccountsRepository,
     BoundLimitsRepository,
+    SubjectErasure,
+    SubjectsRepository,
   ],
 })
 export class LimitsModule {}

@@ -49,6 +49,7 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'KeyLimitsController.list': 'listApiKeyLimits',
   'OwnerLimitsController.list': 'listUserLimits',
   'ProjectLimitsController.list': 'listProjectLimits',
+  'SubjectsController.erase': 'eraseSubject',
   'ProjectsController.getByAlias': 'getProjectByAlias',
   'ProjectsController.put': 'upsertProjectByAlias',
   'ProjectsController.setMember': 'setProjectMember',

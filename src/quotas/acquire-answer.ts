@@ -103,6 +103,15 @@ export function inOrderOf(asks: readonly BudgetRequest[], taken: BudgetGrant[], 
   return asks.map((ask, index) => (takesAnything(ask) ? taken[took++] : looked[index - took]) as BudgetGrant);
 }
 
+/** Marks accounts of subjects for which their limit has no room: it was not found, so the account has no period. */
+export function withFull(asks: readonly BudgetRequest[], grants: BudgetGrant[]): BudgetGrant[] {
+  return grants.map((grant, index) =>
+    grant.found || grant.period !== '' || asks[index]!.account.limit?.subject === undefined
+      ? grant
+      : { ...grant, isFull: true },
+  );
+}
+
 /** Of windows, at the places of their asks. */
 export function windowGrants(text: string | null, places: readonly number[]): WindowGrant[] {
   const grants = new Array<WindowGrant>(places.length);

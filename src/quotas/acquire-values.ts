@@ -1,3 +1,4 @@
+import { textArray } from '../database/array-text.js';
 import type { BudgetRequest, PermitClose, WindowName } from './quota-store.js';
 
 const WINDOW_NUMBERS: Readonly<Record<WindowName, number>> = { minute: 1, hour: 2, day: 3 };
@@ -51,12 +52,26 @@ export function budgetValues(asks: readonly BudgetRequest[]): unknown[] {
   ];
 }
 
-/** As `budgetValues`, with the limit and member of each account, and which needs are one call. */
+/**
+ * As `budgetValues`, with the limit and member of each account, and which needs are one call. Where accounts of
+ * subjects are among them, the limit is what `noteValues` are for.
+ */
 export function sharedValues(asks: readonly BudgetRequest[]): unknown[] {
   const [accounts, types, ...rest] = budgetValues(asks);
   const [, limits, members] = accountValues(asks);
   const needs = asks.flatMap((ask) => ask.needs);
-  return [accounts, types, limits, members, ...rest, list(needs.map(({ joint }) => joint ?? null))];
+  const noted = asks.some(isOfSubject) ? noteValues(asks) : [limits];
+  return [accounts, types, ...noted, members, ...rest, list(needs.map(({ joint }) => joint ?? null))];
+}
+
+/** Whether it is of an account of a subject, which is to be noted. */
+export function isOfSubject({ account }: BudgetRequest): boolean {
+  return account.limit?.subject !== undefined;
+}
+
+/** Accounts, their limits, their members, and the texts of those that are subjects. */
+export function noteValues(asks: readonly BudgetRequest[]): [string, string, string, string] {
+  return [...accountValues(asks), textArray(asks, ({ account }) => account.limit?.subject ?? null)];
 }
 
 /** Accounts, their limits and their members. */

@@ -74,7 +74,7 @@ export interface PermitDraw {
 /** Nothing was taken. */
 export interface Refused {
   readonly admitted: false;
-  readonly code: 'RATE_LIMITED' | 'BUDGET_EXCEEDED' | 'CONCURRENCY_LIMITED' | 'UNAVAILABLE';
+  readonly code: 'RATE_LIMITED' | 'BUDGET_EXCEEDED' | 'CONCURRENCY_LIMITED' | 'TOO_MANY_SUBJECTS' | 'UNAVAILABLE';
   /** Null = a retry of the same call cannot succeed by waiting. */
   readonly retryAfterMs: number | null;
   readonly window: WindowName | null;

@@ -1,5 +1,5 @@
 import { matchesAny } from '../common/model-pattern.js';
-import { limitAccountId } from './limits/account-id.js';
+import { limitAccountId, limitSubjectId } from './limits/account-id.js';
 import type { LimitFacts } from './limits/limit-facts.js';
 import type { Account, BudgetType, RateWindow } from './quota-store.js';
 
@@ -19,7 +19,16 @@ export interface BoundLimit {
   readonly account: Account;
 }
 
-/** What a call of a key draws from: made once for a record, so that no call allocates it. */
+/** A limit that binds a key and has an account for each subject: the call says which. */
+export interface LimitBySubject {
+  readonly facts: LimitFacts;
+  readonly account: null;
+}
+
+/**
+ * What a call of a key draws from: made once for a record, so that no call allocates it, but one of a subject that has
+ * accounts of its own.
+ */
 export interface KeyLimits {
   /** The key's own budget first, then limits from the narrowest to the widest: of key, owner, project, all keys. */
   readonly accounts: readonly Account[];
@@ -31,6 +40,8 @@ export interface KeyLimits {
   readonly slots: readonly BoundLimit[];
   /** Whether it depends on the model of a call which of the limits bind it. */
   readonly isByModel: boolean;
+  /** Where limits have an account for each subject, all limits in their order; they are not in the lists above. */
+  readonly bySubject: { readonly own: KeyLimits; readonly bound: readonly (BoundLimit | LimitBySubject)[] } | null;
 }
 
 const NONE: readonly BoundLimit[] = Object.freeze([]);
@@ -49,6 +60,7 @@ export function limitsOf(key: LimitedKey): KeyLimits {
     limits: NONE,
     slots: NONE,
     isByModel: false,
+    bySubject: null,
   };
 }
 
@@ -59,7 +71,38 @@ export function boundBy(
   facts: readonly LimitFacts[],
 ): KeyLimits {
   if (facts.length === 0) return own;
-  const bound = facts.map((limit): BoundLimit => ({ facts: limit, account: accountOf(limit, key) }));
+  const bound = facts.map((limit): BoundLimit | LimitBySubject =>
+    limit.each === 'subject' ? { facts: limit, account: null } : { facts: limit, account: accountOf(limit, key) },
+  );
+  const known = bound.filter(isKnown);
+  return drawnFrom(own, known, known.length === bound.length ? null : { own, bound });
+}
+
+/**
+ * What a call of this subject draws from; of no subject, what it draws from without one. Where no limit has an account
+ * for each subject it is what was given.
+ *
+ * @see requiringSubject
+ */
+export function ofSubject(limits: KeyLimits, subject: string | undefined): KeyLimits {
+  if (limits.bySubject === null || subject === undefined) return limits;
+  const { own, bound } = limits.bySubject;
+  const member = limitSubjectId(subject);
+  const known = bound.map((one): BoundLimit =>
+    one.account === null ? { facts: one.facts, account: accountOfMember(one.facts, member, subject) } : one,
+  );
+  return drawnFrom(own, known, null);
+}
+
+/** The narrowest limit that refuses a call because it names no subject; null: none does. */
+export function requiringSubject({ bySubject }: KeyLimits, model: string | undefined): LimitFacts | null {
+  const found = bySubject?.bound.find(
+    ({ facts, account }) => account === null && facts.observes !== true && isBinding(facts, model),
+  );
+  return found?.facts ?? null;
+}
+
+function drawnFrom(own: KeyLimits, bound: readonly BoundLimit[], bySubject: KeyLimits['bySubject']): KeyLimits {
   const slots = bound.filter(isSlots);
   const limits = slots.length === 0 ? bound : bound.filter((one) => !isSlots(one));
   return {
@@ -67,8 +110,13 @@ export function boundBy(
     windows: own.windows,
     limits,
     slots: slots.length === 0 ? NONE : slots,
-    isByModel: facts.some(({ models }) => models.length > 0),
+    isByModel: bound.some(({ facts }) => facts.models.length > 0),
+    bySubject,
   };
+}
+
+function isKnown(one: BoundLimit | LimitBySubject): one is BoundLimit {
+  return one.account !== null;
 }
 
 /** The accounts that a call draws from. One that names no model may mean any, and is bound by all. */
@@ -94,11 +142,12 @@ function isSlots({ facts }: BoundLimit): boolean {
   return facts.unit === 'slots';
 }
 
-function accountOf(
-  { id, unit, per, each }: LimitFacts,
-  key: { readonly id: string; readonly ownerId: string },
-): Account {
-  const member = each === null ? null : each === 'key' ? key.id : key.ownerId;
-  const limit = unit === 'cents' ? { id, member } : { id, member, unit };
+function accountOf(limit: LimitFacts, key: { readonly id: string; readonly ownerId: string }): Account {
+  return accountOfMember(limit, limit.each === null ? null : limit.each === 'key' ? key.id : key.ownerId);
+}
+
+function accountOfMember({ id, unit, per }: LimitFacts, member: string | null, subject?: string): Account {
+  const of = unit === 'cents' ? { id, member } : { id, member, unit };
+  const limit = subject === undefined ? of : { ...of, subject };
   return { id: limitAccountId(id, member), type: per === 'total' || per === null ? 'total' : 'monthly', limit };
 }

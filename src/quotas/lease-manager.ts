@@ -45,6 +45,7 @@ import {
   isWaitedFor,
   rateLimited,
   refusedBy,
+  refusedUnfound,
   type Sweep,
   touchedAt,
   type WindowRow,
@@ -668,13 +669,10 @@ export class LeaseManager implements AcquireHandler {
         else waiter.addOwn(entry, own);
       }
       if (isStale || isGranted || isUnheld || grant.verdicts[index] === null) return;
-      if (!grant.found) {
-        waiter.refusal ??= unavailable(1_000);
-        return;
-      }
-      if (call.sentMs >= entry.freedAtMs)
-        entry.rememberRefusal(amountIn(waiter.request, entry.account), nowMs + this.options.refusalMs, nowMs);
-      waiter.refusal ??= refusedBy(entry, amountIn(waiter.request, entry.account));
+      const amount = amountIn(waiter.request, entry.account);
+      if (grant.found && call.sentMs >= entry.freedAtMs)
+        entry.rememberRefusal(amount, nowMs + this.options.refusalMs, nowMs);
+      waiter.refusal ??= grant.found ? refusedBy(entry, amount) : refusedUnfound(entry, grant);
     });
     if (grant.slice === 0n) return null;
     const pooled = lease(ask.leaseId, ask.kind, grant.slice);

@@ -1,6 +1,6 @@
-import { isCounted, type Refused } from './admission.js';
+import { isCounted, type Refused, unavailable } from './admission.js';
 import { BudgetEntry } from './budget-entry.js';
-import type { WindowName } from './quota-store.js';
+import type { BudgetGrant, WindowName } from './quota-store.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** The windows of one key, shortest first. */
@@ -45,6 +45,16 @@ const SLOT_RETRY_MS = 1_000;
 /** A refusal by a limit of calls in flight. */
 export function concurrencyLimited({ account }: BudgetEntry): Refused {
   return { admitted: false, code: 'CONCURRENCY_LIMITED', retryAfterMs: SLOT_RETRY_MS, window: null, account };
+}
+
+/** A refusal of a subject that a limit has no room for until its period ends. */
+function tooManySubjects({ account }: BudgetEntry): Refused {
+  return { admitted: false, code: 'TOO_MANY_SUBJECTS', retryAfterMs: null, window: null, account };
+}
+
+/** A refusal by an account that was not found. */
+export function refusedUnfound(entry: BudgetEntry, { isFull }: Pick<BudgetGrant, 'isFull'>): Refused {
+  return isFull === true ? tooManySubjects(entry) : unavailable(1_000);
 }
 
 /** Whether calls wait for it, or it is being asked for. */

@@ -2,6 +2,7 @@ import { NO_LEASE, SLOT } from './quota-store.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
+  BudgetRequest,
   CloseOrder,
   FutureLease,
   GiveBack,
@@ -19,8 +20,18 @@ import {
   takenGrants,
   takesAnything,
   windowGrants,
+  withFull,
 } from './acquire-answer.js';
-import { accountValues, budgetValues, list, sharedValues, type WindowPart, windowRows } from './acquire-values.js';
+import {
+  accountValues,
+  budgetValues,
+  isOfSubject,
+  list,
+  noteValues,
+  sharedValues,
+  type WindowPart,
+  windowRows,
+} from './acquire-values.js';
 import { retrying } from './retrying.js';
 import type { Sql } from './sql.js';
 
@@ -34,12 +45,17 @@ const LOOK = 'quota_look_at_budgets_2(?::uuid[], ?::text[]) AS looked';
  * The same where accounts of limits are among them. A verdict of 2 was refused by another account of its call, one of 3
  * has no lease.
  */
-const TAKE_SHARED = `(SELECT string_agg(concat_ws(',', b.is_found::integer, concat(b.period), b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc,
+const takeShared = (
+  limits: string,
+) => `(SELECT string_agg(concat_ws(',', b.is_found::integer, concat(b.period), b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc,
     b.slice, b.admit_for_ms, b.clock_ms, b.ends_in_ms, b.raise_mc,
     (SELECT string_agg(CASE WHEN v AND b.is_unheld THEN '3' ELSE coalesce(v::integer, 2)::text END, '' ORDER BY at) FROM unnest(b.verdicts) WITH ORDINALITY AS u(v, at))), ';' ORDER BY b.ask)
-  FROM quota_acquire_limits(?::text, ?::integer, ?::uuid[], ?::text[], ?::uuid[], ?::uuid[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[],
+  FROM quota_acquire_limits(?::text, ?::integer, ?::uuid[], ?::text[], ${limits}, ?::uuid[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[],
     ?::integer[], ?::bigint[], ?::integer[], ?::uuid[], ?::integer[]) b) AS taken`;
-const LOOK_AT_LIMITS = 'quota_look_at_limits(?::uuid[], ?::uuid[], ?::uuid[]) AS looked_at_limits';
+const lookAtLimits = (limits: string) => `quota_look_at_limits(?::uuid[], ${limits}, ?::uuid[]) AS looked_at_limits`;
+const PLAIN = '?::uuid[]';
+/** Subjects are noted before their accounts are used. A limit without room for one is told as one that is not there. */
+const NOTED = 'limit_subjects_note(?::uuid[], ?::uuid[], ?::uuid[], ?::text[], true)';
 const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
 
@@ -62,8 +78,7 @@ export class PostgresQuotaStore implements QuotaStore {
     const ofKeys = ofLimits.length === 0 ? looks : looks.filter((ask) => !isOfLimit(ask));
     const statement = new Statement('acquire');
     // In this order: accounts are locked before windows.
-    if (takes.some((ask) => isOfLimit(ask)))
-      statement.add('take-shared', TAKE_SHARED, [request.replicaId, request.liveReplicas, ...sharedValues(takes)]);
+    if (takes.some((ask) => isOfLimit(ask))) statement.addTakesOfLimits(request, takes);
     else if (takes.length > 0)
       statement.add('take', TAKE, [request.replicaId, request.liveReplicas, ...budgetValues(takes)]);
     if (ofKeys.length > 0)
@@ -71,7 +86,7 @@ export class PostgresQuotaStore implements QuotaStore {
         list(ofKeys.map((ask) => ask.account.id)),
         list(ofKeys.map((ask) => ask.account.type)),
       ]);
-    if (ofLimits.length > 0) statement.add('look-at-limits', LOOK_AT_LIMITS, accountValues(ofLimits));
+    if (ofLimits.length > 0) statement.addLooksAtLimits(ofLimits);
     const rows = windowRows(windows, request.liveReplicas, takes.length === 0, true);
     if (windows.length > 0) statement.add('windows', WINDOWS, rows.values);
     const [row] = await retrying(() => statement.run(this.sql));
@@ -79,7 +94,10 @@ export class PostgresQuotaStore implements QuotaStore {
     const found = lookedGrants(looked ?? null, ofKeys);
     const foundOfLimits = lookedAtLimitGrants(lookedAtLimits ?? null, ofLimits);
     return {
-      budgets: inOrderOf(budgets, takenGrants(taken ?? null), inOrderOfLooks(looks, found, foundOfLimits)),
+      budgets: withFull(
+        budgets,
+        inOrderOf(budgets, takenGrants(taken ?? null), inOrderOfLooks(looks, found, foundOfLimits)),
+      ),
       windows: windowGrants(counted ?? null, rows.places),
     };
   }
@@ -172,12 +190,24 @@ class Statement {
     this.name += `-${name}`;
   }
 
+  addTakesOfLimits({ replicaId, liveReplicas }: AcquireRequest, takes: readonly BudgetRequest[]): void {
+    const values = [replicaId, liveReplicas, ...sharedValues(takes)];
+    if (takes.some(isOfSubject)) this.add('take-of-subjects', takeShared(NOTED), values);
+    else this.add('take-shared', takeShared(PLAIN), values);
+  }
+
+  addLooksAtLimits(looks: readonly BudgetRequest[]): void {
+    const [accounts, limits, members] = accountValues(looks);
+    if (!looks.some(isOfSubject)) this.add('look-at-limits', lookAtLimits(PLAIN), [accounts, limits, members]);
+    else this.add('look-at-subjects', lookAtLimits(NOTED), [accounts, ...noteValues(looks), members]);
+  }
+
   run(sql: Sql): Promise<Record<string, unknown>[]> {
     return sql(`SELECT ${this.texts.join(',\n')}`, this.values, this.name);
   }
 }
 
-const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_4($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
+const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_5($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
        $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}', $13::bigint[], $14::bigint[])`;
 /** Slots are freed by the same commit, after all other accounts. */
 const SETTLE_AND_FREE = `WITH settled AS MATERIALIZED (${SETTLE})

@@ -17,8 +17,10 @@ export type BudgetType = 'total' | 'monthly';
 /** Which limit an account is of. */
 export interface AccountOfLimit {
   readonly id: string;
-  /** The key or owner whose account it is; null: all calls share it. */
+  /** The key, owner or subject whose account it is; null: all calls share it. */
   readonly member: string | null;
+  /** The text of the subject whose account it is, to be noted with its first use; absent: it is none of a subject. */
+  readonly subject?: string;
   /** What its amounts count; absent: micro-cents. */
   readonly unit?: Exclude<LimitUnit, 'cents'>;
 }
@@ -107,6 +109,8 @@ export interface AcquireRequest {
 export interface BudgetGrant {
   /** False when no such account exists: nothing was granted. */
   readonly found: boolean;
+  /** Not found, because the limit has as many subjects as it may have. */
+  readonly isFull?: boolean;
   readonly period: Period;
   /** The month of the grant, for either type: settles are charged to it. */
   readonly month: Period;

@@ -17,6 +17,8 @@ export interface UsageReport {
   readonly costMicroCents: bigint | null;
   readonly model: string | null;
   readonly chatbot: string | null;
+  /** The end user that the call was for, as the caller names it; absent: not named. */
+  readonly subject?: string;
   readonly endpoint: string | null;
   readonly statusCode: number | null;
   readonly latencyMs: number | null;
@@ -149,6 +151,8 @@ function payloadOf(report: UsageReport): string {
     ...(report.tags.length > 0 ? [report.tags] : []),
     // Form 3: without them, what was reserved is charged; 0 is charged as 0.
     ...(report.isWithoutTokens === true && (report.reservation?.tokens ?? 0n) > 0n ? [null] : []),
+    // Form 4.
+    ...(report.subject === undefined ? [] : [report.subject]),
   ]);
 }
 

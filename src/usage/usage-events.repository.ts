@@ -20,6 +20,7 @@ export interface StoredUsageEvent {
   readonly is_late: boolean;
   readonly model: string;
   readonly chatbot: string | null;
+  readonly subject: string | null;
   readonly endpoint: string | null;
   readonly status_code: number | null;
   readonly latency_ms: number | null;

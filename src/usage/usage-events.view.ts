@@ -43,6 +43,9 @@ export class UsageEventView {
 
   chatbot: string | null;
 
+  /** null: it was not named, or was erased. */
+  subject: string | null;
+
   endpoint: string | null;
 
   statusCode: number | null;
@@ -71,6 +74,7 @@ export class UsageEventView {
       isLate: event.is_late,
       model: event.model || null,
       chatbot: event.chatbot,
+      subject: event.subject,
       endpoint: event.endpoint,
       statusCode: event.status_code,
       latencyMs: event.latency_ms,

@@ -15,6 +15,9 @@ const SWEEPS = [
   { table: 'verdict_minute', where: `code = 'VALID' AND minute < now() - interval '2 days'` },
 ] as const;
 
+/** Accounts of limits first: a subject is kept for as long as it has one. */
+const LIMIT_SWEEPS = ['limit_accounts_sweep', 'limit_subjects_sweep'] as const;
+
 /**
  * Makes the partitions of the months to come, and forgets what has had its time. Events without a partition are not
  * lost meanwhile.
@@ -28,11 +31,11 @@ export class UsageHousekeeping extends Housekeeping {
   protected override async round(): Promise<void> {
     await this.dataSource.query('SELECT usage_event_prepare($1)', [MONTHS_AHEAD]);
     for (const { table, where } of SWEEPS) await this.deleteAll((rows) => this.sweep(table, where, rows));
-    await this.deleteAll((rows) => this.sweepLimits(rows));
+    for (const sweep of LIMIT_SWEEPS) await this.deleteAll((rows) => this.sweepLimits(sweep, rows));
   }
 
-  private async sweepLimits(rows: number): Promise<number> {
-    const [row] = await this.dataSource.query<{ swept: number }[]>('SELECT limit_accounts_sweep($1) AS swept', [rows]);
+  private async sweepLimits(sweep: (typeof LIMIT_SWEEPS)[number], rows: number): Promise<number> {
+    const [row] = await this.dataSource.query<{ swept: number }[]>(`SELECT ${sweep}($1) AS swept`, [rows]);
     return row!.swept;
   }
 

@@ -20,20 +20,20 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book_5(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
+  FROM usage_book_6(${Array.from({ length: 29 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
-const WITHOUT_SLOTS = { name: 'book-usage-5', text: TEXT };
+const WITHOUT_SLOTS = { name: 'book-usage-6', text: TEXT };
 
 /**
  * Slots are freed by the same commit, after everything else that the statement locks. A report that is refused changes
  * nothing: its call keeps its slot. An entry that has no row was booked.
  */
 const WITH_SLOTS = {
-  name: 'book-usage-5-slots',
+  name: 'book-usage-6-slots',
   text: `WITH booked AS MATERIALIZED (${TEXT}), refused AS MATERIALIZED (
     SELECT entry FROM booked WHERE outcome IN ('repeated', 'over-ceiling', 'refused'))
   SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM refused) >= 0 THEN ARRAY(
-      SELECT s.lease FROM unnest($29::uuid[], $30::integer[]) AS s(lease, entry)
+      SELECT s.lease FROM unnest($30::uuid[], $31::integer[]) AS s(lease, entry)
       WHERE s.entry NOT IN (SELECT r.entry FROM refused r)) END)) f
     LEFT JOIN booked b ON true`,
 };
@@ -50,7 +50,7 @@ export interface BookTerms {
  * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
  * id.
  *
- * @see src/database/functions/usage_book_5.sql
+ * @see src/database/functions/usage_book_6.sql
  */
 export function insertUsageStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
   const ofReport =
@@ -58,6 +58,7 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
     (entry: BookEntry) =>
       entry.kind === 'usage' ? pick(entry.report) : null;
   const number = (pick: (report: UsageReport) => number | null) => plainArray(entries, ofReport(pick));
+  const text = (pick: (report: UsageReport) => string | null) => textArray(entries, ofReport(pick));
   const { holds, slots } = holdsOf(entries);
   return {
     ...(slots.length === 0 ? WITHOUT_SLOTS : WITH_SLOTS),
@@ -92,12 +93,10 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       ),
       // A list of lists of different lengths is none in PostgreSQL: each is the text of one. In quotes: a tag
       // may be called null.
-      textArray(
-        entries,
-        ofReport(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
-      ),
+      text(({ tags }) => (tags.length === 0 ? null : `{${tags.map((tag) => `"${tag}"`).join(',')}}`)),
       plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
+      text(({ subject }) => subject ?? null),
       ...(slots.length === 0
         ? []
         : [plainArray(slots, ({ leaseId }) => leaseId), plainArray(slots, ({ event }) => event)]),

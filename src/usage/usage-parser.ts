@@ -10,6 +10,7 @@ import {
   MODEL,
   MODEL_CHARACTERS,
   RESERVATION_ID,
+  SUBJECT,
   TAG,
   UUID,
   cutToLine,
@@ -56,6 +57,7 @@ const checkEvent = compileSchema({
     costCents: AMOUNT,
     model: MODEL,
     chatbot: CHATBOT,
+    subject: SUBJECT,
     endpoint: ENDPOINT,
     statusCode: { type: 'integer', minimum: 100, maximum: 599 },
     latencyMs: { type: 'number', minimum: 0, maximum: MAX_LATENCY_MS },
@@ -86,6 +88,8 @@ const LABELS = new Map<string, Cut>([
   ['outputTokens', dropped],
   ['model', cutTo(MODEL_CHARACTERS)],
   ['chatbot', cutTo(CHATBOT_CHARACTERS)],
+  // A reservation is of a subject already: a part of another text would be another one.
+  ['subject', dropped],
   ['endpoint', cutTo(ENDPOINT_CHARACTERS)],
   ['statusCode', dropped],
   ['latencyMs', dropped],
@@ -94,7 +98,7 @@ const LABELS = new Map<string, Cut>([
 ]);
 
 /** What is kept of an event as it was written. */
-const TEXTS = ['id', 'model', 'chatbot', 'endpoint'] as const;
+const TEXTS = ['id', 'model', 'chatbot', 'subject', 'endpoint'] as const;
 
 /** An event as it comes in, its shape checked. */
 interface RawEvent {
@@ -107,6 +111,7 @@ interface RawEvent {
   readonly costCents?: number;
   readonly model?: string;
   readonly chatbot?: string;
+  readonly subject?: string;
   readonly endpoint?: string;
   readonly statusCode?: number;
   readonly latencyMs?: number;
@@ -231,6 +236,7 @@ function reportOf(event: RawEvent, context: ParserContext, labelsCut: readonly s
     costMicroCents: event.costCents === undefined ? null : costFromCents(event.costCents),
     model: event.model ?? null,
     chatbot: event.chatbot ?? null,
+    ...(event.subject === undefined ? {} : { subject: event.subject }),
     endpoint: event.endpoint ?? null,
     statusCode: event.statusCode ?? null,
     latencyMs: event.latencyMs ?? null,

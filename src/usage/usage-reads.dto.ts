@@ -15,6 +15,7 @@ export const SUMMARY_GROUPS = [
   'key',
   'callTag',
   'chatbot',
+  'subject',
   'endpoint',
   'status',
 ] as const;
@@ -67,8 +68,8 @@ export const COMPARISONS = ['previous'] as const;
 /** Usage over several keys. */
 export class ProjectSummaryQuery extends ZonedRangeQuery {
   /**
-   * `tag`: of keys. `callTag`, `chatbot`, `endpoint`, `status`: of reported events, in up to 35 days, of months
-   * that were not archived. Absent: `day`.
+   * `tag`: of keys. `callTag`, `chatbot`, `subject`, `endpoint`, `status`: of reported events, in up to 35 days, of
+   * months that were not archived. Absent: `day`.
    */
   @Field(optional(oneOf(SUMMARY_GROUPS)))
   groupBy?: SummaryGroup;

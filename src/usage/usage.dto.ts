@@ -51,6 +51,13 @@ export class UsageEventDto {
   chatbot?: string | null;
 
   /**
+   * The end user that the call was for: 1 to 128 visible ASCII characters. Without a `reservationId` its accounts are
+   * charged in limits that have one for each subject; a reservation has named its accounts already.
+   * @example "user-4711"
+   */
+  subject?: string | null;
+
+  /**
    * At most 256 characters.
    * @example "POST /v1/chat"
    */

@@ -79,7 +79,7 @@ const BY_VERSION: Record<SumSource, (project: string | null) => string> = {
                FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)})`,
   events: (
     project,
-  ) => `(SELECT e.key_id, e.received_at AS at, e.model, coalesce(e.version_id, h.version_id) AS version_id, e.tags, e.chatbot, e.endpoint, e.status_code,
+  ) => `(SELECT e.key_id, e.received_at AS at, e.model, coalesce(e.version_id, h.version_id) AS version_id, e.tags, e.chatbot, e.subject, e.endpoint, e.status_code,
                    e.requests, e.input_tokens, e.output_tokens, e.cost_micro_cents
               FROM usage_event e LEFT JOIN usage_rollup_hour h ON e.version_id IS NULL AND h.key_id = e.key_id
                    AND h.hour = date_trunc('hour', e.received_at, 'UTC') AND h.model = e.model
@@ -106,6 +106,7 @@ const GROUPS: Record<SummaryGroup, { group: string; name?: string; join?: string
   tag: { group: 't.tag', join: 'LEFT JOIN LATERAL unnest(v.tags) AS t (tag) ON true', isByVersion: true },
   callTag: { group: 't.tag', join: 'LEFT JOIN LATERAL unnest(r.tags) AS t (tag) ON true' },
   chatbot: { group: 'r.chatbot' },
+  subject: { group: 'r.subject' },
   endpoint: { group: 'r.endpoint' },
   status: { group: 'r.status_code::text' },
 };
@@ -120,7 +121,7 @@ export interface SummaryOptions {
 }
 
 /** Groups that rollups do not tell apart. */
-export const GROUPS_OF_EVENTS: readonly SummaryGroup[] = ['callTag', 'chatbot', 'endpoint', 'status'];
+export const GROUPS_OF_EVENTS: readonly SummaryGroup[] = ['callTag', 'chatbot', 'subject', 'endpoint', 'status'];
 
 /** What the version of usage `r` says; without a version the first one. */
 const VERSION_OF_R = `(SELECT owner_id, project_id, tags FROM key_version k

@@ -30,6 +30,17 @@ export function limitDetail(target: LimitTarget, unit: LimitUnit, isTooLarge = f
     : `A ${NOUNS[unit]} ${TARGETS[target]} does not cover this call.`;
 }
 
+/** The refusal of a call that names no subject, by a limit that has an account for each. */
+export function withoutSubject(limit: Pick<LimitFacts, 'id' | 'name' | 'unit' | 'per' | 'target'>): QuotaRefusal {
+  const detail = `A ${NOUNS[limit.unit]} ${TARGETS[limit.target]} counts for each subject, and no subject was given.`;
+  return { code: 'SUBJECT_REQUIRED', detail, retryAfterSeconds: null, limit: refusingLimitView(limit, null, 'ok') };
+}
+
+/** The sentence of a refusal by a limit that has as many subjects as it may have. */
+export function tooManySubjectsDetail(target: LimitTarget, unit: LimitUnit): string {
+  return `A ${NOUNS[unit]} ${TARGETS[target]} has as many subjects as a limit may have: another one has no account.`;
+}
+
 const CODES: Readonly<Record<LimitUnit, 'BUDGET_EXCEEDED' | 'RATE_LIMITED' | 'CONCURRENCY_LIMITED'>> = {
   cents: 'BUDGET_EXCEEDED',
   tokens: 'BUDGET_EXCEEDED',
@@ -41,10 +52,22 @@ const CODES: Readonly<Record<LimitUnit, 'BUDGET_EXCEEDED' | 'RATE_LIMITED' | 'CO
 export function refusingLimitView(
   { id, name, unit, per }: Pick<LimitFacts, 'id' | 'name' | 'unit' | 'per'>,
   resetsAtMs: number | null,
+  state: RefusingLimitView['state'] = 'exhausted',
 ): RefusingLimitView {
-  const view: RefusingLimitView = { id, name, unit, per, state: 'exhausted' };
+  const view: RefusingLimitView = { id, name, unit, per, state };
   if (resetsAtMs !== null) view.resetsAt = new Date(resetsAtMs).toISOString();
   return view;
+}
+
+/** Of a limit that has an account for each subject, and a call that names none. */
+function subjectCheck(limit: BindingLimit['limit']): { check: CheckOutcome; refuses: QuotaRefusal | null } {
+  const { id, unit, targetKind, mode } = limit;
+  const isObserved = mode === 'observe';
+  const end = isObserved ? ', and it only observes.' : '.';
+  const detail = `The ${NOUNS[unit]} ${id} ${TARGETS[targetKind]} counts for each subject, no subject was given${end}`;
+  if (isObserved) return { check: { check: 'limit', outcome: 'passed', detail }, refuses: null };
+  const refuses = withoutSubject({ ...limit, target: targetKind });
+  return { check: { check: 'limit', outcome: 'failed', detail }, refuses };
 }
 
 /**
@@ -56,6 +79,7 @@ export function limitCheck(
   { limit, account }: BindingLimit,
   need: bigint | null,
 ): { check: CheckOutcome; refuses: QuotaRefusal | null } {
+  if (limit.each === 'subject' && account.member === null) return subjectCheck(limit);
   const isOfSlots = limit.unit === 'slots';
   const isCovered = isOfSlots || (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';

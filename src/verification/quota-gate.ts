@@ -2,13 +2,13 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
 import type { KeyLimits } from '../quotas/key-limits.js';
-import { accountsFor, isBinding, slotsFor } from '../quotas/key-limits.js';
+import { accountsFor, isBinding, ofSubject, requiringSubject, slotsFor } from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
-import { limitCheck, limitDetail, refusingLimitView } from './limit-refusal.js';
+import { limitCheck, limitDetail, refusingLimitView, tooManySubjectsDetail, withoutSubject } from './limit-refusal.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, CountedDraw, Refused } from '../quotas/admission.js';
-import type { LimitUnit } from '../quotas/limits/limit-facts.js';
+import type { LimitFacts, LimitUnit } from '../quotas/limits/limit-facts.js';
 import type { WindowName } from '../quotas/quota-store.js';
 import { type BudgetStanding, findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
@@ -44,7 +44,10 @@ export interface QuotaSnapshot {
   readonly checks: CheckOutcome[];
 }
 
-type Asked = Pick<VerifyQuestion, 'cost' | 'model' | 'reserveCents' | 'reserveTokens' | 'reservationTtlSeconds'>;
+type Asked = Pick<
+  VerifyQuestion,
+  'cost' | 'model' | 'subject' | 'reserveCents' | 'reserveTokens' | 'reservationTtlSeconds'
+>;
 
 const PASSED: QuotaOutcome = Object.freeze({ refusal: null, isDegraded: false, reservation: null });
 const DEFAULT_TTL_SECONDS = 60;
@@ -69,11 +72,16 @@ export class QuotaGate {
    * @throws DomainError 503, as the promise's rejection, when nothing can be decided
    */
   admit(
-    { key, limits }: KeyRecord,
+    { key, limits: all }: KeyRecord,
     asked: Asked,
     callerId: string,
     databaseNowMs: number,
   ): QuotaOutcome | Promise<QuotaOutcome> {
+    if (all.bySubject !== null && asked.subject === undefined) {
+      const requiring = requiringSubject(all, asked.model);
+      if (requiring !== null) return this.refusedWithoutSubject(requiring);
+    }
+    const limits = ofSubject(all, asked.subject);
     const isFree = limits.windows.length === 0 && limits.accounts.length === 0 && limits.slots.length === 0;
     if (isFree && !isReserving(asked)) return PASSED;
     const question = limits.isByModel ? { ...questionOf(asked), model: asked.model } : questionOf(asked);
@@ -90,12 +98,15 @@ export class QuotaGate {
   }
 
   /** Whether the same limits bind the call, though its key, owner or project has changed. */
-  isBoundAlike(one: KeyRecord, other: KeyRecord, { model }: Asked): boolean {
+  isBoundAlike(one: KeyRecord, other: KeyRecord, { model, subject }: Asked): boolean {
     if (one.limits === other.limits) return true;
-    const ids = ({ limits }: KeyRecord): string[] =>
-      [...accountsFor(limits, model), ...(slotsFor(limits, model) ?? [])].flatMap(({ id, limit }) =>
-        limit === undefined ? [] : [id],
-      );
+    const ids = ({ limits: all }: KeyRecord): (string | undefined)[] => {
+      const limits = ofSubject(all, subject);
+      const accounts = [...accountsFor(limits, model), ...(slotsFor(limits, model) ?? [])];
+      // One that has begun to need a subject decides a call without one.
+      const requiring = subject === undefined ? requiringSubject(limits, model)?.id : undefined;
+      return [requiring, ...accounts.flatMap(({ id, limit }) => (limit === undefined ? [] : [id]))];
+    };
     return ids(one).join() === ids(other).join();
   }
 
@@ -140,7 +151,8 @@ export class QuotaGate {
       });
       if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
     }
-    for (const bound of await this.limitAccounts.bindingKey(key.id, (id) => this.quotas.unusedOf(id))) {
+    const unusedOf = (id: string) => this.quotas.unusedOf(id);
+    for (const bound of await this.limitAccounts.bindingKey(key.id, unusedOf, asked.subject)) {
       if (!isBinding(bound.limit, asked.model)) continue;
       const { check, refuses } = limitCheck(bound, mayKnow(bound) ? needOf(bound.limit.unit, question) : null);
       checks.push(check);
@@ -194,6 +206,11 @@ export class QuotaGate {
     return { refusal: null, isDegraded, reservation, ...(counted === undefined ? {} : { counted }) };
   }
 
+  private refusedWithoutSubject(limit: LimitFacts): QuotaOutcome {
+    this.meters.countLimit(limit.target, limit.unit);
+    return { refusal: withoutSubject(limit), isDegraded: false, reservation: null };
+  }
+
   private refusalOf(
     { code, window, account, retryAfterMs, isTooLarge }: Refused,
     key: KeyFacts,
@@ -206,6 +223,10 @@ export class QuotaGate {
     if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
     const { target, unit } = bound.facts;
     this.meters.countLimit(target, unit);
+    if (code === 'TOO_MANY_SUBJECTS') {
+      const limit = refusingLimitView(bound.facts, null, 'ok');
+      return { code, detail: tooManySubjectsDetail(target, unit), retryAfterSeconds, limit };
+    }
     const limit = refusingLimitView(bound.facts, this.quotas.findBudget(bound.account)?.endsAtMs ?? null);
     return { code, detail: limitDetail(target, unit, isTooLarge), retryAfterSeconds, limit };
   }

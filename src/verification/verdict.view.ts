@@ -86,8 +86,9 @@ export class RefusingLimitView {
   @ApiProperty({ enum: LIMIT_PERIODS, nullable: true, example: 'month' })
   per: LimitPeriod | null;
 
-  @ApiProperty({ enum: ['exhausted'], example: 'exhausted' })
-  state: 'exhausted';
+  /** `ok`: it refused for the subject, which was not given or is one too many. */
+  @ApiProperty({ enum: ['exhausted', 'ok'], example: 'exhausted' })
+  state: 'exhausted' | 'ok';
 
   /**
    * When the limit starts anew; absent: it never does, or it is of calls in flight.

@@ -18,7 +18,13 @@ import type { VerdictView } from './verdict.view.js';
 import { VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 /** Refusals by budgets, windows and limits. */
-const QUOTA_CODES: readonly VerdictCode[] = ['RATE_LIMITED', 'BUDGET_EXCEEDED', 'CONCURRENCY_LIMITED'];
+const QUOTA_CODES: readonly VerdictCode[] = [
+  'RATE_LIMITED',
+  'BUDGET_EXCEEDED',
+  'CONCURRENCY_LIMITED',
+  'SUBJECT_REQUIRED',
+  'TOO_MANY_SUBJECTS',
+];
 
 /** Who asks: the owner of its credential, and the environment whose keys it may verify. */
 export interface VerifyingPrincipal extends Pick<Principal, 'ownerId' | 'verifiesEnvironment'> {

@@ -2,7 +2,8 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
 import type { Environment } from '../api-keys/api-key.entity.js';
 import { BodySchema } from '../common/body-schema.js';
-import { AMOUNT, CHATBOT, MODEL, PRESENTED_KEY, SCOPE, TOKENS } from '../../packages/contract/src/grammar.js';
+import { looksLikeSecret } from '../common/secret-shape.js';
+import { AMOUNT, CHATBOT, MODEL, PRESENTED_KEY, SCOPE, SUBJECT, TOKENS } from '../../packages/contract/src/grammar.js';
 
 /** The fields of a question, as they are checked. */
 export const QUESTION_FIELDS = {
@@ -12,6 +13,11 @@ export const QUESTION_FIELDS = {
   ip: { type: 'string', maxLength: 512 },
   model: MODEL,
   chatbot: CHATBOT,
+  // Kept beside its account.
+  subject: {
+    ...SUBJECT,
+    check: (text: string) => (looksLikeSecret(text) ? 'must not contain an API key' : null),
+  },
   scopes: { type: 'array', maxItems: 100, items: SCOPE },
   cost: { type: 'integer', minimum: 1, maximum: 1000 },
   reserveCents: AMOUNT,
@@ -71,6 +77,14 @@ export class VerifyDto {
    */
   @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
   chatbot?: string | null;
+
+  /**
+   * The end user that the call is for, as your service names it: 1 to 128 visible ASCII characters. Where a limit has
+   * an account for each subject, a call without one is refused. Send a stable id, not a name or an address.
+   * @example "user-4711"
+   */
+  @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
+  subject?: string | null;
 
   /**
    * Scopes the call needs, all of them.

@@ -14,7 +14,7 @@ const SENTENCES: readonly RegExp[] = [
   /^must have (\d+ to \d+|at (most|least) \d+) (characters|entries)$/,
   // Of a grammar: packages/contract/src/grammar.ts.
   /^must be 1 to \d+ characters (without control characters|on one line, and not blank)$/,
-  /^must be 1 to 128 visible ASCII characters without quotes, backslashes and spaces$/,
+  /^must be 1 to 128 visible ASCII characters without (quotes, backslashes and spaces|spaces, and neither \. nor \.\.)$/,
   /^must be 1 to (64 of A-Z a-z 0-9 \. _ : \/ -|64 of a-z 0-9 - and begin with a letter)$/,
   /^must be 1 to 100 of A-Z a-z 0-9 \. _ -, and neither \. nor \.\.$/,
   /^must be (a UUID|the name of a role)$/,
@@ -52,11 +52,12 @@ const SENTENCES: readonly RegExp[] = [
   /^must be given( when isUnlimited is false|, unless a reservationId is)$/,
   /^(contradicts budgetLimitCents|belongs to the action (renew|revoke)|must name a tag, unless remove does)$/,
   /^is too easy to guess: .*$/,
-  /^must be left out: (an installation has no id|(total|slots) ha(s|ve) no (calendar|period)|a key is its only member)$/,
+  /^must be left out: (an installation has no id|(total|slots) ha(s|ve) no (calendar|period))$/,
   /^must be left out: a limit of (cents has amountCents|(tokens|requests|slots) has amount)$/,
   /^there is no such (key, or it is revoked|project)$/,
   /^is said by the key itself: set its budgetLimitCents, with budgetType (total|monthly)$/,
-  /^must be key( or owner)?, or be left out$/,
+  /^must be (key or )?(owner or )?subject, or be left out$/,
+  /^must be day, week or month: accounts of subjects have an end$/,
   /^unknown reservation, or made by another caller$/,
 ];
 

@@ -27,6 +27,8 @@ export interface HoldRequest {
   cents?: number;
   /** An upper bound of the tokens that the call may use. */
   tokens?: number;
+  /** The end user that the call is for, as your service names it: reported with what the call has used as well. */
+  subject?: string;
   /**
    * How long all of it is held if it is not renewed, 1 to 1800 seconds; default 60. Slots are renewed while the work
    * runs. So are cents and tokens that are held for more than 60 seconds; those for 60 or less end by themselves, and
@@ -87,14 +89,14 @@ export class HeldCalls {
       try {
         result = await work(hold);
       } catch (error) {
-        const event = used === null ? null : eventOf(verdict, used);
+        const event = used === null ? null : eventOf(verdict, asked, used);
         if (event !== null) void place.fill(event);
         else if (reservation !== undefined) this.host.releaseLater(reservation);
         throw error;
       } finally {
         renewal?.stop();
       }
-      const event = eventOf(verdict, used);
+      const event = eventOf(verdict, asked, used);
       if (event !== null) await this.settled(place.fill(event), event, result);
       return result;
     } finally {
@@ -145,12 +147,14 @@ export function settlementOf(reservation: Reservation | string, usage: Settlemen
 
 /** What is asked when a call is to hold something. Other fields of `question` are the caller's. */
 function holdQuestion(key: string, request: number | HoldRequest, question: ReserveQuestion): VerifyQuestion {
-  const { cents, tokens, ttlSeconds }: HoldRequest = typeof request === 'number' ? { cents: request } : request;
+  const { cents, tokens, subject, ttlSeconds }: HoldRequest =
+    typeof request === 'number' ? { cents: request } : request;
   return {
     ...question,
     key,
     ...(cents === undefined ? {} : { reserveCents: cents }),
     ...(tokens === undefined ? {} : { reserveTokens: tokens }),
+    ...(subject === undefined ? {} : { subject }),
     ...(ttlSeconds === undefined ? {} : { reservationTtlSeconds: ttlSeconds }),
   };
 }
@@ -166,9 +170,13 @@ function isAdmitted(verdict: Verdict): verdict is Verdict & { valid: true } {
 }
 
 /** What is reported of a call; null: it held nothing and has recorded nothing. */
-function eventOf({ reservation, keyId }: Verdict, used: Settlement | null): SentUsageEvent | null {
-  if (reservation !== undefined) return settlementOf(reservation, used ?? {});
+function eventOf(
+  { reservation, keyId }: Verdict,
+  { subject }: VerifyQuestion,
+  used: Settlement | null,
+): SentUsageEvent | null {
+  const usage: Settlement = subject == null ? { ...used } : { subject, ...used };
+  if (reservation !== undefined) return settlementOf(reservation, usage);
   if (used === null || keyId === undefined) return null;
-  const usage: Settlement = used;
   return { ...usage, id: usage.id ?? randomUUID(), apiKeyId: keyId };
 }

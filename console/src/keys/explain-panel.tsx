@@ -24,7 +24,7 @@ import { checkInWords, verdictInWords } from '../ui/words';
 import { centsOf } from './key-draft';
 import type { RefusedCall } from './refused-calls';
 
-const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'scopes', 'cost', 'reserveCents'];
+const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'subject', 'scopes', 'cost', 'reserveCents'];
 const OUTCOMES = {
   passed: ['check', '#2f9e44', 'passed'],
   failed: ['close', '#e03131', 'failed'],
@@ -45,6 +45,7 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             ...(input.ip === '' ? {} : { ip: input.ip.trim() }),
             ...(input.model === '' ? {} : { model: input.model }),
             ...(input.chatbot === '' ? {} : { chatbot: input.chatbot }),
+            ...(input.subject === '' ? {} : { subject: input.subject.trim() }),
             ...(input.scopes.length === 0 ? {} : { scopes: input.scopes }),
             cost: input.cost === '' ? 1 : input.cost,
             ...(input.reserve === '' ? {} : { reserveCents: centsOf(input.reserve) }),
@@ -81,12 +82,7 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             error={errors['model']}
             onChange={(event) => set({ model: event.currentTarget.value })}
           />
-          <TextInput
-            label="Chatbot"
-            value={input.chatbot}
-            error={errors['chatbot']}
-            onChange={(event) => set({ chatbot: event.currentTarget.value })}
-          />
+          <EndUserFields input={input} errors={errors} set={set} />
           <TagsInput
             label="Scopes, all of them needed"
             data={apiKey.scopes}
@@ -135,11 +131,40 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
   );
 }
 
+/** On whose behalf the call is. */
+function EndUserFields({
+  input,
+  errors,
+  set,
+}: {
+  input: Input;
+  errors: Readonly<Record<string, string>>;
+  set: (changes: Partial<Input>) => void;
+}) {
+  return (
+    <>
+      <TextInput
+        label="Chatbot"
+        value={input.chatbot}
+        error={errors['chatbot']}
+        onChange={(event) => set({ chatbot: event.currentTarget.value })}
+      />
+      <TextInput
+        label="Subject, the end user as the service names it"
+        value={input.subject}
+        error={errors['subject']}
+        onChange={(event) => set({ subject: event.currentTarget.value })}
+      />
+    </>
+  );
+}
+
 interface Input {
   environment: 'live' | 'test' | null;
   ip: string;
   model: string;
   chatbot: string;
+  subject: string;
   scopes: string[];
   cost: number | '';
   reserve: number | '';
@@ -160,6 +185,8 @@ function inputOf(call: RefusedCall | null): Input {
     ip: call?.ip === undefined || call.ip === null || call.ip.includes('/') ? '' : call.ip,
     model: call?.model ?? '',
     chatbot: call?.chatbot ?? '',
+    // No refused call keeps its subject.
+    subject: '',
     scopes: call?.scopes ?? [],
     cost: call?.cost ?? 1,
     reserve: call?.reserveCents == null ? '' : call.reserveCents / 100,

@@ -90,6 +90,8 @@ const CODES: readonly RefusedCall['code'][] = [
   'RATE_LIMITED',
   'BUDGET_EXCEEDED',
   'CONCURRENCY_LIMITED',
+  'SUBJECT_REQUIRED',
+  'TOO_MANY_SUBJECTS',
 ];
 
 interface CallsProps {

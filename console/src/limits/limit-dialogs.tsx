@@ -15,7 +15,7 @@ import { amountText, amountToType, typedAmount } from './units';
 type Limit = Schemas['LimitView'];
 type DryRun = Schemas['LimitDryRunView'];
 
-/** The key or owner of an account; `id` null: to be chosen. */
+/** The key, owner or subject of an account; `id` null: to be chosen. */
 export interface Member {
   readonly kind: LimitMember;
   readonly id: string | null;
@@ -127,7 +127,7 @@ export function EditLimit({ limit: shown, onClose }: { limit: Limit; onClose: ()
   );
 }
 
-const OVERRIDDEN = ['amount', 'amountCents', 'until', 'reason'];
+const OVERRIDDEN = ['member', 'amount', 'amountCents', 'until', 'reason'];
 
 /** Gives a member of a limit an amount of its own, for good or until an instant. */
 export function Override({ limit, member, onClose }: { limit: Limit; member: Member; onClose: () => void }) {
@@ -169,7 +169,19 @@ export function Override({ limit, member, onClose }: { limit: Limit; member: Mem
       <Text size="sm">
         In place of the {amountText(limit.unit, limit.amount)} of the limit. What is counted already stays counted.
       </Text>
-      {member.id === null && <TargetPicker kind={member.kind} value={id} onChange={setId} />}
+      {member.id === null && member.kind !== 'subject' && (
+        <TargetPicker kind={member.kind} value={id} onChange={setId} />
+      )}
+      {member.id === null && member.kind === 'subject' && (
+        <TextInput
+          label="Subject"
+          description="As services name it when they verify"
+          maxLength={128}
+          value={id ?? ''}
+          error={errors['member']}
+          onChange={(event) => setId(event.currentTarget.value || null)}
+        />
+      )}
       <AmountInput
         unit={limit.unit}
         value={amount}

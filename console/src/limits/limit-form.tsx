@@ -49,6 +49,7 @@ const MEMBERS: Readonly<Record<LimitMember | 'shared', string>> = {
   shared: 'All calls together',
   owner: 'Each owner',
   key: 'Each key',
+  subject: 'Each subject',
 };
 const PERIODS: Readonly<Record<LimitPeriod, string>> = {
   day: 'a day',

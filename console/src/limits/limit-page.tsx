@@ -206,6 +206,22 @@ function Accounts({ limit }: { limit: Limit }) {
   );
 }
 
+/** A subject has no page of its own. */
+function MemberName({ member: { kind, id, name } }: { member: Schemas['LimitMemberView'] }) {
+  if (kind === 'subject') return <>{name ?? `${id}, erased`}</>;
+  if (kind === 'key')
+    return (
+      <Link className="plain-link" to="/keys/$keyId" params={{ keyId: id }} search={{ tab: undefined }}>
+        {name ?? id}
+      </Link>
+    );
+  return (
+    <Link className="plain-link" to="/people/$userId" params={{ userId: id }}>
+      {name ?? id}
+    </Link>
+  );
+}
+
 function AccountTable({
   unit,
   accounts,
@@ -227,20 +243,7 @@ function AccountTable({
             return (
               <Table.Tr key={member.id}>
                 <Table.Td miw={120} className="breakable">
-                  {member.kind === 'key' ? (
-                    <Link
-                      className="plain-link"
-                      to="/keys/$keyId"
-                      params={{ keyId: member.id }}
-                      search={{ tab: undefined }}
-                    >
-                      {name}
-                    </Link>
-                  ) : (
-                    <Link className="plain-link" to="/people/$userId" params={{ userId: member.id }}>
-                      {name}
-                    </Link>
-                  )}
+                  <MemberName member={member} />
                 </Table.Td>
                 <Table.Td miw={220}>
                   <LimitBar unit={unit} account={account} />

@@ -21,6 +21,8 @@ const VERDICTS: Record<Code, string> = {
   RATE_LIMITED: 'Over a rate limit',
   BUDGET_EXCEEDED: 'Budget exceeded',
   CONCURRENCY_LIMITED: 'Too many calls in flight',
+  SUBJECT_REQUIRED: 'Subject missing',
+  TOO_MANY_SUBJECTS: 'Too many subjects',
   UNAVAILABLE: 'Not decided',
 };
 

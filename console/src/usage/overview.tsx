@@ -204,6 +204,7 @@ const NO_GROUP: Record<Summary['groupBy'], string> = {
   model: 'no model',
   callTag: 'no tag',
   chatbot: 'no chatbot',
+  subject: 'no subject',
   endpoint: 'no endpoint',
   status: 'no status',
 };

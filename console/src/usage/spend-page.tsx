@@ -18,6 +18,7 @@ const GROUPS = [
   { value: 'tag', label: 'Tag' },
   { value: 'model', label: 'Model' },
   { value: 'key', label: 'Key' },
+  { value: 'subject', label: 'Subject' },
 ] as const;
 
 /** Stretches people ask for, in days of UTC. */
@@ -31,7 +32,7 @@ function ranges(now = new Date()): { label: string; from: string | undefined; to
   ];
 }
 
-/** Spend by owner, project, tag, model, key or day. */
+/** Spend by owner, project, tag, model, key, subject or day. */
 export function SpendPage() {
   const { can } = useSession();
   const search = useSearch({ from: '/shell/spend' });

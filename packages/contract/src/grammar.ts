@@ -77,6 +77,15 @@ export const CHATBOT_CHARACTERS = 128;
 /** The name of a chatbot. */
 export const CHATBOT = lineOf(CHATBOT_CHARACTERS);
 
+/**
+ * The end user of a key, as a caller names it: visible ASCII without blanks. `.` and `..` are none: URLs take them for
+ * steps.
+ */
+export const SUBJECT = grammar(
+  '^(?!\\.{1,2}$)[\\x21-\\x7e]{1,128}$',
+  '1 to 128 visible ASCII characters without spaces, and neither . nor ..',
+);
+
 /** Characters of an endpoint. */
 export const ENDPOINT_CHARACTERS = 256;
 

@@ -39,6 +39,14 @@ describe('The sentence of a limit', () => {
       'Each key of owner Ada Lovelace may spend at most 50.00 USD per month (Europe/Berlin).',
     ],
     [
+      { target: KEY, each: 'subject', models: [] },
+      'Each subject of key Billing may spend at most 50.00 USD per month (Europe/Berlin).',
+    ],
+    [
+      { target: OWNER, each: 'subject', models: [] },
+      'Each subject of owner Ada Lovelace may spend at most 50.00 USD per month (Europe/Berlin).',
+    ],
+    [
       { target: ALL, each: null, models: [], amount: 123_456_789 },
       'All keys together may spend at most 1,234,567.89 USD per month (Europe/Berlin).',
     ],
@@ -106,7 +114,7 @@ describe('The sentence of a limit', () => {
         LIMIT_UNITS.map((unit) => limitSentence({ ...LIMIT, target: { kind, name: 'X' }, each, unit }, 'USD')),
       ),
     );
-    expect(sentences).toHaveLength(9 * LIMIT_UNITS.length);
+    expect(sentences).toHaveLength(13 * LIMIT_UNITS.length);
     expect(new Set(sentences).size).toBe(sentences.length);
   });
 });

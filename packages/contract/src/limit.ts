@@ -6,8 +6,8 @@ export type LimitTargetKind = (typeof LIMIT_TARGETS)[number];
 export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
 
-/** Members of a target that have an account each. */
-export const LIMIT_MEMBERS = ['key', 'owner'] as const;
+/** Members of a target that have an account each; `subject`: the end users of keys, as callers name them. */
+export const LIMIT_MEMBERS = ['key', 'owner', 'subject'] as const;
 export type LimitMember = (typeof LIMIT_MEMBERS)[number];
 
 /** `observe`: counts, and refuses nothing. */
@@ -32,10 +32,10 @@ export const LIMIT_AMOUNTS: Readonly<
  * and an owner its only owner, so that no limit can be written in two ways.
  */
 export const MEMBERS_OF: Readonly<Record<LimitTargetKind, readonly (LimitMember | null)[]>> = {
-  key: [null],
-  owner: [null, 'key'],
-  project: [null, 'key', 'owner'],
-  installation: [null, 'key', 'owner'],
+  key: [null, 'subject'],
+  owner: [null, 'key', 'subject'],
+  project: [null, 'key', 'owner', 'subject'],
+  installation: [null, 'key', 'owner', 'subject'],
 };
 
 /** As much of a limit as its sentence says. */
@@ -84,8 +84,9 @@ function subjectOf({ target: { kind, name }, each }: SaidLimit): string {
   const of = name ?? 'that is gone';
   switch (kind) {
     case 'key':
-      return `Key ${of}`;
+      return each === 'subject' ? `Each subject of key ${of}` : `Key ${of}`;
     case 'owner':
+      if (each === 'subject') return `Each subject of owner ${of}`;
       return each === 'key' ? `Each key of owner ${of}` : `All keys of owner ${of} together`;
     case 'project':
       return each === null ? `All keys in project ${of} together` : `Each ${each} in project ${of}`;

@@ -23,7 +23,7 @@ type StoredKey = Omit<KeyFacts, 'allowedIps' | 'budgetLimitMicroCents' | 'limits
 /** Limits of one target, as a replica remembers them; null: none. */
 const limitsOfTarget = (kind: LimitTarget, id: string | null) => `(
   SELECT json_agg(json_build_object('id', l.id, 'name', l.name, 'target', l.target_kind, 'unit', l.unit, 'per', l.per, 'each', l.each,
-           'models', l.models) ORDER BY l.id)
+           'models', l.models, 'observes', l.mode = 'observe') ORDER BY l.id)
     FROM quota_limit l
    WHERE l.target_kind = '${kind}' AND ${id === null ? 'true' : `l.target_id = ${id}`} AND l.ended_at IS NULL)`;
 

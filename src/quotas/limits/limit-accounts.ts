@@ -8,7 +8,7 @@ import type { LimitRow } from './limit-row.js';
 
 /** One account of a limit in one period; amounts are in its unit, those of cents in micro-cents. */
 export interface LimitAccountState {
-  /** The key or owner whose account it is; null: all calls share it. */
+  /** The key, owner or subject whose account it is; null: all calls share it, or no subject is meant. */
   readonly member: string | null;
   /** `total`, or the first date of the period in the limit's time zone. */
   readonly period: string;
@@ -66,10 +66,12 @@ export class LimitAccounts {
    * Limits that bind calls of a key now, whatever the model, from the narrowest to the widest, with their accounts.
    *
    * @param unusedOf what no reservation holds of the leases of an account in this replica's memory: it is not held
+   * @param subject of the calls; absent: none, and a limit with an account for each subject has no member
    */
   async bindingKey(
     keyId: string,
     unusedOf: (accountId: string) => readonly UnusedLease[] = () => [],
+    subject?: string,
   ): Promise<BindingLimit[]> {
     const rows = await this.dataSource.query<(StateRow & Stored<LimitRow>)[]>(
       `SELECT ${LIMIT_COLUMNS}, m.id AS member, ${STATE_COLUMNS}
@@ -80,13 +82,13 @@ export class LimitAccounts {
            UNION ALL SELECT * FROM quota_limit WHERE target_kind = 'project' AND target_id = k.project_id
            UNION ALL SELECT * FROM quota_limit WHERE target_kind = 'installation'
          ) l
-         CROSS JOIN LATERAL (SELECT CASE l.each WHEN 'key' THEN k.id WHEN 'owner' THEN k.owner_id END AS id) m
+         CROSS JOIN LATERAL (SELECT CASE l.each WHEN 'key' THEN k.id WHEN 'owner' THEN k.owner_id WHEN 'subject' THEN limit_subject_id($2) END AS id) m
          CROSS JOIN LATERAL limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) p
          LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name
          LEFT JOIN quota_limit_override o ON o.member_id = m.id AND ${OVERRIDE_IN_FORCE}
         WHERE k.id = $1 AND l.ended_at IS NULL
         ORDER BY array_position('{key,owner,project,installation}', l.target_kind), l.id`,
-      [keyId],
+      [keyId, subject ?? null],
     );
     const leases = rows.flatMap((row) => unusedOf(limitAccountId(row.id, row.member)));
     const unused = leases.length === 0 ? new Map<string, string>() : await this.unused(leases);

@@ -10,8 +10,11 @@ export type LimitUnit = (typeof LIMIT_UNITS)[number];
 export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
 
-/** Who has an account of its own: each key, or each owner of keys, that the limit binds. */
-export type LimitMember = 'key' | 'owner';
+/**
+ * Who has an account of its own: each key, each owner of keys, or each subject of calls, that the limit binds. A
+ * subject is the end user of a key as the caller of a verify names it.
+ */
+export type LimitMember = 'key' | 'owner' | 'subject';
 
 /** As much of a limit as a replica remembers: which calls it binds, and what to call it. Amounts are the database's. */
 export interface LimitFacts {
@@ -25,6 +28,8 @@ export interface LimitFacts {
   readonly each: LimitMember | null;
   /** Patterns; empty: every call. A call that names no model is bound whatever they are. */
   readonly models: readonly string[];
+  /** It only observes: a call without a subject passes, where it has an account for each. */
+  readonly observes?: boolean;
 }
 
 /** No limits: one list for all that have none. */

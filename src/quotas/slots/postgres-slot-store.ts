@@ -1,10 +1,13 @@
 import { retrying } from '../retrying.js';
+import { textArray } from '../../database/array-text.js';
 import { list } from '../acquire-values.js';
 import type { Sql } from '../sql.js';
 import type { Renewal, RenewalResult, SlotAnswer, SlotRequest, SlotStore, SlotVerdict } from './slot-store.js';
 
-const TAKE = `SELECT n, granted, found, month, clock_ms, admit_for_ms
-  FROM quota_take_slots($1, $2::integer[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::integer[]) ORDER BY n`;
+const takeFrom = (limits: string) => `SELECT n, granted, found, month, clock_ms, admit_for_ms
+  FROM quota_take_slots($1, $2::integer[], $3::uuid[], ${limits}, $5::uuid[], $6::uuid[], $7::integer[]) ORDER BY n`;
+const TAKE = takeFrom('$4::uuid[]');
+const TAKE_OF_SUBJECTS = takeFrom('limit_subjects_note($3::uuid[], $4::uuid[], $5::uuid[], $8::text[], true)');
 
 interface TakenRow {
   readonly granted: boolean | null;
@@ -22,9 +25,10 @@ export class PostgresSlotStore implements SlotStore {
     const needs = calls.flatMap(({ needs, ttlSeconds }, call) =>
       needs.map((need) => ({ ...need, ttlSeconds, call: call + 1 })),
     );
+    const isOfSubjects = needs.some(({ account }) => account.limit?.subject !== undefined);
     const rows = (await retrying(() =>
       this.sql(
-        TAKE,
+        isOfSubjects ? TAKE_OF_SUBJECTS : TAKE,
         [
           replicaId,
           list(needs.map(({ call }) => call)),
@@ -33,8 +37,9 @@ export class PostgresSlotStore implements SlotStore {
           list(needs.map(({ account }) => account.limit?.member ?? null)),
           list(needs.map(({ leaseId }) => leaseId)),
           list(needs.map(({ ttlSeconds }) => ttlSeconds)),
+          ...(isOfSubjects ? [textArray(needs, ({ account }) => account.limit?.subject ?? null)] : []),
         ],
-        'take-slots',
+        isOfSubjects ? 'take-slots-of-subjects' : 'take-slots',
       ),
     )) as unknown as TakenRow[];
     const [{ month, clock_ms: clockMs, admit_for_ms: admitForMs }] = rows as [TakenRow];
@@ -42,7 +47,11 @@ export class PostgresSlotStore implements SlotStore {
     const verdicts = calls.map((call): SlotVerdict => {
       const own = rows.slice(next, (next += call.needs.length));
       const refusedBy = own.findIndex(({ granted }) => granted === false);
-      return refusedBy < 0 ? { granted: true } : { granted: false, refusedBy, found: own[refusedBy]!.found };
+      if (refusedBy < 0) return { granted: true };
+      const { found } = own[refusedBy]!;
+      // Where a limit has no room for a subject, its account is not there.
+      const isFull = !found && call.needs[refusedBy]!.account.limit?.subject !== undefined;
+      return { granted: false, refusedBy, found, isFull };
     });
     return { calls: verdicts, month, clockMs: Number(clockMs), admitForMs: Number(admitForMs) };
   }

@@ -1,6 +1,6 @@
 import { type Refused, type SlotDemand, unavailable } from '../admission.js';
 import type { BudgetEntry } from '../budget-entry.js';
-import { concurrencyLimited } from '../memory-entry.js';
+import { concurrencyLimited, refusedUnfound } from '../memory-entry.js';
 import type { QuotaClock } from '../quota-clock.js';
 import { type Account, type Hold, SLOT } from '../quota-store.js';
 import type { GrantedSlots, Waiter } from '../waiter.js';
@@ -109,7 +109,7 @@ export class SlotDesk implements SlotHandler {
       if (isStale) return;
       const entry = entries[verdict.refusedBy]!;
       if (statement.sentMs >= entry.freedAtMs) entry.rememberRefusal(1n, nowMs + this.options.refusalMs, nowMs);
-      waiter.refusal ??= verdict.found ? concurrencyLimited(entry) : unavailable(1_000);
+      waiter.refusal ??= verdict.found ? concurrencyLimited(entry) : refusedUnfound(entry, verdict);
     });
     const waiters = statement.isAbandoned ? [] : statement.askings.map(({ waiter }) => waiter);
     this.host.decided(new Set(waiters), nowMs);

@@ -21,7 +21,14 @@ export interface SlotRequest {
 
 /** Granted; or the place of the first need that was refused, or whose account does not exist. */
 export type SlotVerdict =
-  { readonly granted: true } | { readonly granted: false; readonly refusedBy: number; readonly found: boolean };
+  | { readonly granted: true }
+  | {
+      readonly granted: false;
+      readonly refusedBy: number;
+      readonly found: boolean;
+      /** Not found, because the limit has as many subjects as it may have. */
+      readonly isFull?: boolean;
+    };
 
 /** The answer to a request; a verdict for each call, in order. */
 export interface SlotAnswer {

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { limitAccountId } from '../../../src/quotas/limits/account-id.js';
+import { limitAccountId, limitSubjectId } from '../../../src/quotas/limits/account-id.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { NO_LEASE } from '../../../src/quotas/quota-store.js';
 import type { Account, AcquireAnswer, BudgetRequest, Hold } from '../../../src/quotas/quota-store.js';
 import { type BookEntry, entryOf } from '../../../src/usage/usage-entry.js';
 import { type BookRow, insertUsageStatement } from '../../../src/usage/usage-insert.js';
 import { Random, uuidOf } from '../../simulation/random.js';
-import { EACH, MODELS } from '../../simulation/limits/boundaries.js';
+import { EACH, MODELS, SUBJECTS } from '../../simulation/limits/boundaries.js';
 import type { KeyRow, LimitRow } from '../../simulation/limits/limit-rows.js';
 import { LimitStoreModel } from '../../simulation/limits/limit-store-model.js';
 import type { Report } from '../../simulation/limits/limit-store-rows.js';
@@ -63,7 +63,7 @@ class LimitTwins {
 
   async run(): Promise<Tally> {
     await this.database.asOwner(
-      'TRUNCATE budget_account, budget_lease, reservation_end, usage_event, usage_id, quota_limit, quota_limit_override',
+      'TRUNCATE budget_account, budget_lease, reservation_end, usage_event, usage_id, quota_limit, quota_limit_override, limit_subject, limit_subject_count',
       [],
     );
     await this.database.setClock(this.clock);
@@ -122,12 +122,14 @@ class LimitTwins {
     const kind = random.pick(['key', 'owner', 'project', 'installation'] as const);
     const ids = { key: [...this.model.keys.keys()], owner: this.owners, project: this.projects, installation: [''] };
     const unit = random.pick(['cents', 'cents', 'tokens', 'requests'] as const);
+    const each = random.pick(EACH[kind]);
+    const per = random.pick(['day', 'day', 'week', 'month', 'total'] as const);
     const limit: LimitRow = {
       id: this.newId(),
       unit,
       target: { kind, id: random.pick(ids[kind]) },
-      each: random.pick(EACH[kind]),
-      per: random.pick(['day', 'day', 'week', 'month', 'total'] as const),
+      each,
+      per: each === 'subject' && per === 'total' ? 'week' : per,
       timeZone: random.pick(ZONES),
       amount: BigInt(random.pick(unit === 'requests' ? [0, 20, 100, 20_000] : [0, 300, 2_000, 20_000])),
       models: random.chance(0.4) ? ['gpt'] : [],
@@ -157,7 +159,8 @@ class LimitTwins {
       limit.isDeleted = true;
       await this.database.asOwner('UPDATE quota_limit SET ended_at = quota_clock() WHERE id = $1', [limit.id]);
     } else if (limit.each !== null && random.chance(0.6)) {
-      await this.override(limit, random.pick(limit.each === 'key' ? [...this.model.keys.keys()] : this.owners));
+      const members = { key: [...this.model.keys.keys()], owner: this.owners, subject: SUBJECTS };
+      await this.override(limit, random.pick(members[limit.each]));
     } else {
       limit.amount = BigInt(random.pick([0, 100, 1_000, 30_000]));
       await this.database.asOwner('UPDATE quota_limit SET amount = $2 WHERE id = $1', [limit.id, String(limit.amount)]);
@@ -174,7 +177,7 @@ class LimitTwins {
       `INSERT INTO quota_limit_override (limit_id, member_id, amount, until)
        VALUES ($1, $2, $3, to_timestamp($4::numeric / 1000))
        ON CONFLICT (limit_id, member_id) DO UPDATE SET amount = EXCLUDED.amount, until = EXCLUDED.until`,
-      [limit.id, member, amount.toString(), untilMs],
+      [limit.id, limit.each === 'subject' ? limitSubjectId(member) : member, amount.toString(), untilMs],
     );
   }
 
@@ -185,16 +188,18 @@ class LimitTwins {
     const [limitId = '', member = null] = name.split('/');
     const limit = this.model.limits.get(limitId);
     if (limit === undefined) return { id: name, type: 'total' };
-    const { unit } = limit;
-    const of = unit === 'cents' ? { id: limitId, member } : { id: limitId, member, unit };
-    return { id: limitAccountId(limitId, member), type: limit.per === 'total' ? 'total' : 'monthly', limit: of };
+    const { unit, each } = limit;
+    const subject = each === 'subject' && member !== null ? { subject: member } : {};
+    const memberId = each === 'subject' && member !== null ? limitSubjectId(member) : member;
+    const of = { id: limitId, member: memberId, ...(unit === 'cents' ? {} : { unit }), ...subject };
+    return { id: limitAccountId(limitId, memberId), type: limit.per === 'total' ? 'total' : 'monthly', limit: of };
   }
 
   private async call(): Promise<void> {
     const { random } = this;
     const key = random.pick([...this.model.keys.values()]);
     const model = random.pick(MODELS);
-    const names = this.model.accountsFor(this.model, key.id, model);
+    const names = this.model.accountsFor(this.model, key.id, model, random.pick(SUBJECTS));
     if (names.length === 0) return;
     const takes: Takes = {
       cents: BigInt(random.pick([0, 1, 7, 60, 700])),
@@ -224,7 +229,7 @@ class LimitTwins {
     this.reserved.push({
       ...{ kind: 'settle', keyId: key.id, reservationId: this.newId(), month: budgets[0]!.month, holds, model },
       ...{ reserved: takes.cents, amount: takes.cents, reservedTokens: takes.tokens, tokens: takes.tokens },
-      ...{ settledBy: '', defaultHold: 0n, byRecord: [] },
+      ...{ settledBy: '', defaultHold: 0n, byRecord: [], subject: null },
     });
   }
 
@@ -304,7 +309,7 @@ class LimitTwins {
       },
       ...{ reserved: 0n, amount: BigInt(random.between(0, 900)), tokens: BigInt(random.between(0, 400)) },
       ...{ settledBy: this.newId(), defaultHold: 0n },
-      ...{ model: random.pick(MODELS), byRecord: [] },
+      ...{ model: random.pick(MODELS), subject: random.pick([null, ...SUBJECTS]), byRecord: [] },
     });
   }
 
@@ -337,6 +342,7 @@ class LimitTwins {
       ...{ inputTokens: Number(one.tokens ?? 0n), outputTokens: 0 },
       ...{ costMicroCents: one.amount, model: one.model, chatbot: null, endpoint: null, statusCode: null },
       ...{ latencyMs: null, occurredAt: null, tags: [] },
+      ...(one.subject === null ? {} : { subject: one.subject }),
     });
   }
 

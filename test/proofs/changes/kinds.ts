@@ -44,6 +44,7 @@ export const CHANGE_KINDS = [
   'POST /roles',
   'PATCH /roles/:name',
   'DELETE /roles/:name',
+  'POST /subjects/erase',
   'POST /users',
   'PATCH /users/:id',
   'DELETE /users/:id',

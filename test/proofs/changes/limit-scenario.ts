@@ -43,7 +43,20 @@ export function limits(cast: Cast): Step[] {
       (body) => body.id as string,
     ),
     on('DELETE /limits/:id', () => `/limits/${ids.limit}`, 'limits:delete'),
+    erasure(cast),
   ];
+}
+
+/** An end user of keys is erased. */
+function erasure(cast: Cast): Step {
+  return byAdmin(
+    cast,
+    'POST /subjects/erase',
+    () => ({ path: '/subjects/erase', body: { subject: `user-${cast.name}` } }),
+    'subjects:erase',
+    'subject',
+    (body) => body.memberId as string,
+  );
 }
 
 /** A project, and a key of the admin in it. */

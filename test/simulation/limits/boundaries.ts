@@ -22,11 +22,13 @@ export const BOUNDARIES = [
 export const OWNERS = ['ann', 'bob'];
 export const PROJECTS = ['search', 'chat'];
 export const MODELS = [null, 'gpt', 'mini'];
+/** A call may name no subject. */
+export const SUBJECTS = ['eve', 'sam'];
 
 /** What a target may divide its limit by. */
 export const EACH: Record<TargetKind, readonly LimitRow['each'][]> = {
-  key: [null],
-  owner: [null, 'key'],
-  project: [null, 'key', 'owner'],
-  installation: [null, 'key', 'owner'],
+  key: [null, 'subject'],
+  owner: [null, 'key', 'subject'],
+  project: [null, 'key', 'owner', 'subject'],
+  installation: [null, 'key', 'owner', 'subject'],
 };

@@ -1,6 +1,6 @@
 import { World } from '../world.js';
 import type { FaultTally, Replica } from '../world.js';
-import { EACH, OWNERS, PROJECTS } from './boundaries.js';
+import { EACH, OWNERS, PROJECTS, SUBJECTS } from './boundaries.js';
 import type { LimitBooks } from './limit-books.js';
 import { copyOf } from './limit-rows.js';
 import type { LimitRow, Rules } from './limit-rows.js';
@@ -11,6 +11,9 @@ export interface LimitTally extends FaultTally {
   admitted: number;
   /** Calls that drew from at least three accounts. */
   shared: number;
+  /** Calls that were refused because they named no subject, and those that drew from an account of one. */
+  subjectRequired: number;
+  ofSubject: number;
   budgetExceeded: number;
   /** Calls that a limit of requests refused, those that it counted, and those that were undone. */
   rateLimited: number;
@@ -56,12 +59,14 @@ export abstract class ChangingRules extends World {
     const kind = random.pick(['key', 'owner', 'project', 'installation'] as const);
     const ids = { key: [...this.store.keys.keys()], owner: OWNERS, project: PROJECTS, installation: [''] };
     const unit = random.pick(['cents', 'cents', 'tokens', 'requests'] as const);
+    const each = random.pick(EACH[kind]);
+    const per = random.pick(['day', 'day', 'week', 'month', 'total'] as const);
     const limit: LimitRow = {
       id: `limit-${++this.limits}`,
       unit,
       target: { kind, id: random.pick(ids[kind]) },
-      each: random.pick(EACH[kind]),
-      per: random.pick(['day', 'day', 'week', 'month', 'total'] as const),
+      each,
+      per: each === 'subject' && per === 'total' ? 'day' : per,
       timeZone: random.chance(0.7) ? this.zone : 'UTC',
       amount: BigInt(random.pick(AMOUNTS[unit])),
       models: random.chance(0.4) ? ['gpt'] : [],
@@ -105,8 +110,8 @@ export abstract class ChangingRules extends World {
   private override(limit: LimitRow): void {
     const { random } = this;
     if (limit.each === null) return;
-    const members = limit.each === 'key' ? [...this.store.keys.keys()] : OWNERS;
-    const member = random.pick(members);
+    const members = { key: [...this.store.keys.keys()], owner: OWNERS, subject: SUBJECTS };
+    const member = random.pick(members[limit.each]);
     const untilMs = random.chance(0.7) ? this.clockMs() + random.between(500, 20_000) : null;
     const amount = BigInt(random.pick(AMOUNTS[limit.unit]));
     this.tally.overrides++;
@@ -119,7 +124,7 @@ export abstract class ChangingRules extends World {
   private moveKey(): void {
     const { random } = this;
     const key = random.pick([...this.store.keys.values()]);
-    const before = this.store.accountsFor(this.store, key.id, null);
+    const before = SUBJECTS.flatMap((subject) => this.store.accountsFor(this.store, key.id, null, subject));
     if (random.chance(0.5)) key.ownerId = random.pick(OWNERS);
     else key.projectId = random.pick([...PROJECTS, null]);
     this.log(() => `move ${key.id} to ${key.ownerId}, ${key.projectId}`);

@@ -32,6 +32,9 @@ export function faultyLimitManager(fault: LimitDrawFault): typeof LeaseManager {
           return super.admit({ ...request, cost: 1 });
         }
       };
+    case 'absent-subject-opens':
+      // It is the one who asks that lets the call pass.
+      return LeaseManager;
     case 'undone-call-stays-counted':
       return class extends LeaseManager {
         override uncount(): void {}

@@ -18,6 +18,7 @@ interface Period {
 interface Taken {
   readonly keyId: string;
   readonly model: string | null;
+  readonly subject: string | null;
   readonly reserve: bigint;
   readonly tokens: bigint;
   readonly cost: bigint;
@@ -77,12 +78,24 @@ export class LimitBooks {
 
   // ---- which accounts, and what they may hold
 
-  /** All accounts of a call by these rules, sorted. */
-  accountsFor(rules: Rules, keyId: string, model: string | null): string[] {
+  /** All accounts of a call or a report by these rules, sorted. Without a subject it has no account of one. */
+  accountsFor(rules: Rules, { keyId, model, subject }: Pick<Taken, 'keyId' | 'model' | 'subject'>): string[] {
     const key = rules.keys.get(keyId) as KeyRow;
     const ids: string[] = key.budget === null ? [] : [key.id];
-    for (const limit of rules.limits.values()) if (binds(limit, key, model)) ids.push(accountOf(limit, key));
+    for (const limit of rules.limits.values()) {
+      if (!binds(limit, key, model) || (limit.each === 'subject' && subject === null)) continue;
+      ids.push(accountOf(limit, key, subject));
+    }
     return ids.sort();
+  }
+
+  /** No call without a subject passes a limit that has an account for each and is enforced. */
+  private checkSubject(rules: Rules, { keyId, model, subject }: Taken): void {
+    if (subject !== null) return;
+    const key = rules.keys.get(keyId) as KeyRow;
+    for (const limit of rules.limits.values())
+      if (limit.each === 'subject' && limit.mode === 'enforce')
+        must(!binds(limit, key, model), `a call without a subject passed ${limit.id}`);
   }
 
   private limitOf(accountId: string): LimitRow | undefined {
@@ -117,15 +130,16 @@ export class LimitBooks {
 
   /** A call was admitted: every limit of requests that binds it counts its cost. Gives how many there are. */
   counted(record: Rules, call: Taken): number {
-    const ids = this.accountsFor(record, call.keyId, call.model).filter((id) => this.unitOf(id) === 'requests');
+    this.checkSubject(record, call);
+    const ids = this.accountsFor(record, call).filter((id) => this.unitOf(id) === 'requests');
     for (const id of ids) this.countsOf(id).admitted += call.cost;
     return ids.length;
   }
 
   /** A call that has waited may be decided again: it has to say what it was counted as. */
-  canBeUndone(record: Rules, { keyId, model }: Taken, verdict: Admission): void {
+  canBeUndone(record: Rules, call: Taken, verdict: Admission): void {
     if (!verdict.admitted) return;
-    const ids = this.accountsFor(record, keyId, model).filter((id) => this.unitOf(id) === 'requests');
+    const ids = this.accountsFor(record, call).filter((id) => this.unitOf(id) === 'requests');
     // Limits that only observe, or that are deleted meanwhile, lease nothing.
     const leased = ids.filter((id) => this.mostOf(id, -Infinity) !== null).length;
     const told = verdict.counted?.length ?? 0;
@@ -134,7 +148,7 @@ export class LimitBooks {
 
   /** A call was undone when it was too late for some of its leases. */
   mayBeCounted(record: Rules, call: Taken): void {
-    const ids = this.accountsFor(record, call.keyId, call.model).filter((id) => this.unitOf(id) === 'requests');
+    const ids = this.accountsFor(record, call).filter((id) => this.unitOf(id) === 'requests');
     for (const id of ids) this.countsOf(id).undoneLate += call.cost;
   }
 
@@ -158,7 +172,7 @@ export class LimitBooks {
 
   /** A call was admitted: it draws from exactly the accounts that bind it, all in their period and in one month. */
   admitted(parts: ReservationParts, record: Rules, call: Taken, clockMs: number): void {
-    const all = this.accountsFor(record, call.keyId, call.model);
+    const all = this.accountsFor(record, call);
     const expected = all.filter((id) => this.unitOf(id) !== 'requests');
     const held = parts.holds.map(({ accountId }) => accountId).sort();
     must(held.join() === expected.join(), `holds of ${held.join()}, should be of ${expected.join()}`);
@@ -300,7 +314,7 @@ export class LimitBooks {
     const names = new Set([`${one.keyId}|total`, `${one.keyId}|${month}`]);
     for (const { accountId, period } of one.holds) names.add(`${accountId}|${period}`);
     if (one.reservationId !== null) return names;
-    for (const id of this.accountsFor(this.rules, one.keyId, one.model)) {
+    for (const id of this.accountsFor(this.rules, one)) {
       if (this.limitOf(id) === undefined || this.unitOf(id) === 'requests') continue;
       const period = this.periodOf(id, clockMs);
       names.add(`${id}|${period.name}`);
@@ -417,7 +431,8 @@ function binds(limit: LimitRow, key: KeyRow, model: string | null): boolean {
   return true;
 }
 
-function accountOf(limit: LimitRow, key: KeyRow): string {
+function accountOf(limit: LimitRow, key: KeyRow, subject: string | null): string {
+  if (limit.each === 'subject') return `${limit.id}/${subject}`;
   if (limit.each === 'key') return `${limit.id}/${key.id}`;
   if (limit.each === 'owner') return `${limit.id}/${key.ownerId}`;
   return limit.id;

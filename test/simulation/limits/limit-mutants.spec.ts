@@ -27,6 +27,9 @@ const FAULTS: Record<LimitStoreFault, number> = {
   'observe-refuses': 60,
   'observe-is-not-charged': 60,
   'members-share-an-account': 60,
+  'subjects-share-an-account': 60,
+  'swept-subject-loses-its-charge': 60,
+  'report-without-subject-is-charged': 60,
   'deleted-limit-keeps-its-leases': 60,
   'takes-what-fits-of-a-call': 60,
   'return-forgets-what-was-used': 60,
@@ -41,6 +44,7 @@ const DRAW_FAULTS: Record<LimitDrawFault, number> = {
   'refused-call-takes-a-request': 60,
   'cost-counts-as-one': 60,
   'undone-call-stays-counted': 60,
+  'absent-subject-opens': 60,
 };
 
 async function firstCaught(

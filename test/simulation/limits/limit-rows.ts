@@ -10,8 +10,8 @@ export type TargetKind = 'key' | 'owner' | 'project' | 'installation';
 export interface LimitRow {
   readonly id: string;
   readonly target: { readonly kind: TargetKind; readonly id: string };
-  /** Null: all calls of the target share one account; else each key or owner has its own. */
-  readonly each: 'key' | 'owner' | null;
+  /** Null: all calls of the target share one account; else each key, owner or subject of calls has its own. */
+  readonly each: 'key' | 'owner' | 'subject' | null;
   readonly unit: 'cents' | 'tokens' | 'requests';
   readonly per: CalendarPer | 'total';
   readonly timeZone: string;
@@ -47,10 +47,11 @@ export function copyOf(rules: Rules): Rules {
   };
 }
 
-/** The account of a limit for a key: the limit's own, or one for its member. */
-export function accountIdOf(limit: LimitRow, key: KeyRow): string {
+/** The account of a limit for a call of a key: the limit's own, or one for its member. */
+export function accountIdOf(limit: LimitRow, key: KeyRow, subject: string | null): string {
   if (limit.each === null) return limit.id;
-  return `${limit.id}/${limit.each === 'key' ? key.id : key.ownerId}`;
+  const members = { key: key.id, owner: key.ownerId, subject: subject ?? '' };
+  return `${limit.id}/${members[limit.each]}`;
 }
 
 /** The limit and the member that an account id names; null for the account of a key's own budget. */

@@ -10,7 +10,7 @@ import { LeaseManager } from '../../../src/quotas/lease-manager.js';
 import { Violation } from '../books.js';
 import { QuotaStoreModel, WallViolation } from '../quota-store-model.js';
 import { Replica } from '../world.js';
-import { BOUNDARIES, MODELS, OWNERS, PROJECTS } from './boundaries.js';
+import { BOUNDARIES, MODELS, OWNERS, PROJECTS, SUBJECTS } from './boundaries.js';
 import { ChangingRules, type LimitTally } from './changing-rules.js';
 import { LimitBooks } from './limit-books.js';
 import { copyOf } from './limit-rows.js';
@@ -21,13 +21,16 @@ import type { LimitDrawFault, LimitStoreFault } from './limit-store-fault.js';
 import type { Report } from './limit-store-rows.js';
 
 const LONGEST_TTL_SECONDS = 300;
+/** Of calls that take what is left at the end. */
+const LAST_SUBJECT = SUBJECTS[0]!;
 /** Longer than the longest period and the time after which accounts are swept. */
 const LONG_AFTER_MS = 70 * 86_400_000;
 
 /** Three lease managers, a store of limits, callers, and rules that change, from one seed. */
 export class LimitSimulation extends ChangingRules {
   readonly tally: LimitTally = {
-    admitted: 0, shared: 0, budgetExceeded: 0, rateLimited: 0, counted: 0, undone: 0, unavailable: 0, settled: 0,
+    admitted: 0, shared: 0, subjectRequired: 0, ofSubject: 0,
+    budgetExceeded: 0, rateLimited: 0, counted: 0, undone: 0, unavailable: 0, settled: 0,
     released: 0, closed: 0, periodsPassed: 0, amounts: 0, overrides: 0, moves: 0, settledAfterMove: 0, created: 0,
     deleted: 0, swept: 0, settledAfterSweep: 0, kills: 0, pauses: 0, suspensions: 0, outages: 0,
   }; // prettier-ignore
@@ -186,9 +189,11 @@ export class LimitSimulation extends ChangingRules {
     const keyId = random.pick([...this.store.keys.keys()]);
     const model = random.pick(MODELS);
     const record = this.records.get(replica) as Rules;
+    const subject = random.chance(0.15) ? null : random.pick(SUBJECTS);
+    if (subject === null && this.isRefusedWithoutSubject(record, keyId, model)) return;
     const reserve = this.isGood || random.chance(0.8) ? BigInt(random.pick([1, 10, 60, 200, 900])) : 0n;
     const request: AdmitRequest = {
-      accounts: this.accountsFor(record, keyId, model),
+      accounts: this.accountsFor(record, keyId, model, subject),
       windows: this.windows.get(keyId) ?? [],
       cost: random.chance(0.3) ? random.between(2, 5) : 1,
       reserve,
@@ -197,7 +202,7 @@ export class LimitSimulation extends ChangingRules {
       isDefaultHold: false,
     };
     const { cost, ttlSeconds, reserveTokens: tokens = 0n } = request;
-    const call = { keyId, model, replica, record, reserve, tokens, cost: BigInt(cost), ttlSeconds };
+    const call = { keyId, model, subject, replica, record, reserve, tokens, cost: BigInt(cost), ttlSeconds };
     const verdict = replica.leaseManager.admit(request);
     if (!(verdict instanceof Promise)) return this.decided(call, verdict);
     const { life } = replica;
@@ -212,10 +217,16 @@ export class LimitSimulation extends ChangingRules {
     });
   }
 
-  private accountsFor(rules: Rules, keyId: string, model: string | null): Account[] {
+  private isRefusedWithoutSubject(record: Rules, keyId: string, model: string | null): boolean {
+    if (this.drawFault === 'absent-subject-opens' || !this.store.requiresSubject(record, keyId, model)) return false;
+    this.tally.subjectRequired++;
+    return true;
+  }
+
+  private accountsFor(rules: Rules, keyId: string, model: string | null, subject: string | null): Account[] {
     const { type } = rules.keys.get(keyId) as KeyRow;
     // A lease manager keeps one book for `total` and one for the rest; the store knows the period of a limit.
-    return this.store.accountsFor(rules, keyId, model).map((id): Account => {
+    return this.store.accountsFor(rules, keyId, model, subject).map((id): Account => {
       const [limitId = '', member = null] = id.split('/');
       const unit = rules.limits.get(limitId)?.unit ?? 'cents';
       const limit = unit === 'cents' ? { id: limitId, member } : { id: limitId, member, unit };
@@ -238,6 +249,7 @@ export class LimitSimulation extends ChangingRules {
     else this.tally.counted += this.books.counted(call.record, call);
     if (parts === null) return isUndone ? undefined : this.reportUnreserved(call);
     if (parts.holds.length >= 3) this.tally.shared++;
+    if (parts.holds.some(({ accountId }) => accountId.endsWith(`/${call.subject}`))) this.tally.ofSubject++;
     this.books.admitted(parts, call.record, call, Math.floor(this.clockMs()));
     if (isUndone) this.report(call, this.settlementOf(call, parts)('release', 0n, 0n), 1, true);
     else this.behave(call, parts);
@@ -258,6 +270,7 @@ export class LimitSimulation extends ChangingRules {
       kind, keyId: call.keyId, reservationId, month: parts.month, holds: parts.holds, reserved: parts.amount, amount,
       reservedTokens: parts.tokens, tokens, settledBy: this.newId(), defaultHold: 0n, byRecord: [],
       model: random.chance(0.7) ? call.model : random.pick(MODELS),
+      subject: random.pick([call.subject, null, ...SUBJECTS]),
     }); // prettier-ignore
   }
 
@@ -297,6 +310,7 @@ export class LimitSimulation extends ChangingRules {
     const one: Report = {
       kind: 'settle', keyId: call.keyId, reservationId: null, month: null, holds: [], reserved: 0n, amount, tokens,
       settledBy: this.newId(), defaultHold: 0n, model, byRecord: [],
+      subject: random.chance(0.7) ? call.subject : random.pick([null, ...SUBJECTS]),
     }; // prettier-ignore
     this.report(call, one, random.between(1, 3_000), false);
   }
@@ -315,7 +329,7 @@ export class LimitSimulation extends ChangingRules {
 
   private settle(one: Report, isGood: boolean, record: Rules): void {
     const check = this.books.settling(one, Math.floor(this.clockMs()));
-    const byRecord = this.store.accountsFor(record, one.keyId, one.model);
+    const byRecord = this.store.accountsFor(record, one.keyId, one.model, one.subject);
     const result = this.checked(() => this.store.settle({ ...one, byRecord }));
     this.log(() => `${one.kind} ${one.keyId} ${one.amount}/${one.reserved} of ${one.holds.length}: ${result.outcome}`);
     check(result, this.isGood && isGood);
@@ -338,7 +352,7 @@ export class LimitSimulation extends ChangingRules {
   private async checkRestIsReachable(): Promise<void> {
     const fresh = new Replica('four', this, 1, false, (replica) => this.makeLedger(replica));
     for (const keyId of this.store.keys.keys()) {
-      const accounts = this.accountsFor(this.store, keyId, null);
+      const accounts = this.accountsFor(this.store, keyId, null, LAST_SUBJECT);
       const leftIn = (unit: LimitRow['unit']): bigint => {
         const ofUnit = accounts.filter(({ limit }) => (limit?.unit ?? 'cents') === unit);
         const left = ofUnit.flatMap(({ id }) => this.books.leftOf(id, this.clockMs()) ?? []);
@@ -365,7 +379,7 @@ export class LimitSimulation extends ChangingRules {
   private noteLast(keyId: string, admission: Admission, request: AdmitRequest): void {
     if (!admission.admitted) return;
     const { reserve, reserveTokens: tokens = 0n } = request;
-    const call = { keyId, model: null, reserve, tokens, cost: BigInt(request.cost) };
+    const call = { keyId, model: null, subject: LAST_SUBJECT, reserve, tokens, cost: BigInt(request.cost) };
     this.books.counted(this.store, call);
     if (admission.reservation === null) return;
     try {
@@ -396,6 +410,7 @@ export class LimitSimulation extends ChangingRules {
 interface Call {
   readonly keyId: string;
   readonly model: string | null;
+  readonly subject: string | null;
   readonly replica: Replica;
   /** What its replica knew of keys and limits when it decided which accounts to draw from. */
   readonly record: Rules;

@@ -1,4 +1,4 @@
-/** Ways to break the store of limits, one at a time. Each is a rule of docs/adr/0043, or of docs/adr/0045. */
+/** Ways to break the store of limits, one at a time. Each is a rule of docs/adr/0043, 0045 or 0048. */
 export type LimitStoreFault =
   | 'call-without-model-escapes'
   | 'missing-amount-is-unlimited'
@@ -21,6 +21,9 @@ export type LimitStoreFault =
   | 'observe-refuses'
   | 'observe-is-not-charged'
   | 'members-share-an-account'
+  | 'subjects-share-an-account'
+  | 'swept-subject-loses-its-charge'
+  | 'report-without-subject-is-charged'
   | 'deleted-limit-keeps-its-leases'
   | 'takes-what-fits-of-a-call'
   | 'return-forgets-what-was-used'
@@ -31,4 +34,5 @@ export type LimitStoreFault =
   | 'tokens-are-held-as-cents';
 
 /** Ways to break the memory of a replica, in what it draws from leases of requests. */
-export type LimitDrawFault = 'refused-call-takes-a-request' | 'cost-counts-as-one' | 'undone-call-stays-counted';
+export type LimitDrawFault =
+  'refused-call-takes-a-request' | 'cost-counts-as-one' | 'undone-call-stays-counted' | 'absent-subject-opens';

@@ -81,18 +81,33 @@ export class LimitStoreModel implements Rules {
   // ---- which accounts
 
   /** The accounts that a call draws from: its key's own if it has a budget, and those of all limits that apply. */
-  accountsFor(rules: Rules, keyId: string, model: string | null): string[] {
+  accountsFor(rules: Rules, keyId: string, model: string | null, subject: string | null): string[] {
     const key = rules.keys.get(keyId) as KeyRow;
     const own = key.budget === null ? [] : [key.id];
-    return [...own, ...this.limitAccountsFor(rules, key, model)];
+    return [...own, ...this.limitAccountsFor(rules, key, model, subject)];
   }
 
-  private limitAccountsFor(rules: Rules, key: KeyRow, model: string | null): string[] {
+  /** Whether a limit refuses the call because it names no subject. */
+  requiresSubject(rules: Rules, keyId: string, model: string | null): boolean {
+    const binding = this.limitsBinding(rules, rules.keys.get(keyId) as KeyRow, model);
+    return binding.some(({ each, mode }) => each === 'subject' && mode === 'enforce');
+  }
+
+  private limitsBinding(rules: Rules, key: KeyRow, model: string | null): LimitRow[] {
     const ids = { key: key.id, owner: key.ownerId, project: key.projectId, installation: '' };
     return [...rules.limits.values()]
       .filter(({ target, isDeleted }) => !isDeleted && ids[target.kind] === target.id)
-      .filter(({ models }) => models.length === 0 || this.matches(models, model))
-      .map((limit) => (this.fault === 'members-share-an-account' ? limit.id : accountIdOf(limit, key)));
+      .filter(({ models }) => models.length === 0 || this.matches(models, model));
+  }
+
+  /** Who names no subject draws from no account of one. */
+  private limitAccountsFor(rules: Rules, key: KeyRow, model: string | null, subject: string | null): string[] {
+    const isShared = ({ each }: LimitRow): boolean =>
+      this.fault === 'members-share-an-account' || (this.fault === 'subjects-share-an-account' && each === 'subject');
+    const isCharged = this.fault === 'report-without-subject-is-charged';
+    return this.limitsBinding(rules, key, model)
+      .filter(({ each }) => each !== 'subject' || subject !== null || isCharged)
+      .map((limit) => (isShared(limit) ? limit.id : accountIdOf(limit, key, subject)));
   }
 
   /** Absence never opens: who names no model may mean any. */
@@ -387,7 +402,7 @@ export class LimitStoreModel implements Rules {
     const ids =
       this.fault === 'unreserved-by-the-record'
         ? one.byRecord
-        : this.limitAccountsFor(this, this.keys.get(one.keyId) as KeyRow, one.model);
+        : this.limitAccountsFor(this, this.keys.get(one.keyId) as KeyRow, one.model, one.subject);
     return ids.flatMap((id) => {
       const rule = namedBy(id, this.limits);
       // Requests were counted when the call was admitted.
@@ -398,7 +413,9 @@ export class LimitStoreModel implements Rules {
 
   /** The account to charge. It may have been swept: a settle makes what it charges. */
   private charge(accountId: string, period: ZonePeriod): AccountRow | null {
-    if (this.fault !== 'settle-updates-what-may-be-swept' || namedBy(accountId, this.limits) === null)
+    const each = namedBy(accountId, this.limits)?.limit.each;
+    const isLost = this.fault === 'swept-subject-loses-its-charge' && each === 'subject';
+    if (!isLost && (this.fault !== 'settle-updates-what-may-be-swept' || each === undefined))
       return this.make(accountId, period);
     return this.accounts.get(`${accountId}|${period.name}`) ?? null;
   }

@@ -44,6 +44,8 @@ export interface LeaseRow {
 export interface Report extends Settlement {
   /** The model that the event names; the verify's may have been another. */
   readonly model: string | null;
+  /** The subject that the event names. A reservation has named its accounts already. */
+  readonly subject: string | null;
   /** The accounts by the record of the replica that takes it: what `unreserved-by-the-record` charges. */
   readonly byRecord: readonly string[];
 }

@@ -17,6 +17,8 @@ export interface KeyRequirement<Request> {
   model?: FromRequest<Request, string>;
   /** The chatbot the call is for; keys restricted by chatbot are refused without it. */
   chatbot?: FromRequest<Request, string>;
+  /** The end user that the call is for; limits that count for each refuse without it. */
+  subject?: FromRequest<Request, string>;
   /** How many requests of the rate limits the call counts as; default 1. */
   cost?: FromRequest<Request, number>;
   /** Cents to hold for the call; the handler settles or releases the verdict's `reservation`. */
@@ -46,7 +48,7 @@ export type Decision =
   { verdict: Verdict; headers: Readonly<Record<string, string>>; refusal: null } | { refusal: Refusal };
 
 /** Fields that come from the end user; the rest of a question is the service's own. */
-const FROM_END_USER = /^(?:model|chatbot)$/;
+const FROM_END_USER = /^(?:model|chatbot|subject)$/;
 
 /** Decides about one request. Never throws: what goes wrong is a 503. */
 export async function protect<Request>(
@@ -84,6 +86,7 @@ function questionOf<Request>(
     scopes: scopes === undefined ? undefined : [...scopes],
     model: valueOf(requirement.model, request),
     chatbot: valueOf(requirement.chatbot, request),
+    subject: valueOf(requirement.subject, request),
     cost: valueOf(requirement.cost, request),
     reserveCents: valueOf(requirement.reserveCents, request),
     reservationTtlSeconds,
