@@ -4,15 +4,16 @@ import type { Statements } from './schema/sources.js';
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
  * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
  * that keys share. 5: it enforces limits of tokens, requests and calls in flight, and knows that older entries of the
- * audit trail may lie in sealed segments. The first release tells nothing.
+ * audit trail may lie in sealed segments. 6: it enforces limits by minute and hour. The first release tells nothing.
  */
-export const BUILD_LEVEL = 5;
+export const BUILD_LEVEL = 6;
 
 /** From which level on a build does without what {@link hasOlderReplicas} keeps. */
 const BINDING_LEVEL = 2;
 const COMMITMENT_LEVEL = 3;
 const LIMITS_LEVEL = 4;
 const UNITS_LEVEL = 5;
+const WINDOWS_LEVEL = 6;
 const SEGMENTS_LEVEL = 5;
 
 /** A replica that was killed may come back with its old build for so long, in seconds. */
@@ -38,22 +39,26 @@ export async function hasOlderReplicas(on: Statements): Promise<boolean> {
 }
 
 /**
- * Whether every replica that has been alive of late enforces limits of this unit. One that does not would let calls
- * pass that a limit refuses, and charge it with nothing.
+ * Whether every replica that has been alive of late enforces limits of this unit and period. One that does not would
+ * let calls pass that a limit refuses, and charge it with nothing.
  */
-export async function limitsMayBegin(on: Statements, unit: string): Promise<boolean> {
-  const level = unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
+export async function limitsMayBegin(on: Statements, unit: string, per: string | null): Promise<boolean> {
+  const isSliding = per === 'minute' || per === 'hour';
+  const level = isSliding ? WINDOWS_LEVEL : unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(level)} AS older`);
   return !row!.older;
 }
 
 /**
- * Limits of tokens, requests and calls in flight that are in force beside replicas which take them for limits of cents,
- * at most 100: after a roll back, or in it.
+ * Limits that are in force beside replicas which do not know them, at most 100: after a roll back, or in it. Such a
+ * replica takes limits of tokens, requests and calls in flight for limits of cents, and those by minute and hour for
+ * limits by day.
  */
 export async function misreadLimits(on: Statements): Promise<{ id: string; name: string; unit: string }[]> {
   return on.query(
-    `SELECT id, name, unit FROM quota_limit WHERE unit <> 'cents' AND ended_at IS NULL AND ${replicasBelow(UNITS_LEVEL)}
+    `SELECT id, name, unit FROM quota_limit
+      WHERE ended_at IS NULL AND (unit <> 'cents' AND ${replicasBelow(UNITS_LEVEL)}
+         OR per IN ('minute', 'hour') AND ${replicasBelow(WINDOWS_LEVEL)})
       ORDER BY id LIMIT 100`,
   );
 }

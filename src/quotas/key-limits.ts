@@ -1,7 +1,7 @@
 import { matchesAny } from '../common/model-pattern.js';
 import { limitAccountId } from './limits/account-id.js';
 import type { LimitFacts } from './limits/limit-facts.js';
-import type { Account, BudgetType, RateWindow } from './quota-store.js';
+import { type Account, type BudgetType, MOST_OF_WINDOW, type RateWindow } from './quota-store.js';
 
 /** As much of a key as its budgets and windows depend on. */
 export interface LimitedKey {
@@ -19,12 +19,19 @@ export interface BoundLimit {
   readonly account: Account;
 }
 
+/** A limit by minute or hour that binds a key, and its window for that key. */
+export interface SlidingLimit extends BoundLimit {
+  readonly window: RateWindow;
+}
+
 /** What a call of a key draws from: made once for a record, so that no call allocates it. */
 export interface KeyLimits {
   /** The key's own budget first, then limits from the narrowest to the widest: of key, owner, project, all keys. */
   readonly accounts: readonly Account[];
-  /** Shortest first, as answers list them. */
+  /** The key's own first, the shortest first, as answers list them; then limits from the narrowest to the widest. */
   readonly windows: readonly RateWindow[];
+  /** In the order of their windows. */
+  readonly sliding: readonly SlidingLimit[];
   /** In the order of their accounts. */
   readonly limits: readonly BoundLimit[];
   /** Limits of calls in flight, from the narrowest to the widest. Nothing is spent of them. */
@@ -33,7 +40,7 @@ export interface KeyLimits {
   readonly isByModel: boolean;
 }
 
-const NONE: readonly BoundLimit[] = Object.freeze([]);
+const NONE: readonly never[] = Object.freeze([]);
 
 /** The accounts and windows of one key, as far as its own row says them. */
 export function limitsOf(key: LimitedKey): KeyLimits {
@@ -46,6 +53,7 @@ export function limitsOf(key: LimitedKey): KeyLimits {
     accounts: isLimited ? [{ id: key.id, type: key.budgetType }] : [],
     // A list that grew has room for more; a copy has not, and a replica holds one for each of its keys.
     windows: windows.slice(),
+    sliding: NONE,
     limits: NONE,
     slots: NONE,
     isByModel: false,
@@ -61,10 +69,13 @@ export function boundBy(
   if (facts.length === 0) return own;
   const bound = facts.map((limit): BoundLimit => ({ facts: limit, account: accountOf(limit, key) }));
   const slots = bound.filter(isSlots);
-  const limits = slots.length === 0 ? bound : bound.filter((one) => !isSlots(one));
+  const sliding = bound.flatMap(slidingOf);
+  const isOfPeriod = (one: BoundLimit): boolean => !isSlots(one) && windowOf(one) === null;
+  const limits = slots.length + sliding.length === 0 ? bound : bound.filter(isOfPeriod);
   return {
     accounts: [...own.accounts, ...limits.map(({ account }) => account)],
-    windows: own.windows,
+    windows: sliding.length === 0 ? own.windows : [...own.windows, ...sliding.map(({ window }) => window)],
+    sliding: sliding.length === 0 ? NONE : sliding,
     limits,
     slots: slots.length === 0 ? NONE : slots,
     isByModel: facts.some(({ models }) => models.length > 0),
@@ -76,6 +87,16 @@ export function accountsFor({ accounts, limits, isByModel }: KeyLimits, model: s
   if (!isByModel || model === undefined) return accounts;
   const others = limits.filter(({ facts }) => !isBinding(facts, model)).map(({ account }) => account);
   return others.length === 0 ? accounts : accounts.filter((account) => !others.includes(account));
+}
+
+/** The windows that a call draws from, as `accountsFor`. */
+export function windowsFor(
+  { windows, sliding, isByModel }: KeyLimits,
+  model: string | undefined,
+): readonly RateWindow[] {
+  if (sliding.length === 0 || !isByModel || model === undefined) return windows;
+  const others = sliding.filter(({ facts }) => !isBinding(facts, model)).map(({ window }) => window);
+  return others.length === 0 ? windows : windows.filter((window) => !others.includes(window));
 }
 
 /** The accounts in which a call needs a slot; null: no limit of calls in flight binds it. */
@@ -92,6 +113,17 @@ export function isBinding({ models }: Pick<LimitFacts, 'models'>, model: string 
 
 function isSlots({ facts }: BoundLimit): boolean {
   return facts.unit === 'slots';
+}
+
+/** The window that counts for a limit; null: it counts by the calendar, in total, or calls in flight. */
+function windowOf({ facts: { per } }: BoundLimit): 'minute' | 'hour' | null {
+  return per === 'minute' || per === 'hour' ? per : null;
+}
+
+function slidingOf(bound: BoundLimit): SlidingLimit[] {
+  const window = windowOf(bound);
+  const { id, limit: of } = bound.account;
+  return window === null ? [] : [{ ...bound, window: { id, window, limit: MOST_OF_WINDOW, of } }];
 }
 
 function accountOf(

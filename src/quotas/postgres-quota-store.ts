@@ -13,6 +13,7 @@ import type {
 import {
   inOrderOf,
   inOrderOfLooks,
+  inOrderOfWindows,
   isOfLimit,
   lookedAtLimitGrants,
   lookedGrants,
@@ -20,7 +21,15 @@ import {
   takesAnything,
   windowGrants,
 } from './acquire-answer.js';
-import { accountValues, budgetValues, list, sharedValues, type WindowPart, windowRows } from './acquire-values.js';
+import {
+  accountValues,
+  budgetValues,
+  limitWindowRows,
+  list,
+  sharedValues,
+  type WindowPart,
+  windowRows,
+} from './acquire-values.js';
 import { retrying } from './retrying.js';
 import type { Sql } from './sql.js';
 
@@ -42,6 +51,9 @@ const TAKE_SHARED = `(SELECT string_agg(concat_ws(',', b.is_found::integer, conc
 const LOOK_AT_LIMITS = 'quota_look_at_limits(?::uuid[], ?::uuid[], ?::uuid[]) AS looked_at_limits';
 const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
+/** Windows of limits: their amounts are read from their rules. A verdict of 3 is granted without permits. */
+const LIMIT_WINDOWS = `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[], ?::integer[], ?::integer[],
+    ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS limit_windows`;
 
 /**
  * The store in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
@@ -72,15 +84,23 @@ export class PostgresQuotaStore implements QuotaStore {
         list(ofKeys.map((ask) => ask.account.type)),
       ]);
     if (ofLimits.length > 0) statement.add('look-at-limits', LOOK_AT_LIMITS, accountValues(ofLimits));
-    const rows = windowRows(windows, request.liveReplicas, takes.length === 0, true);
-    if (windows.length > 0) statement.add('windows', WINDOWS, rows.values);
+    const shared = windows.filter(({ of }) => of !== undefined);
+    const own = shared.length === 0 ? windows : windows.filter(({ of }) => of === undefined);
+    const rows = windowRows(own, request.liveReplicas, takes.length === 0, true);
+    if (own.length > 0) statement.add('windows', WINDOWS, rows.values);
+    const sharedRows = limitWindowRows(shared, request.liveReplicas, takes.length === 0);
+    if (shared.length > 0) statement.add('limit-windows', LIMIT_WINDOWS, sharedRows.values);
     const [row] = await retrying(() => statement.run(this.sql));
-    const { taken, looked, looked_at_limits: lookedAtLimits, windows: counted } = row as unknown as AcquireRow;
+    const { taken, looked, looked_at_limits: lookedAtLimits, ...counted } = row as unknown as AcquireRow;
     const found = lookedGrants(looked ?? null, ofKeys);
     const foundOfLimits = lookedAtLimitGrants(lookedAtLimits ?? null, ofLimits);
     return {
       budgets: inOrderOf(budgets, takenGrants(taken ?? null), inOrderOfLooks(looks, found, foundOfLimits)),
-      windows: windowGrants(counted ?? null, rows.places),
+      windows: inOrderOfWindows(
+        windows,
+        windowGrants(counted.windows ?? null, rows.places),
+        windowGrants(counted.limit_windows ?? null, sharedRows.places),
+      ),
     };
   }
 
@@ -155,6 +175,7 @@ interface AcquireRow {
   readonly looked?: string | null;
   readonly looked_at_limits?: string | null;
   readonly windows?: string | null;
+  readonly limit_windows?: string | null;
 }
 
 /** One statement out of parts; equal parts make the same text under the same name, so that it is prepared once. */

@@ -27,7 +27,7 @@ export const KEY_FACTS = {
   rateLimitPerDay: null,
   budgetLimitMicroCents: null,
   budgetType: null,
-  limits: { accounts: [], windows: [], limits: [], slots: [], isByModel: false },
+  limits: { accounts: [], windows: [], sliding: [], limits: [], slots: [], isByModel: false },
   limitsOfKey: [],
 } as const;
 

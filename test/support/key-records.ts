@@ -50,7 +50,7 @@ export function rowsOf(
     allowedChatbots: [],
     ...{ rateLimitPerMinute: null, rateLimitPerHour: null, rateLimitPerDay: null },
     ...{ budgetLimitMicroCents: null, budgetType: null },
-    limits: { accounts: [], windows: [], limits: [], slots: [], isByModel: false },
+    limits: { accounts: [], windows: [], sliding: [], limits: [], slots: [], isByModel: false },
     limitsOfKey: NO_LIMITS,
     ...key,
   };
