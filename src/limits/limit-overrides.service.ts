@@ -35,8 +35,8 @@ export class LimitOverrides {
       throw validationFailed([{ path: 'until', message: 'must lie in the future' }]);
     const limit = await this.changes.transaction(caller, async ({ tx, record, write }) => {
       const found = await this.lock(tx, id);
-      const { unit } = found;
-      const after: Override = { memberId, amount: amountFrom(unit, input), until, reason: input.reason ?? '' };
+      const { unit, per } = found;
+      const after: Override = { memberId, amount: amountFrom(unit, input, per), until, reason: input.reason ?? '' };
       const accounts = this.accounts.in(tx);
       const before = await accounts.findOverride(id, memberId);
       if (before === null && !(await accounts.isMember(found, memberId))) throw limitMemberNotFound();

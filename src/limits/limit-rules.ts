@@ -5,6 +5,7 @@ import {
   type LimitTargetKind,
   type LimitUnit,
   MEMBERS_OF,
+  isSliding,
 } from '../../packages/contract/src/limit.js';
 import type { FieldError } from '../common/domain-error.js';
 import { SENTENCES } from '../../packages/contract/src/schema.js';
@@ -51,17 +52,19 @@ export function faultsOfLimit({ targetKind, targetId, each, ...limit }: LimitSha
   }
   if (!MEMBERS_OF[targetKind].includes(each)) faults.push({ path: 'each', message: eachSentence(targetKind) });
   faults.push(...faultsOfPeriod(limit));
-  const field = targetKind === 'key' ? sameBudgetType(limit) : null;
-  if (field !== null) faults.push({ path: 'target.kind', message: budgetSentence(field) });
+  const own = targetKind === 'key' ? saidByKey(limit) : null;
+  if (own !== null) faults.push({ path: 'target.kind', message: own });
   return faults;
 }
 
 function faultsOfPeriod({ unit, per, timeZone }: Pick<LimitShape, 'unit' | 'per' | 'timeZone'>): FieldError[] {
   if (unit !== 'slots' && per === null) return [{ path: 'per', message: SENTENCES.absent }];
-  const without = unit === 'slots' ? 'slots have no' : 'total has no';
+  const isWindow = isSliding(per);
+  const without = unit === 'slots' ? 'slots have no' : isWindow ? `the last ${per} has no` : 'total has no';
   return [
     ...(unit === 'slots' && per !== null ? [{ path: 'per', message: `must be left out: ${without} period` }] : []),
-    ...((unit === 'slots' || per === 'total') && timeZone !== 'UTC'
+    ...(isWindow && unit !== 'requests' && unit !== 'slots' ? [{ path: 'per', message: WINDOW_SENTENCE }] : []),
+    ...((unit === 'slots' || per === 'total' || isWindow) && timeZone !== 'UTC'
       ? [{ path: 'timeZone', message: `must be left out: ${without} calendar` }]
       : []),
   ];
@@ -83,6 +86,16 @@ function sameBudgetType({
   return per === 'month' && timeZone === 'UTC' ? 'monthly' : null;
 }
 
+/** The field by which a key says the same of itself; null: it has none for that. */
+function saidByKey(limit: Omit<LimitShape, 'targetKind' | 'targetId' | 'each'>): string | null {
+  const { unit, per, models, mode } = limit;
+  const isOfAllCalls = models.length === 0 && mode === 'enforce';
+  if (unit === 'requests' && isSliding(per) && isOfAllCalls)
+    return `is said by the key itself: set its ${per === 'minute' ? 'rateLimitPerMinute' : 'rateLimitPerHour'}`;
+  const type = sameBudgetType(limit);
+  return type === null ? null : budgetSentence(type);
+}
+
 function budgetSentence(type: 'total' | 'monthly'): string {
   return `is said by the key itself: set its budgetLimitCents, with budgetType ${type}`;
 }
@@ -93,6 +106,8 @@ function eachSentence(kind: LimitTargetKind): string {
     ? 'must be left out: a key is its only member'
     : `must be ${members.join(' or ')}, or be left out`;
 }
+
+const WINDOW_SENTENCE = 'must be day, week, month or total: only requests are counted by minute and hour';
 
 /** As much of a limit as can be changed. */
 export interface ChangeableLimit extends Pick<LimitShape, 'unit' | 'models' | 'mode'> {

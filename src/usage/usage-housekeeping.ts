@@ -28,11 +28,12 @@ export class UsageHousekeeping extends Housekeeping {
   protected override async round(): Promise<void> {
     await this.dataSource.query('SELECT usage_event_prepare($1)', [MONTHS_AHEAD]);
     for (const { table, where } of SWEEPS) await this.deleteAll((rows) => this.sweep(table, where, rows));
-    await this.deleteAll((rows) => this.sweepLimits(rows));
+    await this.deleteAll((rows) => this.sweepLimits('limit_accounts_sweep', rows));
+    await this.deleteAll((rows) => this.sweepLimits('limit_windows_sweep', rows));
   }
 
-  private async sweepLimits(rows: number): Promise<number> {
-    const [row] = await this.dataSource.query<{ swept: number }[]>('SELECT limit_accounts_sweep($1) AS swept', [rows]);
+  private async sweepLimits(sweep: 'limit_accounts_sweep' | 'limit_windows_sweep', rows: number): Promise<number> {
+    const [row] = await this.dataSource.query<{ swept: number }[]>(`SELECT ${sweep}($1) AS swept`, [rows]);
     return row!.swept;
   }
 

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
-import type { KeyLimits } from '../quotas/key-limits.js';
-import { accountsFor, isBinding, slotsFor } from '../quotas/key-limits.js';
+import type { BoundLimit, KeyLimits, SlidingLimit } from '../quotas/key-limits.js';
+import { accountsFor, isBinding, slotsFor, windowsFor } from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import { limitCheck, limitDetail, refusingLimitView } from './limit-refusal.js';
 import { VerificationMetrics } from './verification-metrics.js';
@@ -93,9 +93,12 @@ export class QuotaGate {
   isBoundAlike(one: KeyRecord, other: KeyRecord, { model }: Asked): boolean {
     if (one.limits === other.limits) return true;
     const ids = ({ limits }: KeyRecord): string[] =>
-      [...accountsFor(limits, model), ...(slotsFor(limits, model) ?? [])].flatMap(({ id, limit }) =>
-        limit === undefined ? [] : [id],
-      );
+      [
+        ...[...accountsFor(limits, model), ...(slotsFor(limits, model) ?? [])].filter(
+          ({ limit }) => limit !== undefined,
+        ),
+        ...windowsFor(limits, model).filter(({ of }) => of !== undefined),
+      ].map(({ id }) => id);
     return ids(one).join() === ids(other).join();
   }
 
@@ -185,7 +188,7 @@ export class QuotaGate {
   ): QuotaOutcome | Promise<QuotaOutcome> {
     if (!admission.admitted) {
       if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
-      const refusal = this.refusalOf(admission, key, limits, question.cost);
+      const refusal = this.refusalOf(admission, key, limits, question.cost, databaseNowMs);
       return { refusal, isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
@@ -197,17 +200,31 @@ export class QuotaGate {
   private refusalOf(
     { code, window, account, retryAfterMs, isTooLarge }: Refused,
     key: KeyFacts,
-    { limits, slots }: KeyLimits,
+    { limits, slots, sliding }: KeyLimits,
     cost: number,
+    databaseNowMs: number,
   ): QuotaRefusal {
     const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
     if (window !== null) return { code, detail: rateDetail(window, limitOf(key, window), cost), retryAfterSeconds };
-    const bound = [...limits, ...slots].find((one) => one.account === account || one.account.id === account?.id);
+    const isIt = (one: BoundLimit): boolean => one.account === account || one.account.id === account?.id;
+    const windowed = sliding.find(isIt);
+    const bound = windowed ?? [...limits, ...slots].find(isIt);
     if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
     const { target, unit } = bound.facts;
     this.meters.countLimit(target, unit);
-    const limit = refusingLimitView(bound.facts, this.quotas.findBudget(bound.account)?.endsAtMs ?? null);
+    const resetsAtMs = windowed === undefined ? this.endOf(bound) : this.wholeAt(windowed, databaseNowMs);
+    const limit = refusingLimitView(bound.facts, resetsAtMs);
     return { code, detail: limitDetail(target, unit, isTooLarge), retryAfterSeconds, limit };
+  }
+
+  private endOf({ account }: BoundLimit): number | null {
+    return this.quotas.findBudget(account)?.endsAtMs ?? null;
+  }
+
+  /** When nothing counts any more of what was used by then; null: nothing does, or it is not known. */
+  private wholeAt({ window }: SlidingLimit, databaseNowMs: number): number | null {
+    const resetMs = this.quotas.findWindow(window)?.resetMs ?? 0;
+    return resetMs === 0 ? null : databaseNowMs + resetSecondsOf(window.window, resetMs) * 1000;
   }
 }
 
