@@ -165,6 +165,28 @@ inBrowser('an admin', () => {
     await page.getByRole('heading', { name: 'Twenty a day' }).waitFor();
 
     await admin.goto(calls);
+    await page.getByLabel('Name').fill('Pace');
+    await page
+      .getByRole('combobox', { name: 'What is bounded' })
+      .or(page.getByLabel('What is bounded'))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'Calls', exact: true }).click();
+    await page.getByLabel('At most, calls').fill('600');
+    await page
+      .getByRole('combobox', { name: 'In', exact: true })
+      .or(page.getByLabel('In', { exact: true }))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'any minute' }).click();
+    expect(await page.getByLabel('Time zone').count()).toBe(0);
+    await page.getByText('Each owner', { exact: true }).click();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await dialog().getByText('Each owner in project Counted may make at most 600 calls per minute.').waitFor();
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await page.getByRole('heading', { name: 'Pace' }).waitFor();
+
+    await admin.goto(calls);
     await page.getByLabel('Name').fill('A million tokens');
     await page
       .getByRole('combobox', { name: 'What is bounded' })
