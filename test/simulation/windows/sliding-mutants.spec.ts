@@ -9,7 +9,7 @@ const STORE_FAULTS: Record<SlidingStoreFault, number> = {
   'amount-is-that-of-the-first-ask': 60,
   'override-is-ignored': 60,
   'override-never-ends': 60,
-  'permits-outlive-the-override': 60,
+  'permits-outlive-the-override': 150,
   'observe-refuses': 60,
   'observe-is-not-counted': 60,
   'sweeps-what-counts': 60,

@@ -317,6 +317,8 @@ export class SlidingSimulation extends World {
     const request = { accounts: [], windows, cost, reserve: 0n, ttlSeconds: 60, isDefaultHold: false };
     void Promise.resolve(fresh.leaseManager.admit(request)).then((admission) => {
       verdict = admission;
+      // Some of it may be told before the run is over.
+      this.books.mayBeTold(this.store, { keyId, model: undefined, cost, replica: nameOf(fresh) });
     });
     await this.advance(900);
     if ((verdict as Admission | null)?.admitted !== true)
