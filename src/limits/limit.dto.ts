@@ -84,16 +84,16 @@ export class CreateLimitDto {
   amount?: number;
 
   /**
-   * The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. `minute` and `hour`, of
-   * `requests` alone: what was used longer ago does not count. Needed, but with `slots`, which have none: absent or
-   * null.
+   * The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. `minute` and
+   * `hour`, of `requests` alone: what was used longer ago does not count. Needed, but with `slots`, which have none:
+   * absent or null.
    */
   @Field(clearable(oneOf(LIMIT_PERIODS)))
   per?: LimitPeriod | null;
 
   /**
-   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `minute`, `hour`, `total`
-   * or `slots`.
+   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `minute`,
+   * `hour`, `total` or `slots`.
    * @example "Europe/Berlin"
    */
   @Field(optional(ZONE))

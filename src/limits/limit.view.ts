@@ -87,8 +87,8 @@ export class LimitAccountView {
 
   /**
    * What was used since the period began, or since the limit was made, in the unit of the limit; late reports beyond
-   * the amount included. Of `slots`: calls in flight. Of a limit by minute or hour: in the last minute or hour, with what
-   * replicas have in hand for their next calls.
+   * the amount included. Of `slots`: calls in flight. Of a limit by minute or hour: in the last minute or hour, with
+   * what replicas have in hand for their next calls.
    * @example 12034.5
    */
   used: number;
@@ -127,8 +127,8 @@ export class LimitAccountView {
   startsAt: Date | null;
 
   /**
-   * When it counts from 0 again; null: never. Of a limit by minute or hour: when nothing counts any more of what has been
-   * used; null: nothing does.
+   * When it counts from 0 again; null: never. Of a limit by minute or hour: when nothing counts any more of what has
+   * been used; null: nothing does.
    */
   resetsAt: Date | null;
 

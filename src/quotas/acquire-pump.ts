@@ -11,10 +11,10 @@ import type {
   WindowAsk,
 } from './quota-store.js';
 import type { BudgetEntry } from './budget-entry.js';
-import { fewPermits } from './demand-estimator.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
 import { type Awaited, NO_WAITERS, type Waiter } from './waiter.js';
+import { askOf } from './window-ask.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** One account's part of a call: who waits for which need, and what the lease manager held to be true when it asked. */
@@ -105,8 +105,8 @@ const POOLS: readonly PoolKind[] = ['pooled', 'default', 'counted'];
 
 /**
  * What calls are made of, by turns: calls that several accounts decide together, accounts that all calls of a limit
- * share, those of its members, windows of limits, and what keys have of their own. Only the last waits for no lock that other keys may
- * hold.
+ * share, those of its members, windows of limits, and what keys have of their own. Only the last waits for no lock that
+ * other keys may hold.
  */
 const LANES = ['joint', 'shared', 'members', 'windows', 'own'] as const;
 type Lane = (typeof LANES)[number];
@@ -480,24 +480,7 @@ export class AcquirePump {
     needs: readonly number[],
     nowMs: number,
   ): WindowAsk {
-    const { id, window, flow, of, inForce } = entry;
-    const limit =
-      of === undefined
-        ? (windows.find((one) => one.id === id && one.window === window)?.limit ?? 0)
-        : (inForce?.amount ?? 0);
-    const few = this.handler.mayStand(nowMs) ? this.fewOf(entry, limit, windows) : 0;
-    let need = 0;
-    for (const one of needs) need += one;
-    const want = flow.want(need, nowMs, limit, few, this.liveReplicas);
-    return { id, window, limit, want, few, needs, previous: null, of };
-  }
-
-  /** How many permits are few in every window of a key, or in the one of a limit. Of one that is not known none is. */
-  private fewOf({ id, of }: WindowEntry, limit: number, windows: readonly RateWindow[]): number {
-    if (of !== undefined) return limit === 0 ? 0 : fewPermits(limit, this.liveReplicas);
-    let few = Infinity;
-    for (const one of windows) if (one.id === id) few = Math.min(few, fewPermits(one.limit, this.liveReplicas));
-    return few === Infinity ? 0 : few;
+    return askOf(entry, windows, needs, { live: this.liveReplicas, mayStand: this.handler.mayStand(nowMs) }, nowMs);
   }
 }
 

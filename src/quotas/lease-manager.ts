@@ -43,7 +43,6 @@ import {
   isBusy,
   isGone,
   isWaitedFor,
-  rateLimited,
   refusedBy,
   windowRefusal,
   type Sweep,
@@ -332,9 +331,9 @@ export class LeaseManager implements AcquireHandler {
     const mayShare = this.options.shareReplicas !== null && nowMs < this.awayUntilMs;
     for (let index = 0; index < windows.length; index++) {
       const window = windows[index] as RateWindow;
-      if (cost > window.limit) return rateLimited(window.window, null);
       const entry = this.windowEntry(window);
       if (entry === null) return unavailable(1_000);
+      if (cost > window.limit) return windowRefusal(entry, cost, null);
       entry.touchedAtMs = nowMs;
       this.foundWindows[index] = entry;
       this.foundShares[index] = false;
@@ -869,8 +868,7 @@ export class LeaseManager implements AcquireHandler {
   private windowEntry(window: RateWindow): WindowEntry | null {
     const known = this.windows.find(window);
     if (known !== undefined) return known;
-    const { rows } = this.windows;
-    if (rows.size >= this.options.maxEntries && !this.makeRoom(rows)) return null;
+    if (this.windows.rows.size >= this.options.maxEntries && !this.makeRoom(this.windows.rows)) return null;
     const row = this.windows.add(window);
     this.resting.push({ entry: row, atMs: this.lastMonoMs + REST_MS });
     return row[window.window];

@@ -76,7 +76,7 @@ export class SlidingBooks {
     }
   }
 
-  /** How many calls all limits of a key allow at once, when nothing counts; at most as many as one call may count as. */
+  /** How many calls all limits of a key allow at once, when nothing counts: at most what one call may count as. */
   roomOf(rules: SlidingRules, key: SlidingKey, now: number): number {
     let room = Math.min(1_000, key.perMinute ?? Infinity);
     for (const { rule, member } of this.accountsOf(rules, key, undefined))
