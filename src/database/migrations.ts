@@ -43,6 +43,8 @@ import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-l
 import { StandingLeases1790000003400 } from './migrations/1790000003400-standing-leases.js';
 import { AuditSegments1790000003500 } from './migrations/1790000003500-audit-segments.js';
 import { AuditSyslog1790000003600 } from './migrations/1790000003600-audit-syslog.js';
+import { LimitWindows1790000003700 } from './migrations/1790000003700-limit-windows.js';
+import { LimitWindowIndex1790000003710 } from './migrations/1790000003710-limit-window-index.js';
 import { Subjects1790000003800 } from './migrations/1790000003800-subjects.js';
 import { EventsBySubject1790000003810 } from './migrations/1790000003810-events-by-subject.js';
 
@@ -93,6 +95,8 @@ export const migrations = [
   StandingLeases1790000003400,
   AuditSegments1790000003500,
   AuditSyslog1790000003600,
+  LimitWindows1790000003700,
+  LimitWindowIndex1790000003710,
   Subjects1790000003800,
   EventsBySubject1790000003810,
 ];

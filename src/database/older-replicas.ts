@@ -4,8 +4,8 @@ import type { Statements } from './schema/sources.js';
  * What a build does, as its replicas tell it with each heartbeat. 2: it binds credentials to their rows, and moves the
  * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
  * that keys share. 5: it enforces limits of tokens, requests and calls in flight, and knows that older entries of the
- * audit trail may lie in sealed segments. 6: it enforces limits that have an account for each subject. The first
- * release tells nothing.
+ * audit trail may lie in sealed segments. 6: it enforces limits by minute and hour, and limits that have an account for
+ * each subject. The first release tells nothing.
  */
 export const BUILD_LEVEL = 6;
 
@@ -14,6 +14,7 @@ const BINDING_LEVEL = 2;
 const COMMITMENT_LEVEL = 3;
 const LIMITS_LEVEL = 4;
 const UNITS_LEVEL = 5;
+const WINDOWS_LEVEL = 6;
 const SEGMENTS_LEVEL = 5;
 const SUBJECTS_LEVEL = 6;
 
@@ -40,25 +41,37 @@ export async function hasOlderReplicas(on: Statements): Promise<boolean> {
 }
 
 /**
- * Whether every replica that has been alive of late enforces limits of this unit, and with these accounts. One that
- * does not would let calls pass that a limit refuses, or charge another account.
- *
- * @param each the members that have an account each; absent or null: none
+/** As much of a limit as says which builds enforce it. */
+export interface LimitKind {
+  readonly unit: string;
+  readonly per: string | null;
+  /** The members that have an account each; null: none. */
+  readonly each: string | null;
+}
+
+/**
+ * Whether every replica that has been alive of late enforces limits of this kind. One that does not would let calls pass
+ * that a limit refuses, or charge another account.
  */
-export async function limitsMayBegin(on: Statements, unit: string, each: string | null = null): Promise<boolean> {
-  const level = each === 'subject' ? SUBJECTS_LEVEL : unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
+export async function limitsMayBegin(on: Statements, { unit, per, each }: LimitKind): Promise<boolean> {
+  const isSliding = per === 'minute' || per === 'hour';
+  const ofUnit = unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
+  const level = Math.max(ofUnit, isSliding ? WINDOWS_LEVEL : 0, each === 'subject' ? SUBJECTS_LEVEL : 0);
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(level)} AS older`);
   return !row!.older;
 }
 
 /**
  * Limits that are in force beside replicas which take them for others, at most 100, and what each is of: tokens,
- * requests and calls in flight would be counted as cents, and subjects as owners. After a roll back, or in it.
+ * requests and calls in flight would be counted as cents, subjects as owners, and minutes and hours as days. After a roll
+ * back, or in it.
  */
 export async function misreadLimits(on: Statements): Promise<{ id: string; name: string; of: string }[]> {
   return on.query(
-    `SELECT id, name, CASE WHEN each = 'subject' THEN 'each subject' ELSE unit END AS of FROM quota_limit
-      WHERE ended_at IS NULL AND (unit <> 'cents' AND ${replicasBelow(UNITS_LEVEL)} OR each = 'subject' AND ${replicasBelow(SUBJECTS_LEVEL)})
+    `SELECT id, name, CASE WHEN each = 'subject' THEN 'each subject' WHEN per IN ('minute', 'hour') THEN concat(unit, ' by ', per)
+                           ELSE unit END AS of FROM quota_limit
+      WHERE ended_at IS NULL AND (unit <> 'cents' AND ${replicasBelow(UNITS_LEVEL)} OR each = 'subject' AND ${replicasBelow(SUBJECTS_LEVEL)}
+         OR per IN ('minute', 'hour') AND ${replicasBelow(WINDOWS_LEVEL)})
       ORDER BY id LIMIT 100`,
   );
 }

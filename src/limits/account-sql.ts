@@ -1,6 +1,6 @@
 import type { LimitUnit } from '../../packages/contract/src/limit.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { HELD, SPENT } from '../quotas/limits/account-amounts.js';
+import { ENDS_AT, HELD, IS_SLIDING, SPENT, STARTS_AT, WINDOW_STATE } from '../quotas/limits/account-amounts.js';
 
 /**
  * Accounts of limits as SQL. An account is that of a limit `l`, or that of one of its members; its row is made with the
@@ -26,13 +26,15 @@ export const KEYS_OF = `
 export const RUNNING_PERIOD = `limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) AS p`;
 
 /**
- * Members `m` of a limit `l` whose accounts are told of: those that have called in the period `p`, and those with an
- * override; of a limit that all calls share, null.
+ * Members `m` of a limit `l` whose accounts are told of: those that have called in the period `p`, or whose window is
+ * there, and those with an override; of a limit that all calls share, null.
  */
 const TOLD_MEMBERS = `
   (SELECT NULL::uuid AS id WHERE l.each IS NULL
    UNION
    SELECT a.member_id FROM budget_account a WHERE a.limit_id = l.id AND a.period = p.name AND l.each IS NOT NULL
+   UNION
+   SELECT w.member_id FROM rate_window w WHERE ${IS_SLIDING} AND w.limit_id = l.id AND l.each IS NOT NULL
    UNION
    SELECT o.member_id FROM quota_limit_override o WHERE o.limit_id = l.id AND l.each IS NOT NULL) AS m`;
 
@@ -43,13 +45,14 @@ const TOLD_MEMBERS = `
  */
 export const HAS_FEW_ACCOUNTS = `(l.each IS NULL OR NOT EXISTS (
     SELECT FROM ${RUNNING_PERIOD} JOIN budget_account a ON a.limit_id = l.id AND a.period = p.name OFFSET ${MAX_COUNTED_ROWS})
+  AND NOT EXISTS (SELECT FROM rate_window w WHERE ${IS_SLIDING} AND w.limit_id = l.id OFFSET ${MAX_COUNTED_ROWS})
   AND NOT EXISTS (SELECT FROM quota_limit_override o WHERE o.limit_id = l.id OFFSET ${MAX_COUNTED_ROWS}))`;
 
-/** The override `o` in force, and the account's row `a`, of a member `m` of a limit `l`. */
+/** The override `o` in force, and the account's row `a` or window `s`, of a member `m` of a limit `l`. */
 const STATE = `
   LEFT JOIN quota_limit_override o
     ON o.limit_id = l.id AND o.member_id = m.id AND (o.until IS NULL OR o.until > quota_clock())
-  LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name`;
+  LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name ${WINDOW_STATE}`;
 
 const AMOUNT = 'coalesce(o.amount, l.amount)';
 /** Percent; nothing fits into an amount of 0. */
@@ -58,7 +61,7 @@ const USED = `CASE ${AMOUNT} WHEN 0 THEN 100 ELSE (${SPENT}) * 100.0 / ${AMOUNT}
 /** Columns of an account. `held`: reserved, or set aside by a replica for its next calls. */
 const COLUMNS = `
   l.id AS limit_id, l.unit, m.id AS member_id, ${AMOUNT} AS amount, ${SPENT} AS spent, ${HELD} AS held,
-  round(${USED}, 6) AS used, nullif(p.starts_at, '-infinity') AS starts_at, nullif(p.ends_at, 'infinity') AS ends_at,
+  round(${USED}, 6) AS used, ${STARTS_AT} AS starts_at, ${ENDS_AT} AS ends_at,
   o.amount AS override_amount, o.until AS override_until, o.reason AS override_reason`;
 
 /** An account as `COLUMNS` give it; amounts are micro-cents, or whole numbers of another unit. */

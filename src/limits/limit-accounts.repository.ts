@@ -2,15 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import type { LimitMember } from '../../packages/contract/src/limit.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { SPENT } from '../quotas/limits/account-amounts.js';
-import {
-  ACCOUNTS_OF_PAIRS,
-  type AccountRow,
-  HAS_FEW_ACCOUNTS,
-  KEYS_OF,
-  RUNNING_PERIOD,
-  accountsOf,
-} from './account-sql.js';
+import { ACCOUNTS_OF_PAIRS, type AccountRow, HAS_FEW_ACCOUNTS, KEYS_OF, accountsOf } from './account-sql.js';
 import { type LimitAccount, accountFrom } from './limit-account.js';
 import type { Override } from './limit-override.js';
 import type { Limit } from './limit.entity.js';
@@ -122,9 +114,8 @@ export class LimitAccountsRepository {
   /** What a limit has counted in the running period, over all accounts; null: it has too many. */
   async spentOf(limitId: string): Promise<bigint | null> {
     const [row] = await this.manager.query<{ spent: string }[]>(
-      `SELECT (SELECT coalesce(sum(${SPENT}), 0) FROM budget_account a
-                WHERE a.limit_id = l.id AND a.period = p.name)::text AS spent
-         FROM quota_limit l CROSS JOIN LATERAL ${RUNNING_PERIOD} WHERE l.id = $1 AND ${HAS_FEW_ACCOUNTS}`,
+      `SELECT (SELECT coalesce(sum(spent), 0) FROM (${accountsOf(ONE_LIMIT)}) AS account)::text AS spent
+         FROM quota_limit l WHERE l.id = $1 AND ${HAS_FEW_ACCOUNTS}`,
       [limitId],
     );
     return row === undefined ? null : BigInt(row.spent);

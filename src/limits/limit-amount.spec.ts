@@ -5,7 +5,7 @@ import { type AmountInput, amountFrom, amountIfGiven, inCents, inUnit } from './
 
 function refusalOf(unit: LimitUnit, input: AmountInput): unknown {
   try {
-    return amountFrom(unit, input);
+    return amountFrom(unit, input, null);
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     return error.extras['errors'];
@@ -22,7 +22,7 @@ describe('The amount of a limit', () => {
     ['slots', { amount: 1 }, 1n, 1],
     ['slots', { amount: 1_000_000 }, 1_000_000n, 1_000_000],
   ])('of %s, %j, is stored and shown as it was said', (unit, input, stored, shown) => {
-    expect(amountFrom(unit, input)).toBe(stored);
+    expect(amountFrom(unit, input, null)).toBe(stored);
     expect(inUnit(unit, stored)).toBe(shown);
     expect(inCents(unit, stored)).toBe(unit === 'cents' ? shown : null);
   });
@@ -41,7 +41,14 @@ describe('The amount of a limit', () => {
     expect(refusalOf(unit, input)).toEqual([{ path, message }]);
   });
 
+  it('by minute and hour is 10^9 at most', () => {
+    expect(amountFrom('requests', { amount: 1_000_000_000 }, 'minute')).toBe(1_000_000_000n);
+    for (const per of ['minute', 'hour'] as const)
+      expect(() => amountFrom('requests', { amount: 1_000_000_001 }, per)).toThrow(DomainError);
+    expect(amountFrom('requests', { amount: 1_000_000_001 }, 'day')).toBe(1_000_000_001n);
+  });
+
   it('of no unit has to be said again in a change', () => {
-    expect(LIMIT_UNITS.map((unit) => amountIfGiven(unit, {}))).toEqual([null, null, null, null]);
+    expect(LIMIT_UNITS.map((unit) => amountIfGiven(unit, {}, null))).toEqual([null, null, null, null]);
   });
 });

@@ -18,7 +18,7 @@ export function newLimit({ target, ...input }: CreateLimitDto, now: Date): Limit
     alias: input.alias ?? null,
     description: input.description ?? '',
     unit,
-    amount: amountFrom(unit, input),
+    amount: amountFrom(unit, input, input.per ?? null),
     per: input.per ?? null,
     timeZone: input.timeZone ?? 'UTC',
     targetKind: kind,
@@ -52,7 +52,7 @@ export function changedLimit(before: Limit, input: UpdateLimitDto, now: Date): L
   });
   const fixed = fixedFieldsChanged(before, after);
   if (fixed.length > 0) throw limitIsFixed(fixed, CREATE_ANOTHER);
-  return limitWith(after, { amount: amountIfGiven(before.unit, input) ?? before.amount });
+  return limitWith(after, { amount: amountIfGiven(before.unit, input, before.per) ?? before.amount });
 }
 
 /** A limit with some of its fields replaced. */

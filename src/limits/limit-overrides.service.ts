@@ -38,8 +38,8 @@ export class LimitOverrides {
       const found = await this.lock(tx, id);
       const memberId = memberIdOf(found, member);
       const put = { limit: found, memberId };
-      const { unit } = found;
-      const after: Override = { memberId, amount: amountFrom(unit, input), until, reason: input.reason ?? '' };
+      const { unit, per } = found;
+      const after: Override = { memberId, amount: amountFrom(unit, input, per), until, reason: input.reason ?? '' };
       const accounts = this.accounts.in(tx);
       const before = await accounts.findOverride(id, memberId);
       if (before === null && !(await accounts.isMember(found, memberId))) throw limitMemberNotFound();

@@ -26,7 +26,7 @@ export class LimitPlacement {
    *   every call pass
    */
   async requireNew(tx: EntityManager, limit: Limit): Promise<void> {
-    if (!(await limitsMayBegin(tx, limit.unit, limit.each))) throw limitsNotEnforced();
+    if (!(await limitsMayBegin(tx, limit))) throw limitsNotEnforced();
     await this.require(tx, limit);
     if ((await this.limits.in(tx).keepTargets([targetOf(limit)])) < 1)
       throw validationFailed([{ path: 'target.id', message: TARGET_SENTENCES[limit.targetKind] }]);

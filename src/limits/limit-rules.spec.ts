@@ -65,27 +65,45 @@ describe('A limit', () => {
     );
     expect(['target | each | cents | tokens | requests | slots', ...rows]).toEqual([
       'target | each | cents | tokens | requests | slots',
-      // The budget of a key says cents in total and by months of UTC.
+      // The budget of a key says cents in total and by months of UTC, its rate limits requests by minute and hour.
       'key |  | dw | dwmt | dwmt | none',
       'key | key | - | - | - | -',
       'key | owner | - | - | - | -',
       'key | subject | dwm | dwm | dwm | none',
-      'owner |  | dwmt | dwmt | dwmt | none',
-      'owner | key | dwmt | dwmt | dwmt | none',
+      'owner |  | dwmt | dwmt | mhdwmt | none',
+      'owner | key | dwmt | dwmt | mhdwmt | none',
       'owner | owner | - | - | - | -',
       'owner | subject | dwm | dwm | dwm | none',
-      'project |  | dwmt | dwmt | dwmt | none',
-      'project | key | dwmt | dwmt | dwmt | none',
-      'project | owner | dwmt | dwmt | dwmt | none',
+      'project |  | dwmt | dwmt | mhdwmt | none',
+      'project | key | dwmt | dwmt | mhdwmt | none',
+      'project | owner | dwmt | dwmt | mhdwmt | none',
       'project | subject | dwm | dwm | dwm | none',
-      'installation |  | dwmt | dwmt | dwmt | none',
-      'installation | key | dwmt | dwmt | dwmt | none',
-      'installation | owner | dwmt | dwmt | dwmt | none',
+      'installation |  | dwmt | dwmt | mhdwmt | none',
+      'installation | key | dwmt | dwmt | mhdwmt | none',
+      'installation | owner | dwmt | dwmt | mhdwmt | none',
       'installation | subject | dwm | dwm | dwm | none',
     ]);
   });
 
   it.each<[Partial<LimitShape>, [path: string, message: string][]]>([
+    [
+      { ...KEY, unit: 'requests', per: 'minute' },
+      [['target.kind', 'is said by the key itself: set its rateLimitPerMinute']],
+    ],
+    [
+      { ...KEY, unit: 'requests', per: 'hour' },
+      [['target.kind', 'is said by the key itself: set its rateLimitPerHour']],
+    ],
+    [{ ...KEY, unit: 'requests', per: 'minute', models: ['gpt-4*'] }, []],
+    [{ ...KEY, unit: 'requests', per: 'hour', mode: 'observe' }, []],
+    [
+      { unit: 'tokens', per: 'minute' },
+      [['per', 'must be day, week, month or total: only requests are counted by minute and hour']],
+    ],
+    [
+      { unit: 'requests', per: 'hour', timeZone: 'Europe/Berlin' },
+      [['timeZone', 'must be left out: the last hour has no calendar']],
+    ],
     [{ unit: 'slots' }, [['per', 'must be left out: slots have no period']]],
     [
       { unit: 'slots', timeZone: 'Europe/Berlin' },

@@ -5,6 +5,7 @@ import {
   type LimitTargetKind,
   type LimitUnit,
   MEMBERS_OF,
+  isSliding,
 } from '../../packages/contract/src/limit.js';
 import type { FieldError } from '../common/domain-error.js';
 import { SENTENCES } from '../../packages/contract/src/schema.js';
@@ -51,9 +52,10 @@ export function faultsOfLimit({ targetKind, targetId, each, ...limit }: LimitSha
   }
   if (!MEMBERS_OF[targetKind].includes(each)) faults.push({ path: 'each', message: eachSentence(targetKind) });
   faults.push(...faultsOfPeriod(limit));
-  if (each === 'subject' && limit.per === 'total') faults.push({ path: 'per', message: SUBJECTS_SENTENCE });
-  const field = targetKind === 'key' && each === null ? sameBudgetType(limit) : null;
-  if (field !== null) faults.push({ path: 'target.kind', message: budgetSentence(field) });
+  if (each === 'subject' && (limit.per === 'total' || isSliding(limit.per)))
+    faults.push({ path: 'per', message: SUBJECTS_SENTENCE });
+  const own = targetKind === 'key' && each === null ? saidByKey(limit) : null;
+  if (own !== null) faults.push({ path: 'target.kind', message: own });
   return faults;
 }
 
@@ -61,10 +63,12 @@ const SUBJECTS_SENTENCE = 'must be day, week or month: accounts of subjects have
 
 function faultsOfPeriod({ unit, per, timeZone }: Pick<LimitShape, 'unit' | 'per' | 'timeZone'>): FieldError[] {
   if (unit !== 'slots' && per === null) return [{ path: 'per', message: SENTENCES.absent }];
-  const without = unit === 'slots' ? 'slots have no' : 'total has no';
+  const isWindow = isSliding(per);
+  const without = unit === 'slots' ? 'slots have no' : isWindow ? `the last ${per} has no` : 'total has no';
   return [
     ...(unit === 'slots' && per !== null ? [{ path: 'per', message: `must be left out: ${without} period` }] : []),
-    ...((unit === 'slots' || per === 'total') && timeZone !== 'UTC'
+    ...(isWindow && unit !== 'requests' && unit !== 'slots' ? [{ path: 'per', message: WINDOW_SENTENCE }] : []),
+    ...((unit === 'slots' || per === 'total' || isWindow) && timeZone !== 'UTC'
       ? [{ path: 'timeZone', message: `must be left out: ${without} calendar` }]
       : []),
   ];
@@ -86,6 +90,16 @@ function sameBudgetType({
   return per === 'month' && timeZone === 'UTC' ? 'monthly' : null;
 }
 
+/** The field by which a key says the same of itself; null: it has none for that. */
+function saidByKey(limit: Omit<LimitShape, 'targetKind' | 'targetId' | 'each'>): string | null {
+  const { unit, per, models, mode } = limit;
+  const isOfAllCalls = models.length === 0 && mode === 'enforce';
+  if (unit === 'requests' && isSliding(per) && isOfAllCalls)
+    return `is said by the key itself: set its ${per === 'minute' ? 'rateLimitPerMinute' : 'rateLimitPerHour'}`;
+  const type = sameBudgetType(limit);
+  return type === null ? null : budgetSentence(type);
+}
+
 function budgetSentence(type: 'total' | 'monthly'): string {
   return `is said by the key itself: set its budgetLimitCents, with budgetType ${type}`;
 }
@@ -93,6 +107,8 @@ function budgetSentence(type: 'total' | 'monthly'): string {
 function eachSentence(kind: LimitTargetKind): string {
   return `must be ${MEMBERS_OF[kind].filter((member) => member !== null).join(' or ')}, or be left out`;
 }
+
+const WINDOW_SENTENCE = 'must be day, week, month or total: only requests are counted by minute and hour';
 
 /** As much of a limit as can be changed. */
 export interface ChangeableLimit extends Pick<LimitShape, 'unit' | 'models' | 'mode'> {

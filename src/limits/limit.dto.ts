@@ -77,21 +77,23 @@ export class CreateLimitDto {
 
   /**
    * The most that there may be of any other unit, as a whole number: in a period, or in flight. Tokens and requests
-   * from 0, which refuses every call, to 10^12; slots from 1 to 10^6.
+   * from 0, which refuses every call, to 10^12, requests by minute and hour to 10^9; slots from 1 to 10^6.
    * @example 1000000
    */
   @Field(optional(AMOUNT))
   amount?: number;
 
   /**
-   * The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. Needed, but with
-   * `slots`, which have none: absent or null.
+   * The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. `minute` and
+   * `hour`, of `requests` alone: what was used longer ago does not count. Needed, but with `slots`, which have none:
+   * absent or null.
    */
   @Field(clearable(oneOf(LIMIT_PERIODS)))
   per?: LimitPeriod | null;
 
   /**
-   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `total` or `slots`.
+   * Whose calendar the periods follow, by its name in the IANA database. Absent: UTC. Not with `minute`,
+   * `hour`, `total` or `slots`.
    * @example "Europe/Berlin"
    */
   @Field(optional(ZONE))

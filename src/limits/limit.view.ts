@@ -90,7 +90,8 @@ export class LimitAccountView {
 
   /**
    * What was used since the period began, or since the limit was made, in the unit of the limit; late reports beyond
-   * the amount included. Of `slots`: calls in flight.
+   * the amount included. Of `slots`: calls in flight. Of a limit by minute or hour: in the last minute or hour, with
+   * what replicas have in hand for their next calls.
    * @example 12034.5
    */
   used: number;
@@ -125,10 +126,13 @@ export class LimitAccountView {
    */
   usedPercent: number;
 
-  /** When the period began; null: `total`. */
+  /** When the period began; null: `total`, or a limit by minute or hour. */
   startsAt: Date | null;
 
-  /** When it counts from 0 again; null: never. */
+  /**
+   * When it counts from 0 again; null: never. Of a limit by minute or hour: when nothing counts any more of what has
+   * been used; null: nothing does.
+   */
   resetsAt: Date | null;
 
   override: OverrideView | null;
@@ -427,7 +431,7 @@ export class BoundLimitView {
 
   state: LimitState;
 
-  /** When it counts from 0 again; null: never. */
+  /** As in `details.account`. */
   resetsAt: Date | null;
 
   /**

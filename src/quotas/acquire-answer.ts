@@ -1,4 +1,4 @@
-import type { BudgetGrant, BudgetRequest, NeedVerdict, WindowGrant } from './quota-store.js';
+import type { BudgetGrant, BudgetRequest, NeedVerdict, WindowGrant, WindowVerdict } from './quota-store.js';
 
 /** Whether a grant would move money; all other asks only want to know whether anything is left. */
 export function takesAnything({ needs }: BudgetRequest): boolean {
@@ -116,7 +116,7 @@ export function withFull(asks: readonly BudgetRequest[], grants: BudgetGrant[]):
 export function windowGrants(text: string | null, places: readonly number[]): WindowGrant[] {
   const grants = new Array<WindowGrant>(places.length);
   partsOf(text).forEach((part, index) => {
-    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs] = part.split(',') as Twelve;
+    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs, amount, least] = part.split(',') as Twelve;
     grants[places[index] ?? 0] = {
       verdicts: verdictsOf(verdicts),
       permits: Number(permits),
@@ -125,9 +125,22 @@ export function windowGrants(text: string | null, places: readonly number[]): Wi
       free: Number(free),
       resetMs: Number(resetMs),
       retryMs: Number(retryMs),
+      // Of limits that keys share; one whose row is gone bounds nothing.
+      ...(amount ? { inForce: { amount: Number(amount), least: least === '' ? null : Number(least) } } : {}),
     };
   });
   return grants;
+}
+
+/** The answers in the order of the asks, of windows of limits and of keys. */
+export function inOrderOfWindows(
+  asks: readonly { readonly of?: unknown }[],
+  ofKeys: WindowGrant[],
+  ofLimits: WindowGrant[],
+): WindowGrant[] {
+  if (ofLimits.length === 0) return ofKeys;
+  let limits = 0;
+  return asks.map(({ of }, index) => (of === undefined ? ofKeys[index - limits] : ofLimits[limits++]) as WindowGrant);
 }
 
 function partsOf(text: string | null): string[] {
@@ -139,9 +152,9 @@ const GRANTED: readonly boolean[] = Object.freeze([true]);
 const REFUSED: readonly boolean[] = Object.freeze([false]);
 const OF_NEEDS: Readonly<Record<string, NeedVerdict>> = { '0': false, '1': true, '2': null, '3': 'unheld' };
 
-function verdictsOf(text: string): readonly boolean[] {
-  if (text.length === 1) return text === '1' ? GRANTED : REFUSED;
-  return Array.from(text, (one) => one === '1');
+function verdictsOf(text: string): readonly WindowVerdict[] {
+  if (text === '1') return GRANTED;
+  return text === '0' ? REFUSED : Array.from(text, (one) => (one === '3' ? 'uncounted' : one === '1'));
 }
 
 function needVerdictsOf(text: string): readonly NeedVerdict[] {

@@ -11,10 +11,10 @@ import type {
   WindowAsk,
 } from './quota-store.js';
 import type { BudgetEntry } from './budget-entry.js';
-import { fewPermits } from './demand-estimator.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
 import { type Awaited, NO_WAITERS, type Waiter } from './waiter.js';
+import { askOf } from './window-ask.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** One account's part of a call: who waits for which need, and what the lease manager held to be true when it asked. */
@@ -105,10 +105,10 @@ const POOLS: readonly PoolKind[] = ['pooled', 'default', 'counted'];
 
 /**
  * What calls are made of, by turns: calls that several accounts decide together, accounts that all calls of a limit
- * share, those of its members, and what keys have of their own. Only the last waits for no lock that other keys may
- * hold.
+ * share, those of its members, windows of limits, and what keys have of their own. Only the last waits for no lock that
+ * other keys may hold.
  */
-const LANES = ['joint', 'shared', 'members', 'own'] as const;
+const LANES = ['joint', 'shared', 'members', 'windows', 'own'] as const;
 type Lane = (typeof LANES)[number];
 
 /**
@@ -123,6 +123,7 @@ export class AcquirePump {
   private readonly members = new Set<BudgetEntry>();
   private readonly joint = new Fifo<JointCall>();
   private readonly windows = new Set<WindowEntry>();
+  private readonly windowsOfLimits = new Set<WindowEntry>();
   /** Keys whose windows want permits ahead. */
   private readonly refills = new Map<string, readonly RateWindow[]>();
   private isRefillScheduled = false;
@@ -179,7 +180,7 @@ export class AcquirePump {
   }
 
   askWindow(entry: WindowEntry): void {
-    this.windows.add(entry);
+    this.windowsLike(entry).add(entry);
     this.schedule();
   }
 
@@ -312,7 +313,7 @@ export class AcquirePump {
     for (const { entry } of call.windows) {
       entry.isAsking = false;
       entry.isRefilling = false;
-      if (entry.waiting.length > 0) this.windows.add(entry);
+      if (entry.waiting.length > 0) this.windowsLike(entry).add(entry);
     }
     if (this.hasWork) this.schedule();
   }
@@ -323,7 +324,12 @@ export class AcquirePump {
   }
 
   private get hasWork(): boolean {
-    return this.budgets.size + this.shared.size + this.members.size + this.joint.size + this.windows.size > 0;
+    const ofLimits = this.shared.size + this.members.size + this.joint.size + this.windowsOfLimits.size;
+    return this.budgets.size + this.windows.size + ofLimits > 0;
+  }
+
+  private windowsLike({ of }: WindowEntry): Set<WindowEntry> {
+    return of === undefined ? this.windows : this.windowsOfLimits;
   }
 
   private queueOf({ account: { limit } }: BudgetEntry): Set<BudgetEntry> {
@@ -345,24 +351,32 @@ export class AcquirePump {
   }
 
   private collectOfLimits(lane: Exclude<Lane, 'own'>, nowMs: number): AcquireCall | null {
-    const budgets =
-      lane === 'joint'
-        ? this.collectJoint(nowMs)
-        : lane === 'shared'
-          ? this.collectBudgets(this.shared, MAX_SHARED_ASKS, nowMs)
-          : this.collectBudgets(this.members, this.options.maxAsks, nowMs);
-    if (budgets.length === 0) return null;
-    return { sentMs: nowMs, budgets, windows: [], isOfLimits: true, isRefill: false, isAbandoned: false };
+    const windows = lane === 'windows' ? this.collectWindows(this.windowsOfLimits, nowMs) : [];
+    const budgets = lane === 'windows' ? [] : this.collectAccounts(lane, nowMs);
+    if (budgets.length + windows.length === 0) return null;
+    return { sentMs: nowMs, budgets, windows, isOfLimits: true, isRefill: false, isAbandoned: false };
   }
 
-  private collectOwn(nowMs: number): AcquireCall | null {
+  private collectAccounts(lane: Exclude<Lane, 'own' | 'windows'>, nowMs: number): BudgetRecord[] {
+    if (lane === 'joint') return this.collectJoint(nowMs);
+    return lane === 'shared'
+      ? this.collectBudgets(this.shared, MAX_SHARED_ASKS, nowMs)
+      : this.collectBudgets(this.members, this.options.maxAsks, nowMs);
+  }
+
+  private collectWindows(queue: Set<WindowEntry>, nowMs: number): WindowRecord[] {
     const windows: WindowRecord[] = [];
-    for (const entry of this.windows) {
+    for (const entry of queue) {
       if (windows.length >= this.options.maxAsks) break;
-      this.windows.delete(entry);
+      queue.delete(entry);
       const waiters = entry.isAsking ? [] : take(entry, this.options.maxNeeds, () => true);
       if (waiters.length > 0) windows.push(...this.windowRecords(entry, waiters, nowMs));
     }
+    return windows;
+  }
+
+  private collectOwn(nowMs: number): AcquireCall | null {
+    const windows = this.collectWindows(this.windows, nowMs);
     const budgets = this.collectBudgets(this.budgets, this.options.maxAsks, nowMs);
     if (windows.length + budgets.length === 0) return null;
     return { sentMs: nowMs, budgets, windows, isOfLimits: false, isRefill: false, isAbandoned: false };
@@ -466,20 +480,7 @@ export class AcquirePump {
     needs: readonly number[],
     nowMs: number,
   ): WindowAsk {
-    const { id, window, flow } = entry;
-    const limit = windows.find((one) => one.id === id && one.window === window)?.limit ?? 0;
-    const few = this.handler.mayStand(nowMs) ? this.fewOf(id, windows) : 0;
-    let need = 0;
-    for (const one of needs) need += one;
-    const want = flow.want(need, nowMs, limit, few, this.liveReplicas);
-    return { id, window, limit, want, few, needs, previous: null };
-  }
-
-  /** How many permits are few in every window of a key. */
-  private fewOf(id: string, windows: readonly RateWindow[]): number {
-    let few = Infinity;
-    for (const one of windows) if (one.id === id) few = Math.min(few, fewPermits(one.limit, this.liveReplicas));
-    return few === Infinity ? 0 : few;
+    return askOf(entry, windows, needs, { live: this.liveReplicas, mayStand: this.handler.mayStand(nowMs) }, nowMs);
   }
 }
 

@@ -1,5 +1,5 @@
 import { textArray } from '../database/array-text.js';
-import type { BudgetRequest, PermitClose, WindowName } from './quota-store.js';
+import type { AccountOfLimit, BudgetRequest, PermitClose, WindowName } from './quota-store.js';
 
 const WINDOW_NUMBERS: Readonly<Record<WindowName, number>> = { minute: 1, hour: 2, day: 3 };
 /** More than any budget: keeps a wild `want` inside a BIGINT. */
@@ -20,6 +20,7 @@ export interface WindowPart {
   readonly few: number;
   readonly needs: readonly number[];
   readonly previous: PermitClose | null;
+  readonly of?: AccountOfLimit | undefined;
 }
 
 /**
@@ -119,6 +120,15 @@ export function windowRows(
     column((ask) => ask.previous?.used ?? null),
   ];
   return { values, places };
+}
+
+/** As `windowRows`, of windows of limits: with limit and member in place of what is known here of their amounts. */
+export function limitWindowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolean): WindowRows {
+  const { values, places } = windowRows(asks, live, isRelaxed, true);
+  const owners = [...new Map(places.map((place) => [asks[place]?.id, asks[place]?.of])).values()];
+  const [liveOf, relaxed, , keys, counts, windows, , ...rest] = values;
+  const [limits, members] = [list(owners.map((of) => of?.id ?? null)), list(owners.map((of) => of?.member ?? null))];
+  return { values: [liveOf, relaxed, keys, limits, members, counts, windows, ...rest], places };
 }
 
 /** First place (from 1) and count of each ask's needs in the flat list of all needs. */

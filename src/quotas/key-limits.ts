@@ -1,7 +1,7 @@
 import { matchesAny } from '../common/model-pattern.js';
 import { limitAccountId, limitSubjectId } from './limits/account-id.js';
 import type { LimitFacts } from './limits/limit-facts.js';
-import type { Account, BudgetType, RateWindow } from './quota-store.js';
+import { type Account, type BudgetType, MOST_OF_WINDOW, type RateWindow } from './quota-store.js';
 
 /** As much of a key as its budgets and windows depend on. */
 export interface LimitedKey {
@@ -19,6 +19,11 @@ export interface BoundLimit {
   readonly account: Account;
 }
 
+/** A limit by minute or hour that binds a key, and its window for that key. */
+export interface SlidingLimit extends BoundLimit {
+  readonly window: RateWindow;
+}
+
 /** A limit that binds a key and has an account for each subject: the call says which. */
 export interface LimitBySubject {
   readonly facts: LimitFacts;
@@ -32,8 +37,10 @@ export interface LimitBySubject {
 export interface KeyLimits {
   /** The key's own budget first, then limits from the narrowest to the widest: of key, owner, project, all keys. */
   readonly accounts: readonly Account[];
-  /** Shortest first, as answers list them. */
+  /** The key's own first, the shortest first, as answers list them; then limits from the narrowest to the widest. */
   readonly windows: readonly RateWindow[];
+  /** In the order of their windows. */
+  readonly sliding: readonly SlidingLimit[];
   /** In the order of their accounts. */
   readonly limits: readonly BoundLimit[];
   /** Limits of calls in flight, from the narrowest to the widest. Nothing is spent of them. */
@@ -44,7 +51,7 @@ export interface KeyLimits {
   readonly bySubject: { readonly own: KeyLimits; readonly bound: readonly (BoundLimit | LimitBySubject)[] } | null;
 }
 
-const NONE: readonly BoundLimit[] = Object.freeze([]);
+const NONE: readonly never[] = Object.freeze([]);
 
 /** The accounts and windows of one key, as far as its own row says them. */
 export function limitsOf(key: LimitedKey): KeyLimits {
@@ -57,6 +64,7 @@ export function limitsOf(key: LimitedKey): KeyLimits {
     accounts: isLimited ? [{ id: key.id, type: key.budgetType }] : [],
     // A list that grew has room for more; a copy has not, and a replica holds one for each of its keys.
     windows: windows.slice(),
+    sliding: NONE,
     limits: NONE,
     slots: NONE,
     isByModel: false,
@@ -104,10 +112,13 @@ export function requiringSubject({ bySubject }: KeyLimits, model: string | undef
 
 function drawnFrom(own: KeyLimits, bound: readonly BoundLimit[], bySubject: KeyLimits['bySubject']): KeyLimits {
   const slots = bound.filter(isSlots);
-  const limits = slots.length === 0 ? bound : bound.filter((one) => !isSlots(one));
+  const sliding = bound.flatMap(slidingOf);
+  const isOfPeriod = (one: BoundLimit): boolean => !isSlots(one) && windowOf(one) === null;
+  const limits = slots.length + sliding.length === 0 ? bound : bound.filter(isOfPeriod);
   return {
     accounts: [...own.accounts, ...limits.map(({ account }) => account)],
-    windows: own.windows,
+    windows: sliding.length === 0 ? own.windows : [...own.windows, ...sliding.map(({ window }) => window)],
+    sliding: sliding.length === 0 ? NONE : sliding,
     limits,
     slots: slots.length === 0 ? NONE : slots,
     isByModel: bound.some(({ facts }) => facts.models.length > 0),
@@ -126,6 +137,16 @@ export function accountsFor({ accounts, limits, isByModel }: KeyLimits, model: s
   return others.length === 0 ? accounts : accounts.filter((account) => !others.includes(account));
 }
 
+/** The windows that a call draws from, as `accountsFor`. */
+export function windowsFor(
+  { windows, sliding, isByModel }: KeyLimits,
+  model: string | undefined,
+): readonly RateWindow[] {
+  if (sliding.length === 0 || !isByModel || model === undefined) return windows;
+  const others = sliding.filter(({ facts }) => !isBinding(facts, model)).map(({ window }) => window);
+  return others.length === 0 ? windows : windows.filter((window) => !others.includes(window));
+}
+
 /** The accounts in which a call needs a slot; null: no limit of calls in flight binds it. */
 export function slotsFor({ slots, isByModel }: KeyLimits, model: string | undefined): readonly Account[] | null {
   if (slots.length === 0) return null;
@@ -140,6 +161,17 @@ export function isBinding({ models }: Pick<LimitFacts, 'models'>, model: string 
 
 function isSlots({ facts }: BoundLimit): boolean {
   return facts.unit === 'slots';
+}
+
+/** The window that counts for a limit; null: it counts by the calendar, in total, or calls in flight. */
+function windowOf({ facts: { per } }: BoundLimit): 'minute' | 'hour' | null {
+  return per === 'minute' || per === 'hour' ? per : null;
+}
+
+function slidingOf(bound: BoundLimit): SlidingLimit[] {
+  const window = windowOf(bound);
+  const { id, limit: of } = bound.account;
+  return window === null ? [] : [{ ...bound, window: { id, window, limit: MOST_OF_WINDOW, of } }];
 }
 
 function accountOf(limit: LimitFacts, key: { readonly id: string; readonly ownerId: string }): Account {

@@ -43,9 +43,9 @@ import {
   isBusy,
   isGone,
   isWaitedFor,
-  rateLimited,
   refusedBy,
   refusedUnfound,
+  windowRefusal,
   type Sweep,
   touchedAt,
   type WindowRow,
@@ -86,7 +86,7 @@ export class LeaseManager implements AcquireHandler {
   private readonly options: LeaseManagerOptions;
   private readonly totals = new Map<string, BudgetEntry>();
   private readonly monthlies = new Map<string, BudgetEntry>();
-  private readonly byLimit = new EntriesByLimit();
+  private readonly byLimit = new EntriesByLimit<BudgetEntry>(({ account }) => account.limit?.id);
   private readonly busy = new Fifo<Sweep>();
   private readonly resting = new Fifo<Sweep>();
   private readonly waiters = new Fifo<Waiter>();
@@ -103,7 +103,8 @@ export class LeaseManager implements AcquireHandler {
   private awayUntilMs = 0;
   private outage = 0;
   // What the test of an admit has found, for its decrement: reused, so that the hot path allocates nothing.
-  private readonly foundWindows: WindowEntry[] = [];
+  /** Null: the call passes the window uncounted. */
+  private readonly foundWindows: (WindowEntry | null)[] = [];
   private readonly foundShares: boolean[] = [];
   private readonly foundAccounts: BudgetEntry[] = [];
   private readonly foundLeases: (BudgetLease | null)[] = [];
@@ -151,16 +152,15 @@ export class LeaseManager implements AcquireHandler {
     for (const entry of [this.totals.get(id), this.monthlies.get(id)]) if (entry) this.dropBudget(entry);
     this.windows.dropKey(id, nowMs);
     this.pump.forgetRefill(id);
-    this.back.flush(() => this.clock.monotonicMs());
-    this.keepTicking(nowMs);
+    this.sendBack(nowMs);
   }
 
   /** Drops, memory first, what is held in all accounts of a limit (a change-feed entry). */
   dropLimit(id: string): void {
     const nowMs = this.now();
     for (const entry of this.byLimit.of(id)) this.dropBudget(entry);
-    this.back.flush(() => this.clock.monotonicMs());
-    this.keepTicking(nowMs);
+    for (const account of this.windows.dropLimit(id, nowMs)) this.pump.forgetRefill(account);
+    this.sendBack(nowMs);
   }
 
   /**
@@ -172,8 +172,7 @@ export class LeaseManager implements AcquireHandler {
     this.windows.notePoll(nowMs);
     if (isClockEven) return;
     this.windows.dropAll(nowMs);
-    this.back.flush(() => this.clock.monotonicMs());
-    this.keepTicking(nowMs);
+    this.sendBack(nowMs);
   }
 
   /** Drops, memory first, what is held for all keys. */
@@ -333,23 +332,20 @@ export class LeaseManager implements AcquireHandler {
     const mayShare = this.options.shareReplicas !== null && nowMs < this.awayUntilMs;
     for (let index = 0; index < windows.length; index++) {
       const window = windows[index] as RateWindow;
-      if (cost > window.limit) return rateLimited(window.window, null);
       const entry = this.windowEntry(window);
       if (entry === null) return unavailable(1_000);
+      if (cost > window.limit) return windowRefusal(entry, cost, null);
       entry.touchedAtMs = nowMs;
       this.foundWindows[index] = entry;
       this.foundShares[index] = false;
       if (entry.covers(cost, waiter === null ? window.limit : Infinity, mayStand, nowMs)) continue;
-      if (mayShare) {
-        const replicas = this.options.shareReplicas ?? 1;
-        this.windows.sharing.add(entry);
-        if (!entry.shareHasRoom(window, cost, replicas, this.outage, nowMs)) return rateLimited(window.window, 1_000);
-        this.foundShares[index] = true;
-      } else if (entry.isRefused(cost, nowMs)) {
-        return rateLimited(window.window, entry.retryAfterMs(nowMs));
-      } else {
-        this.missing.push(entry);
-      }
+      const divided = { replicas: this.options.shareReplicas ?? 1, outage: this.outage };
+      const share = mayShare ? this.windows.shareCovers(entry, window, cost, divided, nowMs) : null;
+      if (share === false) return windowRefusal(entry, cost, 1_000);
+      if (share === true) this.foundShares[index] = true;
+      else if (waiter?.isOpen(entry)) this.foundWindows[index] = null;
+      else if (entry.isRefused(cost, nowMs)) return windowRefusal(entry, cost, entry.retryAfterMs(nowMs));
+      else this.missing.push(entry);
     }
     return null;
   }
@@ -394,7 +390,8 @@ export class LeaseManager implements AcquireHandler {
   private draw(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Admission {
     let isDegraded = false;
     for (let index = 0; index < request.windows.length; index++) {
-      const entry = this.foundWindows[index] as WindowEntry;
+      const entry = this.foundWindows[index] ?? null;
+      if (entry === null) continue;
       if (this.foundShares[index]) {
         isDegraded = true;
         entry.takeFromShare(request.windows[index] as RateWindow, request.cost, this.options.shareReplicas ?? 1, nowMs);
@@ -623,9 +620,10 @@ export class LeaseManager implements AcquireHandler {
     if (!isStale && !isSkipped) entry.learn(grant, nowMs);
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
+      if (!isStale && grant.verdicts[index] === 'uncounted') waiter.foundOpen(entry);
       if (isStale || grant.verdicts[index] !== false) return;
       entry.rememberRefusal(waiter.request.cost, grant.retryMs, nowMs + this.options.refusalMs, nowMs);
-      waiter.refusal ??= rateLimited(entry.window, grant.retryMs);
+      waiter.refusal ??= windowRefusal(entry, waiter.request.cost, grant.retryMs);
     });
   }
 
@@ -700,7 +698,8 @@ export class LeaseManager implements AcquireHandler {
   /** The refusal by the first account, in the order of the call, that is known to refuse: whichever answered first. */
   private narrowest(request: AdmitRequest, refusal: Refused, nowMs: number): Refused {
     // A rate window refuses, or a limit of calls in flight, which comes after all accounts.
-    if (!request.accounts.some(({ id }) => id === refusal.account?.id)) return refusal;
+    if (!request.accounts.some(({ id }) => id === refusal.account?.id))
+      return this.windows.narrowest(request, refusal, nowMs);
     for (const account of request.accounts) {
       if (account.id === refusal.account?.id) break;
       const entry = this.bookOf(account).get(account.id);
@@ -734,6 +733,11 @@ export class LeaseManager implements AcquireHandler {
   }
 
   // ---- handing back
+
+  private sendBack(nowMs: number): void {
+    this.back.flush(() => this.clock.monotonicMs());
+    this.keepTicking(nowMs);
+  }
 
   private handBack(lease: BudgetLease): void {
     const amount = this.empty(lease);
@@ -805,8 +809,7 @@ export class LeaseManager implements AcquireHandler {
     }
     for (let left = MOST_LOOKED_AT; left > 0 && (this.resting.peek()?.atMs ?? Infinity) <= nowMs; left--)
       this.retire((this.resting.shift() as Sweep).entry, nowMs);
-    this.back.flush(() => this.clock.monotonicMs());
-    this.keepTicking(nowMs);
+    this.sendBack(nowMs);
   }
 
   /** Hands back what is over or has been idle. */
@@ -863,9 +866,8 @@ export class LeaseManager implements AcquireHandler {
   private windowEntry(window: RateWindow): WindowEntry | null {
     const known = this.windows.find(window);
     if (known !== undefined) return known;
-    const { rows } = this.windows;
-    if (rows.size >= this.options.maxEntries && !this.makeRoom(rows)) return null;
-    const row = this.windows.add(window.id);
+    if (this.windows.rows.size >= this.options.maxEntries && !this.makeRoom(this.windows.rows)) return null;
+    const row = this.windows.add(window);
     this.resting.push({ entry: row, atMs: this.lastMonoMs + REST_MS });
     return row[window.window];
   }

@@ -21,6 +21,21 @@ export function rateLimited(window: WindowName, retryAfterMs: number | null): Re
 }
 
 /**
+ * A refusal by a window of a key, or of a limit that keys share.
+ *
+ * @param retryMs null: waiting does not help
+ */
+export function windowRefusal({ id, window, of, inForce }: WindowEntry, cost: number, retryMs: number | null): Refused {
+  if (of === undefined) return rateLimited(window, retryMs);
+  const isTooLarge = inForce !== null && inForce.least !== null && cost > inForce.amount;
+  const account = { id, type: 'monthly' as const, limit: of };
+  return {
+    ...{ admitted: false, code: 'RATE_LIMITED', window: null, account, isTooLarge },
+    retryAfterMs: isTooLarge ? null : retryMs,
+  };
+}
+
+/**
  * A refusal by an account, as of its last answer. One that counts calls is told as a rate: the caller waits for the
  * next period. One that holds what a call may cost is told as a budget: a cheaper call may pass (docs/adr/0045).
  *

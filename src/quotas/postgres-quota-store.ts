@@ -14,6 +14,7 @@ import type {
 import {
   inOrderOf,
   inOrderOfLooks,
+  inOrderOfWindows,
   isOfLimit,
   lookedAtLimitGrants,
   lookedGrants,
@@ -26,6 +27,7 @@ import {
   accountValues,
   budgetValues,
   isOfSubject,
+  limitWindowRows,
   list,
   noteValues,
   sharedValues,
@@ -58,6 +60,9 @@ const PLAIN = '?::uuid[]';
 const NOTED = 'limit_subjects_note(?::uuid[], ?::uuid[], ?::uuid[], ?::text[], true)';
 const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
+/** Windows of limits: their amounts are read from their rules. A verdict of 3 is granted without permits. */
+const LIMIT_WINDOWS = `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[], ?::integer[], ?::integer[],
+    ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS limit_windows`;
 
 /**
  * The store in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
@@ -87,10 +92,14 @@ export class PostgresQuotaStore implements QuotaStore {
         list(ofKeys.map((ask) => ask.account.type)),
       ]);
     if (ofLimits.length > 0) statement.addLooksAtLimits(ofLimits);
-    const rows = windowRows(windows, request.liveReplicas, takes.length === 0, true);
-    if (windows.length > 0) statement.add('windows', WINDOWS, rows.values);
+    const shared = windows.filter(({ of }) => of !== undefined);
+    const own = shared.length === 0 ? windows : windows.filter(({ of }) => of === undefined);
+    const rows = windowRows(own, request.liveReplicas, takes.length === 0, true);
+    if (own.length > 0) statement.add('windows', WINDOWS, rows.values);
+    const sharedRows = limitWindowRows(shared, request.liveReplicas, takes.length === 0);
+    if (shared.length > 0) statement.add('limit-windows', LIMIT_WINDOWS, sharedRows.values);
     const [row] = await retrying(() => statement.run(this.sql));
-    const { taken, looked, looked_at_limits: lookedAtLimits, windows: counted } = row as unknown as AcquireRow;
+    const { taken, looked, looked_at_limits: lookedAtLimits, ...counted } = row as unknown as AcquireRow;
     const found = lookedGrants(looked ?? null, ofKeys);
     const foundOfLimits = lookedAtLimitGrants(lookedAtLimits ?? null, ofLimits);
     return {
@@ -98,7 +107,11 @@ export class PostgresQuotaStore implements QuotaStore {
         budgets,
         inOrderOf(budgets, takenGrants(taken ?? null), inOrderOfLooks(looks, found, foundOfLimits)),
       ),
-      windows: windowGrants(counted ?? null, rows.places),
+      windows: inOrderOfWindows(
+        windows,
+        windowGrants(counted.windows ?? null, rows.places),
+        windowGrants(counted.limit_windows ?? null, sharedRows.places),
+      ),
     };
   }
 
@@ -173,6 +186,7 @@ interface AcquireRow {
   readonly looked?: string | null;
   readonly looked_at_limits?: string | null;
   readonly windows?: string | null;
+  readonly limit_windows?: string | null;
 }
 
 /** One statement out of parts; equal parts make the same text under the same name, so that it is prepared once. */

@@ -41,8 +41,14 @@ export type WindowName = 'minute' | 'hour' | 'day';
 export interface RateWindow {
   readonly id: string;
   readonly window: WindowName;
+  /** Of a limit that keys share: `MOST_OF_WINDOW`. The store knows its amount. */
   readonly limit: number;
+  /** Absent: a window of the key itself. */
+  readonly of?: AccountOfLimit | undefined;
 }
+
+/** No window has a greater limit. */
+export const MOST_OF_WINDOW = 1_000_000_000;
 
 /**
  * Leases shared by short reservations; `default` ones carry the holds of callers who do not reserve. What is drawn from
@@ -95,6 +101,22 @@ export interface WindowAsk {
   /** Empty: permits are asked for ahead, and the last eighth of the limit is not touched. */
   readonly needs: readonly number[];
   readonly previous: PermitClose | null;
+  /** The limit that keys share; its amount is the store's, and `limit` is not looked at. Absent: of the key itself. */
+  readonly of?: AccountOfLimit | undefined;
+}
+
+/**
+ * What became of a need of a window. `uncounted`: granted without permits, because so much is counted of what nothing
+ * bounds that no more can be.
+ */
+export type WindowVerdict = boolean | 'uncounted';
+
+/** What a limit that keys share allows of its window. */
+export interface WindowAmount {
+  /** What is in force, with an override while it runs. */
+  readonly amount: number;
+  /** What is in force whichever override ends; null: the limit refuses nothing. */
+  readonly least: number | null;
 }
 
 /** Everything one replica asks for at once. */
@@ -133,7 +155,7 @@ export interface BudgetGrant {
 
 /** The answer to one `WindowAsk`. */
 export interface WindowGrant {
-  readonly verdicts: readonly boolean[];
+  readonly verdicts: readonly WindowVerdict[];
   /** Size of the permit lease; 0 = none. */
   readonly permits: number;
   /** Absolute number of the bucket in which the permits are counted: that of their deadline. */
@@ -146,6 +168,8 @@ export interface WindowGrant {
   readonly resetMs: number;
   /** Until the first refused need would fit; 0 if none was refused. */
   readonly retryMs: number;
+  /** Of a limit that keys share. Its permits are good no longer than that. */
+  readonly inForce?: WindowAmount | undefined;
 }
 
 /** The answers, in the order of the asks. */

@@ -16,7 +16,7 @@ import type { Sql } from './sql.js';
 import { closeInRounds } from './close-rounds.js';
 import { ClockWatch } from './clock-watch.js';
 import { FutureLeases } from './future-leases.js';
-import { accountsFor, type KeyLimits, slotsFor } from './key-limits.js';
+import { accountsFor, type KeyLimits, slotsFor, windowsFor } from './key-limits.js';
 import { GrantMemory } from './grant-memory.js';
 import type { UnusedLease } from './lease.js';
 import { LeaseManager } from './lease-manager.js';
@@ -187,7 +187,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     const slots = slotsFor(limits, question.model);
     return this.leaseManager.admit({
       accounts,
-      windows: limits.windows,
+      windows: windowsFor(limits, question.model),
       cost: question.cost,
       reserve: question.reserveMicroCents ?? (isDefaultHold ? this.defaultHold : 0n),
       reserveTokens: question.reserveTokens ?? 0n,

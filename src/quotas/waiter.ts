@@ -2,6 +2,7 @@ import type { Admission, AdmitRequest, Refused } from './admission.js';
 import type { BudgetEntry } from './budget-entry.js';
 import type { BudgetLease } from './lease.js';
 import type { Period } from './quota-store.js';
+import type { WindowEntry } from './window-entry.js';
 
 /** Slots that a call has been granted, and may be admitted with. */
 export interface GrantedSlots {
@@ -28,8 +29,8 @@ export class Waiter {
   slots: GrantedSlots | null = null;
   /** Leases of its own (long reservations), by account; null: none. */
   private own: Map<BudgetEntry, BudgetLease> | null = null;
-  /** Accounts that the store found open for a call that holds nothing in them; null: none. */
-  private open: BudgetEntry[] | null = null;
+  /** What the store found open without anything to draw from it; null: none. */
+  private open: (BudgetEntry | WindowEntry)[] | null = null;
   private resolve!: (admission: Admission) => void;
 
   constructor(
@@ -58,12 +59,12 @@ export class Waiter {
     return own;
   }
 
-  /** The store found something left in this account. */
-  foundOpen(entry: BudgetEntry): void {
+  /** The store found something left in this account, or lets the call pass this window uncounted. */
+  foundOpen(entry: BudgetEntry | WindowEntry): void {
     (this.open ??= []).push(entry);
   }
 
-  isOpen(entry: BudgetEntry): boolean {
+  isOpen(entry: BudgetEntry | WindowEntry): boolean {
     return this.open !== null && this.open.includes(entry);
   }
 

@@ -2,8 +2,10 @@ import type { WindowRecord } from './acquire-pump.js';
 import { DemandEstimator, isNegligible } from './demand-estimator.js';
 import { PermitLease } from './lease.js';
 import type { LeaseReturnQueue } from './lease-return-queue.js';
-import { WINDOW_NAMES, type WindowRow } from './memory-entry.js';
+import { WINDOW_NAMES, windowRefusal, type WindowRow } from './memory-entry.js';
 import type { PermitClose, RateWindow, WindowAsk, WindowGrant } from './quota-store.js';
+import type { AdmitRequest, Refused } from './admission.js';
+import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { PERMIT_MS } from './rate-ring.js';
 import { WindowEntry } from './window-entry.js';
 
@@ -27,6 +29,7 @@ export class WindowBook {
   droppedRefills = 0;
   /** Windows that count alone while the store is away. */
   readonly sharing = new Set<WindowEntry>();
+  private readonly byLimit = new EntriesByLimit<WindowRow>(({ minute }) => minute.of?.id);
   private readonly standsFromMs: number;
   /** Until when standing leases are used: a little longer than the store's clock is seen to run evenly. */
   private polledUntilMs = 0;
@@ -57,15 +60,45 @@ export class WindowBook {
     return this.rows.get(id)?.[window];
   }
 
-  add(id: string): WindowRow {
+  add({ id, of }: RateWindow): WindowRow {
     const flow = new DemandEstimator();
     const row: WindowRow = {
-      minute: new WindowEntry(id, 'minute', flow),
-      hour: new WindowEntry(id, 'hour', flow),
-      day: new WindowEntry(id, 'day', flow),
+      minute: new WindowEntry(id, 'minute', flow, of),
+      hour: new WindowEntry(id, 'hour', flow, of),
+      day: new WindowEntry(id, 'day', flow, of),
     };
     this.rows.set(id, row);
+    this.byLimit.add(row);
     return row;
+  }
+
+  /**
+   * Whether this replica's share of a window covers a call while the store is away; null: the limit is not known here.
+   */
+  shareCovers(
+    entry: WindowEntry,
+    window: RateWindow,
+    cost: number,
+    { replicas, outage }: { readonly replicas: number; readonly outage: number },
+    nowMs: number,
+  ): boolean | null {
+    const limit = entry.dividedLimit(window);
+    if (limit === null) return null;
+    this.sharing.add(entry);
+    return entry.shareHasRoom(limit, cost, replicas, outage, nowMs);
+  }
+
+  /**
+   * Of a refusal by a window of a limit, that of the first window in the order of the call which is known to refuse:
+   * whichever answered first. Any other refusal stays.
+   */
+  narrowest({ windows, cost }: AdmitRequest, refusal: Refused, nowMs: number): Refused {
+    if (!windows.some(({ id, of }) => of !== undefined && id === refusal.account?.id)) return refusal;
+    for (const window of windows) {
+      const entry = this.find(window);
+      if (entry?.isRefused(cost, nowMs) === true) return windowRefusal(entry, cost, entry.retryAfterMs(nowMs));
+    }
+    return refusal;
   }
 
   /** Those of the windows that want permits ahead. */
@@ -76,11 +109,18 @@ export class WindowBook {
   /** Keeps what was granted, until `deadlineMs`; null: there is no place for it. */
   keep(
     { entry, ask }: WindowRecord,
-    { permits, bucket, validForMs }: WindowGrant,
+    { permits, bucket, validForMs, inForce }: WindowGrant,
     deadlineMs: number,
     nowMs: number,
   ): PermitLease | null {
-    const lease = new PermitLease(permits, bucket, ask.limit, deadlineMs, nowMs, validForMs > PERMIT_MS);
+    const lease = new PermitLease(
+      permits,
+      bucket,
+      inForce?.amount ?? ask.limit,
+      deadlineMs,
+      nowMs,
+      validForMs > PERMIT_MS,
+    );
     return entry.add(lease) ? lease : null;
   }
 
@@ -109,6 +149,13 @@ export class WindowBook {
     if (row) this.drop(row, nowMs);
   }
 
+  /** Drops the windows of all accounts of a limit, and gives their ids. */
+  dropLimit(limitId: string, nowMs: number): string[] {
+    const rows = [...this.byLimit.of(limitId)];
+    for (const row of rows) this.drop(row, nowMs);
+    return rows.map(({ minute }) => minute.id);
+  }
+
   dropAll(nowMs: number): void {
     for (const row of this.rows.values()) this.drop(row, nowMs);
   }
@@ -121,6 +168,7 @@ export class WindowBook {
       this.sharing.delete(row[name]);
     }
     this.rows.delete(row.minute.id);
+    this.byLimit.delete(row);
   }
 
   /** Hands back what is over or has been idle; gives whether any is left that will have to be. */

@@ -1,4 +1,5 @@
-import type { PermitClose, RateWindow, WindowGrant, WindowName } from './quota-store.js';
+import type { AccountOfLimit, PermitClose, RateWindow, WindowAmount, WindowGrant, WindowName } from './quota-store.js';
+import { MOST_OF_WINDOW } from './quota-store.js';
 import type { DemandEstimator } from './demand-estimator.js';
 import type { PermitLease } from './lease.js';
 import { emptyRing, grantPermits, RING_SHAPES, slideRing, withoutStanding } from './rate-ring.js';
@@ -42,6 +43,8 @@ export class WindowEntry {
   private retryAtMs = 0;
   /** Nothing is asked for ahead before then: the store had none to spare. */
   noRefillUntilMs = 0;
+  /** Of a limit that keys share, as of the last answer; null before the first. */
+  inForce: WindowAmount | null = null;
   /** Counts alone while the store is away, where that is allowed. */
   private share: { ring: RateRing; since: number } | null = null;
 
@@ -50,6 +53,8 @@ export class WindowEntry {
     readonly window: WindowName,
     /** What is drawn from the windows of this id: the same for all three. */
     readonly flow: DemandEstimator,
+    /** Absent: of the key itself. */
+    readonly of?: AccountOfLimit,
   ) {}
 
   /**
@@ -165,7 +170,8 @@ export class WindowEntry {
     this.next = null;
   }
 
-  learn({ free, resetMs }: WindowGrant, nowMs: number): void {
+  learn({ free, resetMs, inForce }: WindowGrant, nowMs: number): void {
+    this.inForce = inForce ?? null;
     this.free = free;
     this.resetMs = resetMs;
     this.knownAtMs = nowMs;
@@ -204,15 +210,25 @@ export class WindowEntry {
   forgetKnowledge(): void {
     this.generation++;
     this.free = null;
+    this.inForce = null;
     this.refusedUntilMs = 0;
   }
 
+  /**
+   * What replicas that count alone divide among them; null: the amount of the limit is not known here. That of a limit
+   * which refuses nothing is more than can be used.
+   */
+  dividedLimit({ limit }: RateWindow): number | null {
+    if (this.of === undefined) return limit;
+    return this.inForce === null ? null : (this.inForce.least ?? MOST_OF_WINDOW);
+  }
+
   /** Whether this replica's share of the limit has room; `outage` names the outage, each starts afresh. */
-  shareHasRoom(window: RateWindow, cost: number, replicas: number, outage: number, nowMs: number): boolean {
+  shareHasRoom(limit: number, cost: number, replicas: number, outage: number, nowMs: number): boolean {
     const shape = SHARE_SHAPES[this.window];
     if (this.share?.since !== outage) this.share = { ring: emptyRing(shape, nowMs), since: outage };
     slideRing(this.share.ring, shape, nowMs);
-    return this.share.ring.sum + cost <= Math.floor(window.limit / replicas);
+    return this.share.ring.sum + cost <= Math.floor(limit / replicas);
   }
 
   /** The store is back. */
@@ -222,7 +238,7 @@ export class WindowEntry {
 
   takeFromShare(window: RateWindow, cost: number, replicas: number, nowMs: number): void {
     if (this.share === null) return;
-    const limit = Math.floor(window.limit / replicas);
+    const limit = Math.floor((this.dividedLimit(window) ?? 0) / replicas);
     grantPermits(this.share.ring, SHARE_SHAPES[this.window], nowMs, { limit, want: 0, needs: [cost], live: 1 });
   }
 

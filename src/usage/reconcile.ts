@@ -152,6 +152,18 @@ const BUDGETS: readonly Comparison[] = [
               OR a.spent_micro_cents + a.leased_micro_cents > greatest(a.limit_micro_cents, a.floor_micro_cents)`,
   },
   {
+    // No event says what they counted, and what counted has left: a window can only be held against itself.
+    check: 'windows of limits have the sums of their buckets; calls in them cannot be counted again',
+    sql: `SELECT w.key_id::text AS subject, concat(w.sums::text, ' under ', w.key_id) AS found,
+                 concat(ARRAY[m.sum, h.sum, d.sum]::text, ' under ', limit_account_id(w.limit_id, w.member_id)) AS expected
+            FROM rate_window w
+            CROSS JOIN LATERAL (SELECT coalesce(sum(cell & 4294967295), 0)::integer AS sum FROM unnest(w.minute_cells) AS u(cell)) m
+            CROSS JOIN LATERAL (SELECT coalesce(sum(cell & 4294967295), 0)::integer AS sum FROM unnest(w.hour_cells) AS u(cell)) h
+            CROSS JOIN LATERAL (SELECT coalesce(sum(cell & 4294967295), 0)::integer AS sum FROM unnest(w.day_cells) AS u(cell)) d
+           WHERE w.limit_id IS NOT NULL
+             AND (w.key_id <> limit_account_id(w.limit_id, w.member_id) OR w.sums <> ARRAY[m.sum, h.sum, d.sum])`,
+  },
+  {
     check: 'every event has the accounts of limits that it charged',
     sql: `SELECT DISTINCT concat_ws(' ', c.account, c.period) AS subject, 'no account' AS found, 'one' AS expected
             FROM usage_event v, unnest(v.charged_accounts, v.charged_periods) AS c(account, period)

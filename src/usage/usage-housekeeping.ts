@@ -16,7 +16,7 @@ const SWEEPS = [
 ] as const;
 
 /** Accounts of limits first: a subject is kept for as long as it has one. */
-const LIMIT_SWEEPS = ['limit_accounts_sweep', 'limit_subjects_sweep'] as const;
+const LIMIT_SWEEPS = ['limit_accounts_sweep', 'limit_windows_sweep', 'limit_subjects_sweep'] as const;
 
 /**
  * Makes the partitions of the months to come, and forgets what has had its time. Events without a partition are not

@@ -10,7 +10,7 @@ const bound = (remaining: bigint): BindingLimit => ({
     ...{ countsFrom: NOW, endedAt: null, createdAt: NOW, updatedAt: NOW },
   },
   account: {
-    ...{ member: null, period: 'total', startsAt: null, endsAt: null },
+    ...{ member: null, period: 'total', startsAt: null, endsAt: null, resetMs: null },
     ...{ amount: 10n, spent: 10n - remaining, held: 0n, remaining },
   },
 });

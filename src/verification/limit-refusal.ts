@@ -83,7 +83,11 @@ export function limitCheck(
   const isOfSlots = limit.unit === 'slots';
   const isCovered = isOfSlots || (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';
-  const end = account.endsAt === null ? '' : ` It starts anew at ${account.endsAt.toISOString()}.`;
+  const isSliding = limit.per === 'minute' || limit.per === 'hour';
+  const end =
+    account.endsAt === null
+      ? ''
+      : ` ${isSliding ? 'All of it is free' : 'It starts anew'} at ${account.endsAt.toISOString()}.`;
   const covers = need === null ? 'is not exhausted' : 'covers the call';
   const detail = isCovered
     ? `The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} ${covers}.`
@@ -95,7 +99,11 @@ export function limitCheck(
     refuses: {
       code: CODES[limit.unit],
       detail: limitDetail(limit.targetKind, limit.unit, need !== null && !isOfSlots && need > account.amount),
-      retryAfterSeconds: isOfSlots ? 1 : null,
+      retryAfterSeconds: isOfSlots
+        ? 1
+        : account.resetMs === null
+          ? null
+          : Math.max(1, Math.ceil(account.resetMs / 1000)),
       limit: refusingLimitView(limit, account.endsAt?.getTime() ?? null),
     },
   };

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { unavailable } from '../common/domain-error.js';
-import type { KeyLimits } from '../quotas/key-limits.js';
-import { accountsFor, isBinding, ofSubject, requiringSubject, slotsFor } from '../quotas/key-limits.js';
+import type { BoundLimit, KeyLimits, SlidingLimit } from '../quotas/key-limits.js';
+import { accountsFor, isBinding, ofSubject, requiringSubject, slotsFor, windowsFor } from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import { limitCheck, limitDetail, refusingLimitView, tooManySubjectsDetail, withoutSubject } from './limit-refusal.js';
 import { VerificationMetrics } from './verification-metrics.js';
@@ -105,7 +105,12 @@ export class QuotaGate {
       const accounts = [...accountsFor(limits, model), ...(slotsFor(limits, model) ?? [])];
       // One that has begun to need a subject decides a call without one.
       const requiring = subject === undefined ? requiringSubject(limits, model)?.id : undefined;
-      return [requiring, ...accounts.flatMap(({ id, limit }) => (limit === undefined ? [] : [id]))];
+      const windows = windowsFor(limits, model).filter(({ of }) => of !== undefined);
+      return [
+        requiring,
+        ...accounts.flatMap(({ id, limit }) => (limit === undefined ? [] : [id])),
+        ...windows.map(({ id }) => id),
+      ];
     };
     return ids(one).join() === ids(other).join();
   }
@@ -197,7 +202,7 @@ export class QuotaGate {
   ): QuotaOutcome | Promise<QuotaOutcome> {
     if (!admission.admitted) {
       if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
-      const refusal = this.refusalOf(admission, key, limits, question.cost);
+      const refusal = this.refusalOf(admission, key, limits, question.cost, databaseNowMs);
       return { refusal, isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
@@ -214,12 +219,15 @@ export class QuotaGate {
   private refusalOf(
     { code, window, account, retryAfterMs, isTooLarge }: Refused,
     key: KeyFacts,
-    { limits, slots }: KeyLimits,
+    { limits, slots, sliding }: KeyLimits,
     cost: number,
+    databaseNowMs: number,
   ): QuotaRefusal {
     const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
     if (window !== null) return { code, detail: rateDetail(window, limitOf(key, window), cost), retryAfterSeconds };
-    const bound = [...limits, ...slots].find((one) => one.account === account || one.account.id === account?.id);
+    const isIt = (one: BoundLimit): boolean => one.account === account || one.account.id === account?.id;
+    const windowed = sliding.find(isIt);
+    const bound = windowed ?? [...limits, ...slots].find(isIt);
     if (bound === undefined) return { code, detail: BUDGET_DETAIL, retryAfterSeconds };
     const { target, unit } = bound.facts;
     this.meters.countLimit(target, unit);
@@ -227,8 +235,19 @@ export class QuotaGate {
       const limit = refusingLimitView(bound.facts, null, 'ok');
       return { code, detail: tooManySubjectsDetail(target, unit), retryAfterSeconds, limit };
     }
-    const limit = refusingLimitView(bound.facts, this.quotas.findBudget(bound.account)?.endsAtMs ?? null);
+    const resetsAtMs = windowed === undefined ? this.endOf(bound) : this.wholeAt(windowed, databaseNowMs);
+    const limit = refusingLimitView(bound.facts, resetsAtMs);
     return { code, detail: limitDetail(target, unit, isTooLarge), retryAfterSeconds, limit };
+  }
+
+  private endOf({ account }: BoundLimit): number | null {
+    return this.quotas.findBudget(account)?.endsAtMs ?? null;
+  }
+
+  /** When nothing counts any more of what was used by then; null: nothing does, or it is not known. */
+  private wholeAt({ window }: SlidingLimit, databaseNowMs: number): number | null {
+    const resetMs = this.quotas.findWindow(window)?.resetMs ?? 0;
+    return resetMs === 0 ? null : databaseNowMs + resetSecondsOf(window.window, resetMs) * 1000;
   }
 }
 

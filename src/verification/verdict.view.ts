@@ -91,7 +91,8 @@ export class RefusingLimitView {
   state: 'exhausted' | 'ok';
 
   /**
-   * When the limit starts anew; absent: it never does, or it is of calls in flight.
+   * When the limit starts anew, or nothing counts any more of what was used of one by minute or hour; absent: it never
+   * does, or it is of calls in flight.
    * @example "2030-02-01T00:00:00.000Z"
    */
   resetsAt?: string;

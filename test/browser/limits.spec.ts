@@ -193,6 +193,30 @@ inBrowser('an admin', () => {
     await said('A million tokens has been changed.');
   }, 120_000);
 
+  it('bounds calls in any minute by the same form, without a time zone', async () => {
+    await admin.goto(`/limits/new?target=project:${(await made('/projects', { name: 'Paced' })).id}`);
+    await page.getByLabel('Name').fill('Pace');
+    await page
+      .getByRole('combobox', { name: 'What is bounded' })
+      .or(page.getByLabel('What is bounded'))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'Calls', exact: true }).click();
+    await page.getByLabel('At most, calls').fill('600');
+    await page
+      .getByRole('combobox', { name: 'In', exact: true })
+      .or(page.getByLabel('In', { exact: true }))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'any minute' }).click();
+    expect(await page.getByLabel('Time zone').count()).toBe(0);
+    await page.getByText('Each owner', { exact: true }).click();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await dialog().getByText('Each owner in project Paced may make at most 600 calls per minute.').waitFor();
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await page.getByRole('heading', { name: 'Pace' }).waitFor();
+  }, 60_000);
+
   it('sees what is used of tokens, calls and calls in flight in their numbers, at every width', async () => {
     const inProject = (await made('/projects', { name: 'Measured' })).id as string;
     const key = (await made('/api-keys', { name: 'Measured web', projectId: inProject })).apiKey.id as string;

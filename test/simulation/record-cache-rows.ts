@@ -27,7 +27,7 @@ export const KEY_FACTS = {
   rateLimitPerDay: null,
   budgetLimitMicroCents: null,
   budgetType: null,
-  limits: { accounts: [], windows: [], limits: [], slots: [], isByModel: false, bySubject: null },
+  limits: { accounts: [], windows: [], sliding: [], limits: [], slots: [], isByModel: false, bySubject: null },
   limitsOfKey: [],
 } as const;
 

@@ -50,7 +50,7 @@ export function rowsOf(
     allowedChatbots: [],
     ...{ rateLimitPerMinute: null, rateLimitPerHour: null, rateLimitPerDay: null },
     ...{ budgetLimitMicroCents: null, budgetType: null },
-    limits: { accounts: [], windows: [], limits: [], slots: [], isByModel: false, bySubject: null },
+    limits: { accounts: [], windows: [], sliding: [], limits: [], slots: [], isByModel: false, bySubject: null },
     limitsOfKey: NO_LIMITS,
     ...key,
   };

@@ -109,7 +109,7 @@ function BoundLimit({ limit: { id, unit, allowedActs, details, state, per, reset
           {state === 'ok' ? 'something is left.' : <b>nothing is left.</b>}
         </Text>
         <Text size="xs" c="dimmed">
-          {per !== null && `${resetInWords({ resetsAt })} `}Its numbers are not for you to see.
+          {per !== null && `${resetInWords(per, { resetsAt })} `}Its numbers are not for you to see.
         </Text>
       </Paper>
     );
@@ -138,7 +138,7 @@ function BoundLimit({ limit: { id, unit, allowedActs, details, state, per, reset
       <Text size="sm" mb="xs" className="breakable">
         {details.sentence}
       </Text>
-      <LimitBar unit={unit} account={account} />
+      <LimitBar unit={unit} per={per} account={account} />
       {mayTighten && (
         <Button
           mt="xs"

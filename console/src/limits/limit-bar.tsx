@@ -1,5 +1,5 @@
 import { Stack, Text } from '@mantine/core';
-import type { LimitUnit } from '../../../packages/contract/src/limit';
+import { type LimitPeriod, type LimitUnit, isSliding } from '../../../packages/contract/src/limit';
 import type { Schemas } from '../api/client';
 import { count, fromNow, local } from '../ui/format';
 import { BudgetBar, UseBar } from '../ui/values';
@@ -8,9 +8,9 @@ import { amountText } from './units';
 type Account = Schemas['LimitAccountView'];
 
 /** How much of an account is used in its period, and until when; an amount of its own is named. */
-export function LimitBar({ unit, account }: { unit: LimitUnit; account: Account }) {
+export function LimitBar({ unit, per, account }: { unit: LimitUnit; per: LimitPeriod | null; account: Account }) {
   const { override } = account;
-  const reset = unit === 'slots' ? 'A call that ends makes room for another.' : resetInWords(account);
+  const reset = unit === 'slots' ? 'A call that ends makes room for another.' : resetInWords(per, account);
   return (
     <Stack gap={2}>
       <AccountBar unit={unit} account={account} />
@@ -42,7 +42,9 @@ function AccountBar({ unit, account: { amount, used, held, remaining } }: { unit
   return <UseBar amount={amount} used={used} held={held} named={named.map(([term, value]) => [term, count(value)])} />;
 }
 
-/** When an account counts from 0 again. */
-export function resetInWords({ resetsAt }: { resetsAt: string | null }): string {
+/** When an account counts from 0 again, or nothing counts any more of what was used of one by minute or hour. */
+export function resetInWords(per: LimitPeriod | null, { resetsAt }: { resetsAt: string | null }): string {
+  if (isSliding(per))
+    return `Any ${per} counts.${resetsAt === null ? '' : ` What is used now counts no more ${fromNow(resetsAt)}.`}`;
   return resetsAt === null ? 'Never counts from 0 again.' : `Counts from 0 again ${fromNow(resetsAt)}.`;
 }

@@ -5,6 +5,7 @@ import {
   type LimitPeriod,
   type LimitTargetKind,
   type LimitUnit,
+  isSliding,
 } from '../../../packages/contract/src/limit';
 import type { Schemas } from '../api/client';
 import { typedAmount } from './units';
@@ -65,6 +66,11 @@ export function emptyDraft(target: string | undefined): LimitDraft {
   };
 }
 
+/** Whether a limit follows the calendar of a time zone. */
+export function hasCalendar(unit: LimitUnit, per: LimitPeriod): boolean {
+  return unit !== 'slots' && per !== 'total' && !isSliding(per);
+}
+
 /** The draft as the API takes it. */
 export function limitBodyOf(draft: LimitDraft): Schemas['CreateLimitDto'] {
   const { name, kind, targetId, each, unit, amount, per, timeZone, models, mode, alias, description } = draft;
@@ -76,7 +82,7 @@ export function limitBodyOf(draft: LimitDraft): Schemas['CreateLimitDto'] {
     models,
     mode,
     ...(each === 'shared' ? {} : { each }),
-    ...(unit === 'slots' ? {} : { per, ...(per === 'total' ? {} : { timeZone }) }),
+    ...(unit === 'slots' ? {} : { per, ...(hasCalendar(unit, per) ? { timeZone } : {}) }),
     ...(alias === '' ? {} : { alias }),
     ...(description === '' ? {} : { description }),
   };

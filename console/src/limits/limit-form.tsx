@@ -15,6 +15,7 @@ import { type UseFormReturnType, useForm } from '@mantine/form';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import {
+  LIMIT_PERIODS,
   LIMIT_TARGETS,
   LIMIT_UNITS,
   type LimitMember,
@@ -22,6 +23,7 @@ import {
   type LimitTargetKind,
   type LimitUnit,
   MEMBERS_OF,
+  isSliding,
 } from '../../../packages/contract/src/limit';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
@@ -32,7 +34,7 @@ import { NoPermission, Page, ProblemAlert } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
 import { plural } from '../ui/words';
 import { AmountInput } from './amount-input';
-import { LIMIT_FIELDS, type LimitDraft, emptyDraft, limitBodyOf } from './limit-draft';
+import { LIMIT_FIELDS, type LimitDraft, emptyDraft, hasCalendar, limitBodyOf } from './limit-draft';
 import { TargetPicker } from './target-fields';
 import { UNITS, UNIT_NOTES, amountText, inUnit } from './units';
 
@@ -52,6 +54,8 @@ const MEMBERS: Readonly<Record<LimitMember | 'shared', string>> = {
   subject: 'Each subject',
 };
 const PERIODS: Readonly<Record<LimitPeriod, string>> = {
+  minute: 'any minute',
+  hour: 'any hour',
   day: 'a day',
   week: 'a week, from Monday',
   month: 'a month',
@@ -209,6 +213,7 @@ function Fields({ form }: { form: Form }) {
             onChange={(value) => {
               form.setFieldValue('unit', value as LimitUnit);
               form.setFieldValue('amount', '');
+              if (value !== 'requests' && isSliding(per)) form.setFieldValue('per', 'day');
             }}
           />
           <AmountInput
@@ -223,13 +228,13 @@ function Fields({ form }: { form: Form }) {
         {unit !== 'slots' && (
           <Select
             label="In"
-            description={per === 'total' ? 'Never counts from 0 again' : 'By the calendar of the time zone'}
+            description={periodNote(per)}
             allowDeselect={false}
-            data={Object.entries(PERIODS).map(([value, label]) => ({ value, label }))}
+            data={periodsOf(unit).map((value) => ({ value, label: PERIODS[value] }))}
             {...form.getInputProps('per')}
           />
         )}
-        {unit !== 'slots' && per !== 'total' && (
+        {hasCalendar(unit, per) && (
           <Select
             label="Time zone"
             searchable
@@ -258,6 +263,15 @@ function Fields({ form }: { form: Form }) {
       </Stack>
     </Paper>
   );
+}
+
+function periodsOf(unit: LimitUnit): readonly LimitPeriod[] {
+  return unit === 'requests' ? LIMIT_PERIODS : LIMIT_PERIODS.filter((per) => !isSliding(per));
+}
+
+function periodNote(per: LimitPeriod): string {
+  if (isSliding(per)) return `What was used longer ago than one ${per} does not count`;
+  return per === 'total' ? 'Never counts from 0 again' : 'By the calendar of the time zone';
 }
 
 /** Models whose calls count. */

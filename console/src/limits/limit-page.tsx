@@ -65,7 +65,7 @@ function Details({ limit }: { limit: Limit }) {
       )}
       {limit.each === null && limit.fullest !== null ? (
         <Paper withBorder p="md">
-          <LimitBar unit={limit.unit} account={limit.fullest} />
+          <LimitBar unit={limit.unit} per={limit.per} account={limit.fullest} />
         </Paper>
       ) : (
         <Accounts limit={limit} />
@@ -190,6 +190,7 @@ function Accounts({ limit }: { limit: Limit }) {
               <Stack gap="xs">
                 <AccountTable
                   unit={limit.unit}
+                  per={limit.per}
                   accounts={data}
                   onGive={mayUpdate ? (member) => setChosen({ act: 'give', member }) : null}
                   onTake={mayUpdate ? (member) => setChosen({ act: 'take', member }) : null}
@@ -224,11 +225,13 @@ function MemberName({ member: { kind, id, name } }: { member: Schemas['LimitMemb
 
 function AccountTable({
   unit,
+  per,
   accounts,
   onGive,
   onTake,
 }: {
   unit: Limit['unit'];
+  per: Limit['per'];
   accounts: readonly Schemas['LimitAccountView'][];
   onGive: ((member: Member) => void) | null;
   onTake: ((member: Member) => void) | null;
@@ -246,7 +249,7 @@ function AccountTable({
                   <MemberName member={member} />
                 </Table.Td>
                 <Table.Td miw={220}>
-                  <LimitBar unit={unit} account={account} />
+                  <LimitBar unit={unit} per={per} account={account} />
                   <Group gap={6} mt={6}>
                     {onGive && (
                       <Button

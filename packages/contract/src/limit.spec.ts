@@ -63,6 +63,14 @@ describe('The sentence of a limit', () => {
       { mode: 'observe', models: [], per: 'total' },
       'Each owner in project Search may spend at most 50.00 USD in total; this is only observed, nothing is refused.',
     ],
+    [
+      { unit: 'requests', per: 'minute', timeZone: 'UTC', amount: 600, models: [] },
+      'Each owner in project Search may make at most 600 calls per minute.',
+    ],
+    [
+      { unit: 'requests', per: 'hour', timeZone: 'UTC', amount: 1, each: null },
+      'All keys in project Search together may make at most 1 call per hour on gpt-4*.',
+    ],
   ])('%j', (fields, sentence) => {
     expect(limitSentence({ ...LIMIT, ...fields }, 'USD')).toBe(sentence);
   });

@@ -2,9 +2,20 @@
 export const LIMIT_TARGETS = ['key', 'owner', 'project', 'installation'] as const;
 export type LimitTargetKind = (typeof LIMIT_TARGETS)[number];
 
-/** Periods after which a limit counts from 0 again; `total` has no end. */
-export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
+/** Periods that end now: what was used longer ago does not count. */
+export const SLIDING_PERIODS = ['minute', 'hour'] as const;
+
+/**
+ * In what time a limit counts: the last minute or hour, or since the beginning of a calendar period, after which it
+ * counts from 0 again; `total` has no end.
+ */
+export const LIMIT_PERIODS = [...SLIDING_PERIODS, 'day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
+
+/** Whether a period ends now, and has no calendar. */
+export function isSliding(per: LimitPeriod | null): per is (typeof SLIDING_PERIODS)[number] {
+  return per === 'minute' || per === 'hour';
+}
 
 /** Members of a target that have an account each; `subject`: the end users of keys, as callers name them. */
 export const LIMIT_MEMBERS = ['key', 'owner', 'subject'] as const;
@@ -26,6 +37,9 @@ export const LIMIT_AMOUNTS: Readonly<
   requests: { minimum: 0, maximum: 1_000_000_000_000 },
   slots: { minimum: 1, maximum: 1_000_000 },
 };
+
+/** The most of a limit by minute or hour. */
+export const MOST_OF_SLIDING = 1_000_000_000;
 
 /**
  * The members that the limits of a target may have an account for; null: all calls share one. A key is its only member,
@@ -61,10 +75,15 @@ export interface SaidLimit {
  * @param currency the code of the currency whose cents are counted
  */
 export function limitSentence(limit: SaidLimit, currency: string): string {
-  const time = limit.per === 'total' ? ' in total' : limit.per === null ? '' : ` per ${limit.per} (${limit.timeZone})`;
   const models = limit.models.length === 0 ? '' : ` on ${listText(limit.models)}`;
   const mode = limit.mode === 'observe' ? '; this is only observed, nothing is refused' : '';
-  return `${subjectOf(limit)} may ${useOf(limit, currency)}${time}${models}${mode}.`;
+  return `${subjectOf(limit)} may ${useOf(limit, currency)}${timeOf(limit)}${models}${mode}.`;
+}
+
+function timeOf({ per, timeZone }: SaidLimit): string {
+  if (per === null) return '';
+  if (isSliding(per)) return ` per ${per}`;
+  return per === 'total' ? ' in total' : ` per ${per} (${timeZone})`;
 }
 
 function useOf({ unit, amount }: SaidLimit, currency: string): string {

@@ -6,7 +6,21 @@
 const IS_USED_AT_ONCE = `l.unit IN ('requests', 'slots')`;
 const CHARGED = 'coalesce(a.spent_micro_cents, 0)';
 
+/** Whether a limit `l` counts in a window that ends now. Its account is a row of `rate_window`. */
+export const IS_SLIDING = `coalesce(l.per IN ('minute', 'hour'), false)`;
+/** The state `s` of the window of a member `m` of a limit `l`; none where it counts by the calendar. */
+export const WINDOW_STATE = `
+  LEFT JOIN rate_window w ON ${IS_SLIDING} AND w.key_id = limit_account_id(l.id, m.id)
+  LEFT JOIN LATERAL limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, quota_ms(quota_clock())) s ON ${IS_SLIDING}`;
+/**
+ * When the account of a limit `l` in a period `p` began, and when it counts from 0 again; of a window that is when
+ * nothing counts any more of what has been used, and null where nothing does.
+ */
+export const STARTS_AT = `CASE WHEN NOT ${IS_SLIDING} THEN nullif(p.starts_at, '-infinity') END`;
+export const ENDS_AT = `CASE WHEN NOT ${IS_SLIDING} THEN nullif(p.ends_at, 'infinity')
+    WHEN s.reset_ms > 0 THEN quota_clock() + make_interval(secs => s.reset_ms / 1000.0) END`;
+
 /** What a replica or a reservation has of the account, of whatever unit. */
 export const LEASED = 'coalesce(a.leased_micro_cents, 0)';
-export const SPENT = `CASE WHEN ${IS_USED_AT_ONCE} THEN saturating_add(${CHARGED}, ${LEASED}) ELSE ${CHARGED} END`;
+export const SPENT = `CASE WHEN ${IS_SLIDING} THEN coalesce(s.used, 0) WHEN ${IS_USED_AT_ONCE} THEN saturating_add(${CHARGED}, ${LEASED}) ELSE ${CHARGED} END`;
 export const HELD = `CASE WHEN ${IS_USED_AT_ONCE} THEN 0 ELSE ${LEASED} END`;

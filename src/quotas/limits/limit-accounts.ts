@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { UnusedLease } from '../lease.js';
-import { HELD, LEASED, SPENT } from './account-amounts.js';
+import { ENDS_AT, HELD, LEASED, SPENT, STARTS_AT, WINDOW_STATE } from './account-amounts.js';
 import { limitAccountId } from './account-id.js';
 import type { LimitUnit } from './limit-facts.js';
 import type { LimitRow } from './limit-row.js';
@@ -15,6 +15,8 @@ export interface LimitAccountState {
   /** Null: `total`. */
   readonly startsAt: Date | null;
   readonly endsAt: Date | null;
+  /** Of a limit by minute or hour: until nothing counts any more of what was used; null: of any other. */
+  readonly resetMs: number | null;
   /** What is in force at the moment, with an override while it runs. */
   readonly amount: bigint;
   readonly spent: bigint;
@@ -38,7 +40,7 @@ export const LIMIT_COLUMNS = `
 
 /** Of an account `a`, which may be missing, of a limit `l` in a period `p`, with an override `o` of its member. */
 const STATE_COLUMNS = `
-  p.name AS period, nullif(p.starts_at, '-infinity') AS "startsAt", nullif(p.ends_at, 'infinity') AS "endsAt",
+  p.name AS period, ${STARTS_AT} AS "startsAt", ${ENDS_AT} AS "endsAt", s.reset_ms AS "resetMs",
   coalesce(o.amount, l.amount) AS "amountInForce", ${SPENT} AS spent, ${HELD} AS held, ${LEASED} AS leased`;
 
 const OVERRIDE_IN_FORCE = `o.limit_id = l.id AND coalesce(o.until, 'infinity') > quota_clock()`;
@@ -51,6 +53,7 @@ interface StateRow {
   readonly period: string;
   readonly startsAt: Date | null;
   readonly endsAt: Date | null;
+  readonly resetMs: string | null;
   readonly amountInForce: string;
   readonly spent: string;
   readonly held: string;
@@ -84,7 +87,7 @@ export class LimitAccounts {
          ) l
          CROSS JOIN LATERAL (SELECT CASE l.each WHEN 'key' THEN k.id WHEN 'owner' THEN k.owner_id WHEN 'subject' THEN limit_subject_id($2) END AS id) m
          CROSS JOIN LATERAL limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) p
-         LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name
+         LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name ${WINDOW_STATE}
          LEFT JOIN quota_limit_override o ON o.member_id = m.id AND ${OVERRIDE_IN_FORCE}
         WHERE k.id = $1 AND l.ended_at IS NULL
         ORDER BY array_position('{key,owner,project,installation}', l.target_kind), l.id`,
@@ -142,7 +145,7 @@ export async function limitRowChanged(tx: EntityManager, before: LimitRow | null
   await tx.query(`SELECT limit_accounts_refresh($1::uuid[], $2::text[])`, [periods.map(() => after.id), periods]);
 }
 
-function stateOf({ member, period, startsAt, endsAt, ...row }: StateRow, setAside: bigint): LimitAccountState {
+function stateOf({ member, period, startsAt, endsAt, resetMs, ...row }: StateRow, setAside: bigint): LimitAccountState {
   const [amount, leased] = [BigInt(row.amountInForce), BigInt(row.leased)];
   // What was set aside since the accounts were read is not in what they hold.
   const unused = setAside < leased ? setAside : leased;
@@ -150,5 +153,8 @@ function stateOf({ member, period, startsAt, endsAt, ...row }: StateRow, setAsid
   const spent = BigInt(row.spent) - (isCounted ? unused : 0n);
   const held = BigInt(row.held) - (isCounted ? 0n : unused);
   const left = amount - spent - held;
-  return { member, period, startsAt, endsAt, amount, spent, held, remaining: left > 0n ? left : 0n };
+  return {
+    ...{ member, period, startsAt, endsAt, amount, spent, held, remaining: left > 0n ? left : 0n },
+    resetMs: resetMs === null ? null : Number(resetMs),
+  };
 }

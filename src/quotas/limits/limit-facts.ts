@@ -6,8 +6,8 @@ export type LimitTarget = (typeof LIMIT_TARGETS)[number];
 export const LIMIT_UNITS = ['cents', 'tokens', 'requests', 'slots'] as const;
 export type LimitUnit = (typeof LIMIT_UNITS)[number];
 
-/** How often a limit starts anew; `total`: never. */
-export const LIMIT_PERIODS = ['day', 'week', 'month', 'total'] as const;
+/** How often a limit starts anew; `total`: never; `minute` and `hour`: what was used longer ago does not count. */
+export const LIMIT_PERIODS = ['minute', 'hour', 'day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
 
 /**

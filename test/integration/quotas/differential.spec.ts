@@ -267,7 +267,8 @@ class Twins {
     ]);
     expect(rows).toEqual(
       [...this.model.rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, row]) => ({
-        key_id: id, at_ms: String(row.at), sums: NAMES.map((name) => row.rings[name].sum),
+        key_id: id, limit_id: null, member_id: null,
+        at_ms: String(row.at), sums: NAMES.map((name) => row.rings[name].sum),
         minute_cells: cellsOf(row.rings.minute, 'minute'), hour_cells: cellsOf(row.rings.hour, 'hour'),
         day_cells: cellsOf(row.rings.day, 'day'),
       }))); // prettier-ignore
