@@ -57,7 +57,7 @@ async function setRights(owner: QueryRunner): Promise<void> {
   }
 }
 
-/** The application can remove no entry of the trail but those that this row gives free: a server's settings say which. */
+/** The application removes no entry of the trail but those that this row gives free: a server's settings say which. */
 async function setSealing(owner: QueryRunner, keepMonths: number | null, log: SchemaLog): Promise<void> {
   if (keepMonths === null) {
     const [, removed] = (await owner.query('DELETE FROM audit_sealing')) as [unknown, number];

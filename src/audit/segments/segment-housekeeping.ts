@@ -22,9 +22,9 @@ type Chain = SegmentContent['chain'];
 const DELETE_ACTION = 'audit-segments:delete';
 
 /**
- * Deletes files of sealed segments once all their entries are older than `AUDIT_SEGMENTS_KEEP_MONTHS`, the oldest first.
- * An entry of the trail says so before. The newest segment of a chain stays, and so does what the database does not know
- * as sealed: what was sealed before a restore is used again.
+ * Deletes files of sealed segments once all their entries are older than `AUDIT_SEGMENTS_KEEP_MONTHS`, the oldest
+ * first. An entry of the trail says so before. The newest segment of a chain stays. What the database does not know as
+ * sealed stays too: what was sealed before a restore is used again.
  */
 @Injectable()
 export class SegmentHousekeeping extends Housekeeping {

@@ -68,6 +68,16 @@ describe('Files of old sealed segments', () => {
     for (const name of names) await rename(join(away, name), join(directory, name));
   };
 
+  /** A summary that is as old, and not ours to delete: the database knows nothing of it. Gives the segment's name. */
+  const addForeign = async ({ config }: TestApp, like: SignedSummary) => {
+    const { type: _, at, keyVersion, signature: __, ...content } = like;
+    const file = segmentName('changes', '1', '7');
+    const foreign = { ...content, installation: randomUUID(), file, toSeq: '7' };
+    const signed = signSummary(checkpointKey(config.auditKeys[0]!.key), keyVersion, at, foreign);
+    await writeFile(join(directory, summaryName(file)), JSON.stringify(signed));
+    return file;
+  };
+
   it('stay for longer than the entries stay in the database, in a directory', () => {
     expect(() => testConfig({ ...keeping('3'), AUDIT_ARCHIVE_DIR: directory })).toThrow('must be greater than');
     expect(() => testConfig({ AUDIT_SEGMENTS_KEEP_MONTHS: '9' })).toThrow('needs AUDIT_ARCHIVE_DIR');
@@ -91,20 +101,16 @@ describe('Files of old sealed segments', () => {
       expect([old.length > 1, young.length > 2]).toEqual([true, true]);
       // A process was killed when it had deleted the first file.
       await rm(join(directory, old[0]!.file));
-      // As old, and not ours to delete: the database knows nothing of it.
-      const { type: _, at, keyVersion, signature: __, ...content } = old[0]!;
-      const foreign = { ...content, installation: randomUUID(), file: segmentName('changes', '1', '7'), toSeq: '7' };
-      const signed = signSummary(checkpointKey(keepsAll.config.auditKeys[0]!.key), keyVersion, at, foreign);
-      await writeFile(join(directory, summaryName(foreign.file)), JSON.stringify(signed));
+      const foreign = await addForeign(keepsAll, old[0]!);
       const one = await start(keeping('9'));
       const other = await start(keeping('9'));
       await eventually(async () => {
         await Promise.all([one, other].map(({ app }) => app.get(SegmentHousekeeping).run()));
         expect(await files()).toEqual(young.map(({ file }) => file));
       }, PATIENCE_MS);
-      const left = [...young.map(({ file }) => summaryName(file)), summaryName(foreign.file)];
+      const left = [...young.map(({ file }) => summaryName(file)), summaryName(foreign)];
       expect((await readdir(directory)).filter((name) => name.endsWith('.json')).sort()).toEqual(left.sort());
-      await rm(join(directory, summaryName(foreign.file)));
+      await rm(join(directory, summaryName(foreign)));
       expect(await told(one)).toEqual([
         {
           details: {
