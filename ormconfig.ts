@@ -3,18 +3,20 @@ import { loadConfig } from './src/config/config.js';
 import { CommandLineDataSource } from './src/database/command-line.js';
 import { entities } from './src/server/entities.js';
 
+const { url, auditKeepMonths } = settings();
+
 /**
  * The data source of TypeORM's command line (`npx typeorm migration:run -d dist/ormconfig.js`).
  * It needs a PostgreSQL that runs: give DATABASE_MIGRATION_URL or DATABASE_URL.
  */
-export default new CommandLineDataSource(ownerUrl(), { max: 2, entities });
+export default new CommandLineDataSource(url, { max: 2, entities }, { auditKeepMonths });
 
-function ownerUrl(): string {
+function settings(): { url: string; auditKeepMonths: number | null } {
   try {
-    const url = loadConfig().databaseMigrationUrl;
-    if (url === null)
+    const { databaseMigrationUrl, auditArchive } = loadConfig();
+    if (databaseMigrationUrl === null)
       throw new StartRefusal('Give DATABASE_URL: the command line does not start the embedded PostgreSQL.');
-    return url;
+    return { url: databaseMigrationUrl, auditKeepMonths: auditArchive?.keepMonths ?? null };
   } catch (error) {
     if (!(error instanceof StartRefusal)) throw error;
     // TypeORM would print the stack of what fails here.

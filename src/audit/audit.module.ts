@@ -18,6 +18,7 @@ import { LastChanges } from './last-changes.js';
 import { ReadHousekeeping } from './reads/read-housekeeping.js';
 import { ReadRecorder } from './reads/read-recorder.js';
 import { AuditRetention } from './segments/audit-retention.js';
+import { SegmentHousekeeping } from './segments/segment-housekeeping.js';
 import { TrailRecorder } from './trail-recorder.js';
 
 /** The audit trail and, with it, the change feed. */
@@ -30,6 +31,7 @@ import { TrailRecorder } from './trail-recorder.js';
     ReadRecorder,
     ReadHousekeeping,
     AuditRetention,
+    SegmentHousekeeping,
     AuditedRefusals,
     AuditEventsRepository,
     AuditCopy,

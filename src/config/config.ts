@@ -72,6 +72,8 @@ export class Config {
   readonly auditArchiveDir: string | null;
   /** Where entries of the trail go once they are older than so many whole months; null: they stay in the database. */
   readonly auditArchive: ArchiveConfig | null;
+  /** For how many whole months before this one the files of sealed segments are kept; null: for ever. */
+  readonly auditSegmentsKeepMonths: number | null;
   /** The directory of archived usage events, an absolute path. */
   readonly usageArchiveDir: string | null;
   /** Where usage events go once they are older than so many whole months; null: they stay in the database. */
@@ -147,6 +149,7 @@ export class Config {
     this.creationsPerDay = environment.CREATIONS_PER_DAY;
     this.auditReadsKeptDays = environment.AUDIT_READS_KEPT_DAYS;
     [this.auditArchiveDir, this.auditArchive] = auditArchiveOf(environment);
+    this.auditSegmentsKeepMonths = segmentsKeepMonthsOf(environment);
     [this.usageArchiveDir, this.usageArchive] = usageArchiveOf(environment);
     this.refusedCalls = environment.REFUSED_CALLS;
     this.defaultReservationCents = environment.DEFAULT_RESERVATION_CENTS;
@@ -379,6 +382,24 @@ function auditArchiveOf({ AUDIT_ARCHIVE_DIR: directory, AUDIT_KEEP_MONTHS: month
     months,
     'AUDIT_KEEP_MONTHS needs AUDIT_ARCHIVE_DIR: set the directory that gets the sealed segments',
   );
+}
+
+function segmentsKeepMonthsOf(environment: Environment): number | null {
+  const {
+    AUDIT_SEGMENTS_KEEP_MONTHS: months,
+    AUDIT_KEEP_MONTHS: inDatabase,
+    AUDIT_ARCHIVE_DIR: directory,
+  } = environment;
+  if (months === undefined) return null;
+  if (directory === undefined)
+    throw new ConfigError(
+      'AUDIT_SEGMENTS_KEEP_MONTHS needs AUDIT_ARCHIVE_DIR: set the directory with the sealed segments',
+    );
+  if (inDatabase !== undefined && months <= inDatabase)
+    throw new ConfigError(
+      'AUDIT_SEGMENTS_KEEP_MONTHS must be greater than AUDIT_KEEP_MONTHS: entries are in the database first, and in files from then on',
+    );
+  return months;
 }
 
 function usageArchiveOf({ USAGE_ARCHIVE_DIR: directory, USAGE_EVENTS_KEEP_MONTHS: months }: Environment): Archive {

@@ -146,6 +146,7 @@ export const environmentSchema = z.object({
     .refine((value) => value >= 2, 'must be at least 2')
     .optional(),
   AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
+  AUDIT_SEGMENTS_KEEP_MONTHS: positiveInteger(1200).optional(),
   USAGE_EVENTS_KEEP_MONTHS: positiveInteger(1200)
     .refine((value) => value >= 2, 'must be at least 2')
     .optional(),

@@ -33,4 +33,6 @@ export const ADVISORY_LOCKS = {
   usageArchive: 4_242_031,
   /** One replica at a time seals entries of the audit trail. Held by a session. */
   auditSegments: 4_242_035,
+  /** One replica at a time deletes the files of old segments. Held by a session. */
+  oldSegments: 4_242_054,
 } as const;

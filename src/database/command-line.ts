@@ -1,7 +1,7 @@
 import { DataSource, type Migration } from 'typeorm';
 import { StartRefusal } from '../common/start-refusal.js';
 import { dataSourceOptions, type PoolOptions } from './data-source.js';
-import { migrate } from './migrate.js';
+import { migrate, type OwnerTerms } from './migrate.js';
 
 /**
  * The data source of TypeORM's command line. `migration:run` goes through our runner, which takes the lock, keeps
@@ -12,13 +12,15 @@ export class CommandLineDataSource extends DataSource {
   constructor(
     private readonly ownerUrl: string,
     pool: PoolOptions,
+    private readonly terms: OwnerTerms = {},
   ) {
     super(dataSourceOptions(ownerUrl, pool));
   }
 
   override async runMigrations(options?: { fake?: boolean }): Promise<Migration[]> {
     if (options?.fake === true) throw inWords('A migration cannot be noted without being run: leave out --fake.');
-    await migrate(this.ownerUrl, (line) => process.stderr.write(`${line}\n`)).catch((error: unknown) => {
+    const log = (line: string) => process.stderr.write(`${line}\n`);
+    await migrate(this.ownerUrl, log, this.terms).catch((error: unknown) => {
       throw error instanceof StartRefusal ? inWords(error.message) : error;
     });
     return [];

@@ -47,6 +47,7 @@ import { LimitWindows1790000003700 } from './migrations/1790000003700-limit-wind
 import { LimitWindowIndex1790000003710 } from './migrations/1790000003710-limit-window-index.js';
 import { Subjects1790000003800 } from './migrations/1790000003800-subjects.js';
 import { EventsBySubject1790000003810 } from './migrations/1790000003810-events-by-subject.js';
+import { AuditSealing1790000004050 } from './migrations/1790000004050-audit-sealing.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -99,4 +100,5 @@ export const migrations = [
   LimitWindowIndex1790000003710,
   Subjects1790000003800,
   EventsBySubject1790000003810,
+  AuditSealing1790000004050,
 ];

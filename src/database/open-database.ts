@@ -15,7 +15,7 @@ import {
   patiently,
   targetOf,
 } from './first-connection.js';
-import { migrate } from './migrate.js';
+import { migrate, type OwnerTerms } from './migrate.js';
 import { checkMigrationRights } from './migration-rights.js';
 import { checkPooling } from './pooling-check.js';
 import type { SchemaLog } from './schema/runner.js';
@@ -42,6 +42,8 @@ export interface OpenOptions {
   readonly log?: SchemaLog;
   /** How long a database that is not there yet is waited for. Default: not at all. */
   readonly maxWaitMs?: number;
+  /** A server: its settings say how much of the audit trail may be removed. A command leaves that as it is. */
+  readonly isServer?: boolean;
   /** Gives up waiting, for a migration of another process as well. */
   readonly signal?: AbortSignal;
 }
@@ -58,7 +60,11 @@ export async function openDatabase(
 ): Promise<Database> {
   const { databaseUrl, databaseMigrationUrl } = config;
   if (databaseUrl === null || databaseMigrationUrl === null) return openEmbedded(config, entities, options);
-  return openGiven(databaseUrl, databaseMigrationUrl, entities, options);
+  return openGiven(databaseUrl, databaseMigrationUrl, entities, options, termsOf(config, options));
+}
+
+function termsOf({ auditArchive }: Config, { isServer = false }: OpenOptions): OwnerTerms {
+  return isServer ? { auditKeepMonths: auditArchive?.keepMonths ?? null } : {};
 }
 
 /** A PostgreSQL of the operator's own. */
@@ -67,11 +73,13 @@ async function openGiven(
   migrationUrl: string,
   entities: readonly EntityTarget<unknown>[],
   { log, maxWaitMs = 0, signal }: OpenOptions,
+  terms: OwnerTerms,
 ): Promise<Database> {
   const patience: Patience = { maxWaitMs, log, signal };
   const address = addressOf(url, 'DATABASE_URL');
   const isApart = migrationUrl !== url;
-  await migrateAt(isApart ? addressOf(migrationUrl, 'DATABASE_MIGRATION_URL') : address, migrationUrl, patience);
+  const owner = isApart ? addressOf(migrationUrl, 'DATABASE_MIGRATION_URL') : address;
+  await migrateAt(owner, migrationUrl, patience, terms);
   // The other login may be one that the first was not: another host, no password yet.
   if (isApart) await close(await firstConnection(address, patience));
   const { appRole, warnings } = await patiently(() => examineConnection(address), patience);
@@ -80,14 +88,16 @@ async function openGiven(
 }
 
 async function openEmbedded(
-  { dataDir }: Config,
+  config: Config,
   entities: readonly EntityTarget<unknown>[],
-  { log, signal }: OpenOptions,
+  options: OpenOptions,
 ): Promise<Database> {
+  const { dataDir } = config;
+  const { log, signal } = options;
   await refuseUnfinishedRestore(dataDir);
   const embedded = await startEmbeddedPostgres({ dataDir, ...(log === undefined ? {} : { log }) });
   try {
-    await untilAborted(migrate(embedded.ownerUrl, log), signal);
+    await untilAborted(migrate(embedded.ownerUrl, log, termsOf(config, options)), signal);
     const pool = await open(embedded.appUrl, 'DATA_DIR', entities);
     return {
       dataSource: pool.dataSource,
@@ -142,7 +152,7 @@ function addressOf(url: string, setting: string): DatabaseAddress {
   return { connection: connectionConfig(url), setting };
 }
 
-async function migrateAt(address: DatabaseAddress, url: string, patience: Patience): Promise<void> {
+async function migrateAt(address: DatabaseAddress, url: string, patience: Patience, terms: OwnerTerms): Promise<void> {
   const session = await firstConnection(address, patience);
   try {
     await checkServer(session, address);
@@ -152,7 +162,7 @@ async function migrateAt(address: DatabaseAddress, url: string, patience: Patien
   }
   // Migrations run under a lock that belongs to a session.
   await checkPooling(address);
-  await untilAborted(migrate(url, patience.log), patience.signal);
+  await untilAborted(migrate(url, patience.log, terms), patience.signal);
 }
 
 /** The pool of a server, which looks for connections that have gone silent. */

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { SetBack } from '../audit/copies/uncopied-entries.js';
+import { allowedMonths, NOT_ALLOWED } from '../audit/segments/allowed-months.js';
 import { findSegments } from '../audit/segments/sealed-cut.js';
 import { requireThere } from '../audit/segments/segment-shelf.js';
 import type { SignedSummary } from '../audit/segments/segment-summary.js';
@@ -58,6 +59,7 @@ export const PRODUCTION_POINTS: readonly (readonly [string, Examine])[] = [
   ['Checkpoints of the audit trail leave the database', checkpoints],
   ['A copy of the audit trail is kept elsewhere', auditCopy],
   ['Sealed segments of the audit trail are backed up', sealedSegments],
+  ['Archived usage events are backed up', archivedUsage],
   ['No temporary password is left', passwords],
   ['Administrators have a second factor', secondFactors],
   ['Metrics can be scraped', metrics],
@@ -205,6 +207,7 @@ async function auditCopy({ config, dataSource }: Asked): Promise<string | { look
 }
 
 async function sealedSegments({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
+  if (config.auditArchive !== null && (await allowedMonths(dataSource.manager)) === null) return NOT_ALLOWED;
   const newest = (await findSegments(dataSource.manager)).at(-1);
   if (newest === undefined) return null;
   const directory = config.auditArchiveDir;
@@ -216,6 +219,17 @@ async function sealedSegments({ config, dataSource }: Asked): Promise<string | {
   }
   return {
     look: `The files in AUDIT_ARCHIVE_DIR are the only whole copy of the entries up to ${newest.toSeq}. Are they backed up, and do all replicas mount the directory?`,
+  };
+}
+
+async function archivedUsage({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
+  const [newest] = await dataSource.query<{ month: string }[]>(
+    `SELECT to_char(month, 'YYYY-MM') AS month FROM usage_archive ORDER BY usage_archive.month DESC LIMIT 1`,
+  );
+  if (newest === undefined) return null;
+  if (config.usageArchiveDir === null) return 'Set USAGE_ARCHIVE_DIR to the directory with the archived usage events.';
+  return {
+    look: `The files in USAGE_ARCHIVE_DIR are the only copy of usage events up to ${newest.month}. Are they backed up?`,
   };
 }
 

@@ -106,6 +106,7 @@ async function start(
   const database = (opened.database = await openDatabase(config, entities, {
     log: (sentence) => life.told(sentence),
     maxWaitMs: MAX_WAIT_FOR_DATABASE_MS,
+    isServer: true,
     signal,
   }));
   await life.database(database);

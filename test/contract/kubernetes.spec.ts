@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadAll } from 'js-yaml';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { loadConfig } from '../../src/config/config.js';
@@ -44,7 +45,7 @@ const DRAIN_SECONDS = 10;
 
 const FOLDER = new URL('../../deploy/kubernetes/', `file://${import.meta.dirname}/`);
 const read = async (name: string) => loadAll(await readFile(new URL(name, FOLDER), 'utf8')) as Manifest[];
-const names = (await readdir(FOLDER)).filter((name) => name !== 'kustomization.yaml').sort();
+const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml').sort();
 const manifests = (await Promise.all(names.map(read))).flat();
 const [kustomization] = (await read('kustomization.yaml')) as unknown as [{ resources: string[] }];
 
@@ -218,3 +219,66 @@ describe('deploy/kubernetes', () => {
     expect(serving.length).toBe(2);
   });
 });
+
+const COMPONENT = '# components: [archives]';
+
+(hasKubectl() ? describe : describe.skip)('deploy/kubernetes with archives', () => {
+  let directory: string;
+  let built: Manifest[];
+  const found = (kind: string, name = 'latchkey') =>
+    built.find((manifest) => manifest.kind === kind && manifest.metadata.name === name) as Manifest & { spec: Spec };
+  const build = () => spawnSync('kubectl', ['kustomize', join(directory, 'kubernetes')], { encoding: 'utf8' });
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'latchkey-manifests-'));
+    await cp(FOLDER, join(directory, 'kubernetes'), { recursive: true });
+    const path = join(directory, 'kubernetes/kustomization.yaml');
+    const text = await readFile(path, 'utf8');
+    expect(text).toContain(COMPONENT);
+    await writeFile(path, text.replace(COMPONENT, COMPONENT.slice('# '.length)));
+    const { stdout, stderr, status } = build();
+    expect([stderr, status]).toEqual(['', 0]);
+    built = loadAll(stdout) as Manifest[];
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  it('is of objects that the API takes, one more than without', () => {
+    expect(typeProblems(built.filter(hasType))).toEqual([]);
+    const applied = manifests.filter(({ metadata }) => !/sidecar|gateway/.test(metadata.name)).length;
+    expect(built.length).toBe(applied + 1);
+  }, 60_000);
+
+  it('mounts one volume of all servers where the settings have the files, and in the servers alone', () => {
+    const { template } = found('Deployment').spec;
+    const [container] = template.spec.containers as [Container];
+    const { name, mountPath } = container.volumeMounts!.find(({ mountPath: path }) => path === '/archives')!;
+    const volume = template.spec.volumes.find((one: { name: string }) => one.name === name);
+    const claim = found('PersistentVolumeClaim', volume.persistentVolumeClaim.claimName);
+    expect(claim.spec.accessModes).toEqual(['ReadWriteMany']);
+    const set = found('ConfigMap')['data'] as Record<string, string>;
+    for (const path of [set['AUDIT_ARCHIVE_DIR']!, set['USAGE_ARCHIVE_DIR']!])
+      expect(path.startsWith(`${mountPath}/`)).toBe(true);
+    // What was there before is there still, and the group that may write is the server's.
+    expect(container.volumeMounts!.length).toBe(server.volumeMounts!.length + 1);
+    expect(template.spec.securityContext).toMatchObject({ runAsGroup: 1000, fsGroup: 1000 });
+    expect(JSON.stringify(found('Job', 'latchkey-migration'))).not.toContain('/archives');
+    expect(Object.keys(set).sort()).toEqual(
+      [...Object.keys(settings), ...['AUDIT', 'USAGE'].map((of) => `${of}_ARCHIVE_DIR`), ...MONTHS].sort(),
+    );
+    const [audit, usage] = MONTHS.map((variable) => Number(set[variable]));
+    expect([audit! >= 2, usage! >= 2]).toEqual([true, true]);
+    expect(environmentSchema.parse(pick(set, [...MONTHS, 'AUDIT_ARCHIVE_DIR', 'USAGE_ARCHIVE_DIR']))).toBeDefined();
+  });
+});
+
+const MONTHS = ['AUDIT_KEEP_MONTHS', 'USAGE_EVENTS_KEEP_MONTHS'];
+
+function pick(of: Record<string, string>, members: readonly string[]): Record<string, string> {
+  return Object.fromEntries(members.map((name) => [name, of[name]!]));
+}
+
+function hasKubectl(): boolean {
+  if (spawnSync('kubectl', ['kustomize', '--help']).status === 0) return true;
+  process.stderr.write('\nTEST OF THE ARCHIVES OF KUBERNETES SKIPPED: there is no kubectl.\n\n');
+  return false;
+}

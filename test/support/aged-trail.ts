@@ -5,6 +5,7 @@ import { checkpointKey, signCheckpoint } from '../../src/audit/checkpoint.js';
 import { signKeyChange } from '../../src/audit/key-change.js';
 import { canonicalJson } from '../../src/common/canonical-json.js';
 import type { VersionedKey } from '../../src/config/versioned-secrets.js';
+import { allowSealing } from './allow-sealing.js';
 import type { TestDatabase } from './postgres.js';
 import { asOwner } from './trail.js';
 
@@ -34,7 +35,7 @@ interface KeyChangeRow {
 /**
  * Makes the entries up to `upToSeq` old, as they would be had they been recorded then: from `oldestDays` to
  * `newestDays` ago, in order. The chain is calculated anew, each part with the key that signed it, and a checkpoint
- * covers all of it. What is sealed stays as it is.
+ * covers all of it. What is sealed stays as it is. The owner lets what is older than three months be sealed.
  */
 export async function ageTrail(database: TestDatabase, auditKeys: readonly VersionedKey[], ages: Ages): Promise<void> {
   await asOwner(database, async (client) => {
@@ -55,6 +56,7 @@ export async function ageTrail(database: TestDatabase, auditKeys: readonly Versi
     for (const [table, name] of TRIGGERS) await client.query(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${name}`);
     await client.query('COMMIT');
   });
+  await allowSealing(database, 3);
 }
 
 /** The entries behind the last sealed segment, as they are once they are old. */

@@ -16,6 +16,7 @@ import { findKeyChanges } from '../head.js';
 import type { KeySegment } from '../key-segments.js';
 import { type Ask, segmentsBehind } from '../stretch.js';
 import { snapshotOf } from './kept-entries.js';
+import { allowedMonths, NOT_ALLOWED } from './allowed-months.js';
 import { type CopiesOfTrail, copyThatLacks } from './copies-of-trail.js';
 import { findCut, findSegments, type Place, SEAL_ACTION } from './sealed-cut.js';
 import { requireThere, segmentShelf } from './segment-shelf.js';
@@ -30,7 +31,8 @@ export interface SealTerms {
   readonly maxEntries?: number;
 }
 
-const SINCE = `(date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1::int)) AT TIME ZONE 'UTC'`;
+/** Where the owner of the schema keeps more months, so many are kept: `audit_seal_2` refuses what is younger. */
+const SINCE = `(date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => greatest($1::int, (SELECT keep_months FROM audit_sealing)))) AT TIME ZONE 'UTC'`;
 const SEEN = '(SELECT coalesce(max(seq), 0) FROM audit_checkpoint)';
 
 /**
@@ -105,6 +107,16 @@ export class AuditSealer {
     return segmentsMayBegin(this.dataSource);
   }
 
+  /** @throws Error where the owner of the schema has not allowed that entries are removed */
+  private async requireAllowed(): Promise<void> {
+    const allowed = await allowedMonths(this.dataSource.manager);
+    if (allowed === null) throw new Error(NOT_ALLOWED);
+    if (allowed > this.terms.keepMonths)
+      this.onWait(
+        `AUDIT_KEEP_MONTHS is ${this.terms.keepMonths} here, and was ${allowed} when the schema was brought up to date last: ${allowed} months stay`,
+      );
+  }
+
   /**
    * Seals what is due. One process at a time does; the others find nothing to do. Ended at any point, the next round
    * goes on: an entry is removed in the transaction that tells of its segment, after that was read back from the disk.
@@ -113,6 +125,7 @@ export class AuditSealer {
     // Also where nothing is due: a directory that cannot be written is told of months before it is needed.
     await mkdir(this.terms.directory, { recursive: true });
     await access(this.terms.directory, constants.W_OK | constants.X_OK);
+    await this.requireAllowed();
     if ((await this.due()) === 0 || !(await this.mayBegin())) return;
     const session = new SessionClient(sessionConfigOf(this.dataSource, 'audit-segments', 'reader'));
     this.session = session;
@@ -184,7 +197,7 @@ export class AuditSealer {
       this.cutting = session!.pid;
       if (this.hasEnded) throw new Error('The process ends.');
       const { fromSeq, toSeq, hash, entries, file, sha256 } = summary;
-      await tx.manager.query('SELECT audit_seal($1, $2, $3)', [
+      await tx.manager.query('SELECT audit_seal_2($1, $2, $3)', [
         toSeq,
         Buffer.from(hash, 'hex'),
         JSON.stringify(summary),

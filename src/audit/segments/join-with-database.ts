@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { ChainBreak } from '../chain-check.js';
 import { findReadSegment } from '../reads/read-cuts.js';
 import { findSegments } from './sealed-cut.js';
+import { isOutdated } from './segment-age.js';
 import { isSameContent, type SegmentContent, type SignedSummary } from './segment-summary.js';
 
 type Chain = SegmentContent['chain'];
@@ -12,17 +13,25 @@ export interface Joined {
   readonly notes: readonly string[];
 }
 
-/** Holds the segments of a directory against the database: each that it knows must be there, and be the same. */
+/**
+ * Holds the segments of a directory against the database: each that it knows must be there, and be the same. Older ones
+ * than `keepMonths` may be gone, but not the newest.
+ */
 export async function joinWithDatabase(
   manager: EntityManager,
   found: Readonly<Record<Chain, readonly SignedSummary[]>>,
+  keepMonths: number | null,
 ): Promise<Joined> {
   const stored = await findSegments(manager);
+  const deleted: string[] = [];
   for (const { fromSeq, toSeq, summary } of stored) {
     const segment = found.changes.find((one) => one.fromSeq === fromSeq);
-    if (segment === undefined)
+    const isNewest = toSeq === stored.at(-1)!.toSeq;
+    if (segment === undefined && !isNewest && isOutdated(keepMonths, summary as SignedSummary, new Date()))
+      deleted.push(toSeq);
+    else if (segment === undefined)
       return broken(fromSeq, 'changes', `The sealed segment with the entries ${fromSeq} to ${toSeq} is missing.`);
-    if (!isSameContent(segment, summary as SignedSummary))
+    else if (!isSameContent(segment, summary as SignedSummary))
       return broken(fromSeq, 'changes', `${segment.file} is not the segment of which the database knows.`);
   }
   const reads = await findReadSegment(manager);
@@ -31,12 +40,16 @@ export async function joinWithDatabase(
   const behind = found.changes.filter(({ toSeq }) => BigInt(toSeq) > BigInt(stored.at(-1)?.toSeq ?? 0));
   return {
     broken: null,
-    notes:
-      behind.length === 0
+    notes: [
+      ...(deleted.length === 0 ? [] : [`Segments of entries up to ${deleted.at(-1)} are deleted: ${KEPT}.`]),
+      ...(behind.length === 0
         ? []
-        : [`Segments that were sealed before a restore, and will be used again: ${behind.length}.`],
+        : [`Segments that were sealed before a restore, and will be used again: ${behind.length}.`]),
+    ],
   };
 }
+
+const KEPT = 'they are older than AUDIT_SEGMENTS_KEEP_MONTHS';
 
 function broken(seq: string, chain: Chain, reason: string): Joined {
   return { broken: { seq, reason, chain }, notes: [] };

@@ -44,13 +44,13 @@ export interface SegmentsBasis {
 
 /**
  * Checks the segments in a directory without a database: each file against its signed summary, the segments against
- * each other, and every entry under AUDIT_KEY. The changes begin with their first entry; the reads begin where they
- * were sealed first.
+ * each other, and every entry under AUDIT_KEY. The changes begin with their first entry, or with the first segment that
+ * is there where `AUDIT_SEGMENTS_KEEP_MONTHS` deletes older ones; the reads begin where they were sealed first.
  *
  * @throws Error when a file cannot be read, DomainError 503 when a version of AUDIT_KEY is not configured
  */
 export async function checkSegments(
-  config: Pick<Config, 'auditKeys'>,
+  config: Pick<Config, 'auditKeys' | 'auditSegmentsKeepMonths'>,
   directory: string,
   basis: SegmentsBasis,
 ): Promise<SegmentsReport> {
@@ -87,7 +87,7 @@ class SegmentsCheck {
   private readonly sealedCuts: ReadCut[] = [];
 
   constructor(
-    private readonly config: Pick<Config, 'auditKeys'>,
+    private readonly config: Pick<Config, 'auditKeys' | 'auditSegmentsKeepMonths'>,
     private readonly directory: string,
     private readonly readCuts: readonly ReadCut[] | null,
   ) {}
@@ -108,13 +108,19 @@ class SegmentsCheck {
       found.push(summary);
     }
     found.sort((one, other) => (BigInt(one.fromSeq) < BigInt(other.fromSeq) ? -1 : 1));
-    if (chain === 'changes') return brokenOrder(found, null) ?? found;
+    if (chain === 'changes') return brokenOrder(found, this.startOf(found)) ?? found;
     const lost = this.lostBehind(BigInt(found.at(-1)?.toSeq ?? 0));
     for (const run of this.runs(chain, found)) {
       const broken = brokenOrder(run, run[0]!) ?? otherInstallation(run[0]!, found[0]!);
       if (broken !== null) return broken;
     }
     return lost ?? found;
+  }
+
+  /** The segment with which the changes begin, where the first one may be deleted; null: with their first entry. */
+  private startOf([first]: readonly SignedSummary[]): SignedSummary | null {
+    const isLater = first !== undefined && first.fromSeq !== '1';
+    return isLater && this.config.auditSegmentsKeepMonths !== null ? first : null;
   }
 
   /** Every cut of reads of which the database or sealed changes tell. */

@@ -6,11 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
-import { TestApp } from '../../support/app.js';
+import { ADMIN, TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
+import { makeLimit } from '../../support/made-limits.js';
+import { hasData, panelQueries } from '../../support/panels.js';
 import { alertRules, hasPromtool, promtool } from '../../support/prometheus.js';
 import { type KnownMetric, knownMetrics, selectorsOf } from '../../support/promql.js';
+import { setUpFactor, wrongCode } from '../../support/second-factor.js';
 import { asOwner } from '../../support/trail.js';
 
 const TOKEN = 'metrics-0123456789abcdefghijklmnopqrstuvwxyz';
@@ -26,6 +29,10 @@ const BROUGHT_ABOUT = [
   'LatchkeyDenylistNotRead',
   'LatchkeyAuditCopyBehind',
   'LatchkeyTrailNotAnchored',
+  'LatchkeyAuditSyslogBehind',
+  'LatchkeyPasswordKnown',
+  'LatchkeyPasswordsGuessed',
+  'LatchkeyReplicaStandsStill',
   'LatchkeyManagementFlood',
   'LatchkeyRequestsFail',
   'LatchkeyManagementDown',
@@ -34,6 +41,10 @@ const BROUGHT_ABOUT = [
   'LatchkeyLimitsDown',
   'LatchkeyNotScraped',
 ];
+
+/** Panels that have nothing to show of this server: it has no embedded PostgreSQL, and fails only later. */
+const NOT_EMBEDDED = 'latchkey-replicas, Starts of the embedded PostgreSQL';
+const NO_FAILURE = 'latchkey-service, Requests answered with 5xx';
 
 const rules = alertRules();
 const hasPrometheus = hasPromtool() && spawnSync('prometheus', ['--version']).status === 0;
@@ -51,6 +62,8 @@ withPrometheus('Each alert', () => {
   let token: string;
   let gateway: { id: string; secret: string };
   const seen = new Set<string>();
+  /** Queries of dashboards that have had no data yet. */
+  let dark = panelQueries('30s');
 
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -76,6 +89,7 @@ withPrometheus('Each alert', () => {
         USAGE_EVENTS_KEEP_MONTHS: '2',
         USAGE_ARCHIVE_DIR: join(directory, 'not-a-directory'),
         MANAGEMENT_RATE_PER_MINUTE: '60',
+        AUDIT_SYSLOG_URL: `tcp://127.0.0.1:${await freePort()}`,
       },
       { ...database, appUrl: url.href },
     );
@@ -139,6 +153,60 @@ withPrometheus('Each alert', () => {
     }, PATIENCE_MS);
   };
 
+  /** Asks what panels show now. */
+  const lookAtPanels = async () => {
+    const asked = await Promise.all(dark.map(async (query) => ((await hasData(prometheusUrl, query)) ? [] : [query])));
+    dark = asked.flat();
+  };
+  /** Calls of every kind that dashboards show, those that are refused included. */
+  const call = async (turn: number, limited: string) => {
+    const apiKey = gateway.secret;
+    const verify = (body: object) => app!.post('/verify', { apiKey, body: { key: apiKey, ...body } });
+    const { reservation } = (await verify({ reserveCents: 1, ttlSeconds: 60 })).body;
+    const { id: reservationId } = reservation ?? {};
+    await Promise.all([
+      verify({}),
+      app!.post('/verify', { apiKey, body: { key: 'sk_live_nothing' } }),
+      verify({ key: limited, estimatedCents: 5 }),
+      app!.post('/reservations/renew', { apiKey, body: { reservationId, ttlSeconds: 120 } }),
+      app!.post('/usage', { apiKey, body: { events: [{ id: `c${turn}`, apiKeyId: gateway.id, reservationId }] } }),
+      app!.get('/users', { apiKey }),
+      app!.get('/roles', {}),
+      app!.post('/auth/login', { body: { email: 'nobody@latchkey.test', password: 'guessed' } }),
+    ]);
+  };
+
+  it('finds a server that every panel of the dashboards has data of, but for what does not happen there', async () => {
+    const limited = (await app!.post('/api-keys', { token, body: {} })).body;
+    await makeLimit(app!, token, { amountCents: 1, target: { kind: 'key', id: limited.apiKey.id } });
+    let turn = 0;
+    await eventually(async () => {
+      await call((turn += 1), limited.secretKey);
+      await lookAtPanels();
+      expect(dark.map(({ where }) => where).sort()).toEqual([NOT_EMBEDDED, NO_FAILURE]);
+    }, PATIENCE_MS);
+  }, 180_000);
+
+  it('that tells of passwords, and of a replica that stands still, comes true on a live server', async () => {
+    const { secret } = await setUpFactor(app!, token, ADMIN.password);
+    const code = await wrongCode(app!, secret);
+    const signIn = (body: object) => app!.post('/auth/login', { body });
+    const { email, password } = ADMIN;
+    let turn = 0;
+    await untilTrue(['LatchkeyPasswordKnown', 'LatchkeyReplicaStandsStill'], async () => {
+      turn += 1;
+      // Of 20 failures of an account, more are refused before they are looked at.
+      if (turn <= 12) await signIn({ email, password, code });
+      const untilMs = performance.now() + 1_000;
+      while (performance.now() < untilMs);
+    });
+    await untilTrue(['LatchkeyPasswordsGuessed'], () =>
+      Promise.all(
+        Array.from({ length: 60 }, (_, n) => signIn({ email: `nobody-${n}@latchkey.test`, password: 'guessed' })),
+      ),
+    );
+  }, 180_000);
+
   it('that tells of a file comes true on a live server: denylist, copy, checkpoints, archive, and one replica alone', async () => {
     for (const name of ['denylist', 'copy', 'checkpoints']) {
       await rm(join(directory, name), { force: true });
@@ -153,6 +221,7 @@ withPrometheus('Each alert', () => {
         'LatchkeyDenylistNotRead',
         'LatchkeyAuditCopyBehind',
         'LatchkeyTrailNotAnchored',
+        'LatchkeyAuditSyslogBehind',
       ],
       // What is to be written to the files.
       async () => (made += 1) < 20 && app!.post('/api-keys', { token }),
@@ -191,6 +260,8 @@ withPrometheus('Each alert', () => {
           app!.post('/verify', { apiKey: gateway.secret, body: { key: gateway.secret, reserveCents: 50 } }),
         ]),
     );
+    await lookAtPanels();
+    expect(dark.map(({ where }) => where)).toEqual([NOT_EMBEDDED]);
     metrics = String((await app!.get('//metrics', { token: TOKEN })).body);
     proxy.setMode('pass');
   }, 240_000);

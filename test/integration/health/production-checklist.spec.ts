@@ -10,6 +10,7 @@ import {
   type Point,
 } from '../../../src/health/production-checklist.js';
 import { dataSource } from '../../../src/database/data-source.js';
+import { allowSealing } from '../../support/allow-sealing.js';
 import { TestApp, testConfig } from '../../support/app.js';
 import { asOwner } from '../../support/trail.js';
 
@@ -137,6 +138,36 @@ describe('The production checklist', () => {
     expect(of(await examine(), 'No temporary password is left').action).toContain('admin@latchkey.test');
     await app.dataSource.query('UPDATE users SET password_is_temporary = false');
     expect(of(await examine(), 'No temporary password is left').state).toBe('ok');
+  });
+
+  it('asks for a backup of archived usage, once there is some', async () => {
+    const name = 'Archived usage events are backed up';
+    expect(of(await examine(), name).state).toBe('ok');
+    await asOwner(app.database, (client) =>
+      client.query(
+        `INSERT INTO usage_archive (month, file, sha256, events) VALUES ('2026-01-01', 'usage-events-2026-01.ndjson.gz', decode(repeat('00', 32), 'hex'), 1)`,
+      ),
+    );
+    expect(of(await examine(), name)).toMatchObject({
+      state: 'DO',
+      action: expect.stringContaining('Set USAGE_ARCHIVE_DIR'),
+    });
+    expect(of(await examine({ USAGE_ARCHIVE_DIR: '/srv/latchkey/usage' }), name)).toMatchObject({
+      state: 'LOOK',
+      action: expect.stringContaining('up to 2026-01'),
+    });
+  });
+
+  it('names settings of archives that the owner of the schema does not know', async () => {
+    const name = 'Sealed segments of the audit trail are backed up';
+    const settings = { AUDIT_KEEP_MONTHS: '12', AUDIT_ARCHIVE_DIR: '/srv/latchkey/audit' };
+    expect(of(await examine(settings), name)).toMatchObject({
+      state: 'DO',
+      action: expect.stringContaining('migrate again'),
+    });
+    await allowSealing(app.database, 12);
+    expect(of(await examine(settings), name).state).toBe('ok');
+    await allowSealing(app.database, null);
   });
 
   it('finds a server that owns its tables', async () => {

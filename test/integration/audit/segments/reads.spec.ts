@@ -13,6 +13,7 @@ import { AuditSealer } from '../../../../src/audit/segments/audit-sealer.js';
 import { AuditRetention } from '../../../../src/audit/segments/audit-retention.js';
 import { entriesIn } from '../../../../src/audit/segments/segment-file.js';
 import { findSealedSegments } from '../../../../src/audit/segments/segment-findings.js';
+import { SegmentHousekeeping } from '../../../../src/audit/segments/segment-housekeeping.js';
 import { checkSegments } from '../../../../src/audit/segments/segments-check.js';
 import { verifySegments, verifyTrail } from '../../../../src/audit/verify-command.js';
 import { canonicalJson } from '../../../../src/common/canonical-json.js';
@@ -162,6 +163,29 @@ describe('Reads that are archived', () => {
       expect(state()).toBe('degraded');
       await app.app.get(ReadHousekeeping).run();
       expect(state()).toBe('up');
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'deletes the files of old reads but the newest, where only so many months are kept',
+    async () => {
+      for (let n = 0; n < 3; n += 1) {
+        await apps.pop()?.stop();
+        const app = await startWithReads(keeping);
+        await ageReads(app, 200);
+        await app.app.get(ReadHousekeeping).run();
+      }
+      const written = await files();
+      expect(written).toHaveLength(3);
+      const app = await start({ ...keeping, AUDIT_SEGMENTS_KEEP_MONTHS: '4', AUDIT_READS_KEPT_DAYS: '30' });
+      await eventually(async () => {
+        await app.app.get(SegmentHousekeeping).run();
+        expect(await files()).toEqual(written.slice(-1));
+      }, PATIENCE_MS);
+      expect(await verify(app)).toMatchObject({ exitCode: 0 });
+      expect(await verifySegments(app.config, directory, null)).toMatchObject({ exitCode: 0 });
+      expect((await findSealedSegments(app.config, app.dataSource)).differences).toEqual([]);
     },
     PATIENCE_MS,
   );

@@ -4,6 +4,7 @@ import { appendFile, readdir, readFile, rename, rm, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { changeAuditKey } from '../../../../src/audit/change-audit-key.js';
 import { checkpointKey, checkpointPublicKeys, signCheckpoint } from '../../../../src/audit/checkpoint.js';
+import { allowedMonths } from '../../../../src/audit/segments/allowed-months.js';
 import { AuditRetention } from '../../../../src/audit/segments/audit-retention.js';
 import { AuditSealer } from '../../../../src/audit/segments/audit-sealer.js';
 import { findSealedSegments } from '../../../../src/audit/segments/segment-findings.js';
@@ -14,9 +15,11 @@ import { findLostHistory } from '../../../../src/backup/lost-history.js';
 import { AuditEventsRepository } from '../../../../src/audit/audit-events.repository.js';
 import { AuditTrailService } from '../../../../src/audit/audit-trail.service.js';
 import { Conditions } from '../../../../src/common/conditions.js';
+import { migrate } from '../../../../src/database/migrate.js';
 import { acceptSecrets } from '../../../../src/installation/accept-secrets.js';
 import { TestApp, testConfig } from '../../../support/app.js';
 import { ageTrail } from '../../../support/aged-trail.js';
+import { allowSealing } from '../../../support/allow-sealing.js';
 import { eventually } from '../../../support/eventually.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../../support/postgres.js';
 import { SyslogReceiver } from '../../../support/syslog-receiver.js';
@@ -105,6 +108,51 @@ describe('The retention of the audit trail', () => {
         `SELECT details->>'toSeq' AS "toSeq" FROM audit_event WHERE action = 'audit:seal' ORDER BY seq`,
       );
       expect(told).toHaveLength((await files()).length);
+      expect(await verify(app)).toMatchObject({ exitCode: 0 });
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'removes nothing that the owner of the schema does not let it, and says so from its start on',
+    async () => {
+      const app = await start(keeping);
+      const state = () => app.app.get(Conditions).check()['auditSegments']!;
+      const run = () => app.app.get(AuditRetention).run();
+      await run();
+      expect(state()).toEqual({ status: 'up' });
+      const said: string[] = [];
+      const migrated = (auditKeepMonths?: number | null) =>
+        migrate(database.ownerUrl, (line) => said.push(line), auditKeepMonths === undefined ? {} : { auditKeepMonths });
+      for (const months of [12, 12, undefined]) await migrated(months);
+      expect(await allowedMonths(app.dataSource.manager)).toBe(12);
+      for (const months of [null, null]) await migrated(months);
+      expect(said).toEqual([expect.stringContaining('12 whole months'), expect.stringContaining('is not set')]);
+      await run();
+      expect(state()).toMatchObject({ status: 'degraded' });
+      await expect(sealer(app).sealAll()).rejects.toThrow(/without AUDIT_KEEP_MONTHS.+migrate again/);
+      const findings = () => findSealedSegments(app.config, app.dataSource);
+      expect((await findings()).note).toContain('migrate again');
+      const last = await makeOld(app);
+      // The owner keeps more than this replica would: some months are between the two.
+      await allowSealing(database, 9);
+      const waits: string[] = [];
+      const terms = { directory, keepMonths: 3, maxEntries: 20 };
+      const bounded = new AuditSealer(app.dataSource, app.config, terms, (reason) => waits.push(reason));
+      await bounded.sealAll();
+      expect(waits).toEqual([expect.stringContaining('9 months stay')]);
+      const cut = await cutOf(app);
+      expect(BigInt(cut!)).toBeLessThan(BigInt(last));
+      const [ages] = await app.dataSource.query<{ sealed: boolean; kept: boolean }[]>(
+        `SELECT coalesce(bool_and(at < s.since) FILTER (WHERE seq <= $1), true) AS sealed, bool_and(at >= s.since) FILTER (WHERE seq > $1) AS kept
+           FROM audit_event, (SELECT date_trunc('month', now()) - interval '9 months' AS since) AS s`,
+        [cut],
+      );
+      expect(ages).toEqual({ sealed: true, kept: true });
+      await allowSealing(database, 3);
+      await run();
+      expect([await cutOf(app), state()]).toEqual([last, { status: 'up' }]);
+      expect((await findings()).note).not.toContain('migrate again');
       expect(await verify(app)).toMatchObject({ exitCode: 0 });
     },
     PATIENCE_MS,

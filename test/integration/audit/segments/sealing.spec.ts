@@ -11,9 +11,11 @@ import { examineProduction } from '../../../../src/health/production-checklist.j
 import { compareTables, describeDifference } from '../../../../src/integrity/table-comparison.js';
 import { TestApp, testConfig } from '../../../support/app.js';
 import { ageTrail } from '../../../support/aged-trail.js';
+import { allowSealing } from '../../../support/allow-sealing.js';
 import { createTestDirectory } from '../../../support/postgres.js';
 import { ROW_EDITS } from '../../../support/row-edits.js';
 import { linesAfterEdits } from '../../../support/table-edits.js';
+import { asOwner } from '../../../support/trail.js';
 import { addEntries, type MadeThings, makeTrail } from './made-trail.js';
 
 /** Rows as they were before they were sealed. */
@@ -191,14 +193,38 @@ describe('Older entries of the audit trail', () => {
     for (const name of TELLING) expect(found.get(name)?.join()).toContain('differs');
   }, 60_000);
 
-  it('are not removed by the application but with their segment, nor before they are 35 days old', async () => {
+  it('are not removed by the application but with their segment, nor before they are as old as the owner says', async () => {
     const refused = { code: '42501' };
+    const seal = (seq: string) => writer.query(`SELECT audit_seal_2(${seq}, audit_hash, '{}') FROM change_head`);
     await expect(writer.query('DELETE FROM audit_event WHERE seq = 3')).rejects.toMatchObject(refused);
     await expect(writer.query('DELETE FROM audit_kept')).rejects.toMatchObject(refused);
     await expect(writer.query('DELETE FROM audit_segment')).rejects.toMatchObject(refused);
-    const young = writer.query(`SELECT audit_seal(seq, audit_hash, '{}') FROM change_head`);
-    await expect(young).rejects.toMatchObject({ ...refused, message: expect.stringContaining('35 days') });
-    const gap = writer.query(`SELECT audit_seal(seq + 1, audit_hash, '{}') FROM change_head`);
-    await expect(gap).rejects.toMatchObject({ ...refused, message: expect.stringContaining('does not have') });
+    await expect(writer.query(`SELECT audit_seal(seq, audit_hash, '{}') FROM change_head`)).rejects.toMatchObject(
+      refused,
+    );
+    for (const statement of [
+      'UPDATE audit_sealing SET keep_months = 2',
+      'DELETE FROM audit_sealing',
+      'INSERT INTO audit_sealing (keep_months) VALUES (2)',
+    ])
+      await expect(writer.query(statement)).rejects.toMatchObject(refused);
+    await expect(seal('seq')).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringContaining('before they are 3 whole months old'),
+    });
+    // Below two months the function that removes has a bound of its own, whatever the owner says.
+    await asOwner(app.database, async (owner) => {
+      await owner.query('BEGIN');
+      await owner.query(
+        'ALTER TABLE audit_sealing DROP CONSTRAINT audit_sealing_keep_months_check; UPDATE audit_sealing SET keep_months = -1',
+      );
+      const young = owner.query(`SELECT audit_seal_2(seq, audit_hash, '{}') FROM change_head`);
+      await expect(young).rejects.toMatchObject({ ...refused, message: expect.stringContaining('35 days') });
+      await owner.query('ROLLBACK');
+    });
+    await expect(seal('seq + 1')).rejects.toMatchObject(refused);
+    await allowSealing(app.database, null);
+    const claimed = seal('seq');
+    await expect(claimed).rejects.toMatchObject({ ...refused, message: expect.stringContaining('has not allowed') });
   });
 });
