@@ -43,6 +43,9 @@ import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-l
 import { StandingLeases1790000003400 } from './migrations/1790000003400-standing-leases.js';
 import { AuditSegments1790000003500 } from './migrations/1790000003500-audit-segments.js';
 import { AuditSyslog1790000003600 } from './migrations/1790000003600-audit-syslog.js';
+import { StepsOfAccounts1790000003900 } from './migrations/1790000003900-steps-of-accounts.js';
+import { StepsThatAreThere1790000003910 } from './migrations/1790000003910-steps-that-are-there.js';
+import { IndexOfSteps1790000003920 } from './migrations/1790000003920-index-of-steps.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -91,4 +94,7 @@ export const migrations = [
   StandingLeases1790000003400,
   AuditSegments1790000003500,
   AuditSyslog1790000003600,
+  StepsOfAccounts1790000003900,
+  StepsThatAreThere1790000003910,
+  IndexOfSteps1790000003920,
 ];

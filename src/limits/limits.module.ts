@@ -9,8 +9,10 @@ import { LimitAccountsController } from './limit-accounts.controller.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import { LimitChangeRights } from './limit-change-rights.js';
 import { LimitDryRuns } from './limit-dry-runs.service.js';
+import { LimitExportsController } from './limit-exports.controller.js';
 import { LimitOverrides } from './limit-overrides.service.js';
 import { LimitPlacement } from './limit-placement.js';
+import { LimitViewers } from './limit-viewers.js';
 import { LimitsController } from './limits.controller.js';
 import { LimitsReader } from './limits-reader.service.js';
 import { LimitsRepository } from './limits.repository.js';
@@ -20,6 +22,7 @@ import { LimitsService } from './limits.service.js';
 @Module({
   imports: [ApiKeysModule, IdempotencyModule, ProjectsModule],
   controllers: [
+    LimitExportsController,
     LimitsController,
     LimitAccountsController,
     KeyLimitsController,
@@ -30,6 +33,7 @@ import { LimitsService } from './limits.service.js';
     LimitsService,
     LimitsReader,
     LimitPlacement,
+    LimitViewers,
     LimitChangeRights,
     LimitDryRuns,
     LimitOverrides,
@@ -38,5 +42,6 @@ import { LimitsService } from './limits.service.js';
     LimitAccountsRepository,
     BoundLimitsRepository,
   ],
+  exports: [LimitViewers],
 })
 export class LimitsModule {}
