@@ -15,8 +15,8 @@ const BATCH = 100;
 
 /**
  * Takes rows for right as they are, each with an entry of the trail that says what it differed in, and binds what they
- * store. `ids`: of keys, users, projects and limits, or names of roles; null: all that differ. What cannot be compared is left
- * as it is.
+ * store. `ids`: of keys, users, projects and limits, or names of roles; null: all that differ. What cannot be compared
+ * is left as it is.
  *
  * @returns what was accepted, a line each
  */
@@ -91,7 +91,13 @@ async function accept(
   const kids = type === 'api-key' ? await bindSecrets(change, peppers, id) : [];
   const identity = type === 'user' ? await bindUser(change, peppers, id) : {};
   const overrides = type === 'limit' ? { overrides: await overridesOf(change, id) } : {};
-  const details = { problems, ...(isGone ? { isGone } : {}), ...(kids.length === 0 ? {} : { kids }), ...identity, ...overrides };
+  const details = {
+    problems,
+    ...(isGone ? { isGone } : {}),
+    ...(kids.length === 0 ? {} : { kids }),
+    ...identity,
+    ...overrides,
+  };
   change.record({ resourceType: type, resourceId: id, changes: isGone ? [GONE] : changes, details });
 }
 

@@ -67,7 +67,8 @@ const MORE: Record<ComparedType, (kids: string) => string> = {
 
 /**
  * Reads no more than `limit` entries of thing `id` of type `$2`, whatever they are. What is no list of changes was not
- * written by Latchkey: it is taken along, so that it is found forged. The fields of an override are those of its member.
+ * written by Latchkey: it is taken along, so that it is found forged. The fields of an override are those of its
+ * member.
  */
 const trailOf = (id: string, more: string, limit: number, older = '', open = '') => `
   (WITH page AS MATERIALIZED (

@@ -35,7 +35,9 @@ const STATE = `
 const AMOUNT = 'coalesce(o.amount, l.amount)';
 /** Percent; nothing fits into an amount of 0. */
 const USED = `CASE ${AMOUNT} WHEN 0 THEN 100 ELSE (${SPENT}) * 100.0 / ${AMOUNT} END`;
-/** The share of an amount that is used, so fine that of one amount no two numbers have the same. 100 percent are 10^20. */
+/**
+ * The share of an amount that is used, so fine that of one amount no two numbers have the same. 100 percent are 10^20.
+ */
 const shareOf = (amount: string) =>
   `CASE ${amount} WHEN 0 THEN 100000000000000000000 ELSE div((${SPENT}) * 100000000000000000000::numeric, ${amount}) END`;
 
@@ -152,12 +154,7 @@ function toldMembers(sort: AccountOrder, most: number, asked: AskedAccounts): st
 }
 
 /** The first accounts of each of the limits `l` that `limits` selects; `most` of each at the most. */
-export function accountsOf(
-  limits: string,
-  sort: AccountOrder,
-  most: number,
-  asked: AskedAccounts = {},
-): string {
+export function accountsOf(limits: string, sort: AccountOrder, most: number, asked: AskedAccounts = {}): string {
   const { behind, usedAbove } = asked;
   const conditions = [
     ...(usedAbove === undefined ? [] : [isAbove(AMOUNT, usedAbove)]),

@@ -47,7 +47,7 @@ export class LimitExportsController {
   }
 }
 
-/** The first batch before the first byte: what is wrong with the request is answered as a problem, not as half a file. */
+/** The first batch before the first byte: what is wrong with the request is answered as a problem, not as a file. */
 async function fileOf<T>(
   name: string,
   header: string,

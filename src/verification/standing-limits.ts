@@ -33,7 +33,10 @@ export function standingLimits(
     ...bound.map((one) => toldBinding(one, seesBinding(viewer, one), nowMs)),
   ];
   const [first = null] = told;
-  const least = told.reduce<Told | null>((one, other) => (one === null || other.share < one.share ? other : one), first);
+  const least = told.reduce<Told | null>(
+    (one, other) => (one === null || other.share < one.share ? other : one),
+    first,
+  );
   return { limits: told.map(({ view }) => view), tightest: least?.view ?? null };
 }
 

@@ -22,7 +22,10 @@ describe('the schema verdicts are written by', () => {
 
   it('names exactly the members of the limits of a verdict', () => {
     const numbers = membersOf('LimitNumbersView', './verdict-limit.view.ts');
-    const [limit, refusing] = [membersOf('VerdictLimitView', './verdict-limit.view.ts'), membersOf('RefusingLimitView')];
+    const [limit, refusing] = [
+      membersOf('VerdictLimitView', './verdict-limit.view.ts'),
+      membersOf('RefusingLimitView'),
+    ];
     expect(Object.keys(LIMIT_SCHEMA.properties).sort()).toEqual([...numbers, ...limit].sort());
     expect(Object.keys(VERDICT_SCHEMA.properties.limit.properties).sort()).toEqual([...numbers, ...refusing].sort());
     expect(VERDICT_SCHEMA.properties.limits.items).toBe(LIMIT_SCHEMA);

@@ -105,7 +105,11 @@ export class Verifier {
   }
 
   /** What the call would come to; nothing is taken. */
-  private async dryRun(recognition: Recognised, question: VerifyQuestion, asker: VerifyingCaller): Promise<VerdictView> {
+  private async dryRun(
+    recognition: Recognised,
+    question: VerifyQuestion,
+    asker: VerifyingCaller,
+  ): Promise<VerdictView> {
     const { record, databaseNowMs: nowMs } = recognition;
     const viewer = credentialViewer(asker.principal, record.key);
     const standing = await this.gate.standing(record, question, { viewer, nowMs, isBlind: false });
@@ -184,7 +188,7 @@ export class Verifier {
     return verdict;
   }
 
-  /** What the limits of an admitted call come to; nothing where no limit binds the key. A gateway passes none of it on. */
+  /** What the limits of an admitted call come to; nothing where none binds the key. A gateway passes none of it on. */
   private tellLimits(
     verdict: VerdictView,
     recognition: Recognised,

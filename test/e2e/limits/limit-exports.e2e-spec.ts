@@ -50,7 +50,9 @@ describe('Limits as CSV', () => {
     const { status, headers, body } = await app.get(`/limits/${limit.id}/accounts/export`, { token: admin });
     expect([status, headers.get('content-disposition')]).toEqual([200, 'attachment; filename="limit-accounts.csv"']);
     const [names, ...rows] = linesOf(body);
-    expect(names).toMatch(/"memberId","memberKind","memberName","state","amount","used","held","remaining","usedPercent"/);
+    expect(names).toMatch(
+      /"memberId","memberKind","memberName","state","amount","used","held","remaining","usedPercent"/,
+    );
     expect(rows).toHaveLength(1201);
     expect(new Set(rows.map((row) => row.split(',')[0])).size).toBe(1201);
     expect(rows[0]).toContain(`"key","'+key","ok",1000,250,0,750,25,`);

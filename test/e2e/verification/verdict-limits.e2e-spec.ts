@@ -34,7 +34,7 @@ describe('Limits in a verdict', () => {
   /** Of the cells, in their order. */
   const cells: string[] = [];
 
-  const verify = async (secret: string, body: object = {}, credentials: Credentials = callers.get('a service')!) =>
+  const verify = async (secret: string, body: object = {}, credentials = callers.get('a service')) =>
     (await app.post('/verify', { ...credentials, body: { key: secret, ...body } })).body as {
       code: string;
       tightest?: Told;
@@ -102,7 +102,7 @@ describe('Limits in a verdict', () => {
     ['a service', 'no no no no no no no no no', 'no no no no no no no no no'],
   ])('tell %s', (who, read, verified) => {
     it(`at the routes and in an explanation: ${read}`, async () => {
-      const { body: bound } = await app.get(`/api-keys/${key.id}/limits`, callers.get(who)!);
+      const { body: bound } = await app.get(`/api-keys/${key.id}/limits`, callers.get(who));
       const byId = new Map((bound.data as { id: string; details: object | null }[]).map((one) => [one.id, one]));
       expect(cells.map((id) => (byId.get(id)!.details === null ? 'no' : 'yes')).join(' ')).toBe(read);
       const { body } = await app.post(`/api-keys/${key.id}/explain`, { ...callers.get(who)!, body: {} });
@@ -110,7 +110,7 @@ describe('Limits in a verdict', () => {
     });
 
     it(`in a verdict: ${verified}`, async () => {
-      const { code, limits, tightest } = await verify(key.secret, { include: ['limits'] }, callers.get(who)!);
+      const { code, limits, tightest } = await verify(key.secret, { include: ['limits'] }, callers.get(who));
       expect(code).toBe('VALID');
       expect(seenIn(limits!)).toBe(verified);
       expect(limits!.filter(({ id }) => id === null).map(({ unit, per }) => `${unit} ${per}`)).toEqual([
@@ -118,7 +118,7 @@ describe('Limits in a verdict', () => {
         'cents month',
       ]);
       expect(tightest!.remaining).toBeDefined();
-      const { limits: dry } = await verify(key.secret, { include: ['limits'], dryRun: true }, callers.get(who)!);
+      const { limits: dry } = await verify(key.secret, { include: ['limits'], dryRun: true }, callers.get(who));
       expect(seenIn(dry!)).toBe(verified);
     });
   });
@@ -154,7 +154,13 @@ describe('Limits in a verdict', () => {
     const of = (told: readonly Told[], id: string) => numbers(told.find((other) => other.id === id)!);
     const expected = { unit: 'cents', amount: 80, used: 0, held: 30, remaining: 50 };
     expect(of(held.limits!, limit.id)).toEqual(expected);
-    expect(of(held.limits!, tokens.id)).toEqual({ unit: 'tokens', amount: 10_000, used: 0, held: 4000, remaining: 6000 });
+    expect(of(held.limits!, tokens.id)).toEqual({
+      unit: 'tokens',
+      amount: 10_000,
+      used: 0,
+      held: 4000,
+      remaining: 6000,
+    });
     expect(held.tightest).toMatchObject({ id: tokens.id, name: tokens.name, per: 'month', remaining: 6000 });
     expect(Date.parse(held.tightest!.resetsAt!)).toBeGreaterThan(Date.now());
     expect(held.tightest!.resetSeconds).toBeGreaterThan(0);

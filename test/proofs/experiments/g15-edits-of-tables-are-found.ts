@@ -16,6 +16,8 @@ type Table = keyof (typeof ROWS)['ci'];
 const TYPES: Record<Table, string> = {
   ...{ api_key: 'api-key', users: 'user', role: 'role', project: 'project', quota_limit: 'limit' },
 };
+/** A line of the doctor that names a row. */
+const NAMED = /^ {6}((?:api-key|user|role|project|limit) \S+): /gm;
 /** What needs another row, or makes another one differ. */
 const NOT_HERE = new Set([
   'api_key.owner_id',
@@ -68,7 +70,7 @@ export const g15: Experiment = {
           edited.set(`${TYPES[table]} ${id}`, await edit(writer, random, table, id));
       }
       const { exitCode, report } = await cluster.doctor(broken);
-      const named = new Set([...report.matchAll(/^ {6}((?:api-key|user|role|project|limit) \S+): /gm)].map(([, name]) => name!));
+      const named = new Set([...report.matchAll(NAMED)].map(([, name]) => name!));
       const missed = [...edited].filter(([name]) => !named.has(name));
       const wrong = [...named].filter((name) => !edited.has(name));
       if (exitCode !== 1) violations.push(`the doctor ended with ${exitCode}`);
