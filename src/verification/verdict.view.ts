@@ -177,8 +177,8 @@ export class VerdictView {
   tightest?: VerdictLimitView;
 
   /**
-   * With `include: ["limits"]` or `explain`, of an accepted call or with `dryRun`: every limit of the call, those of the
-   * key itself first, then from the narrowest to the widest.
+   * With `include: ["limits"]` or `explain`, of an accepted call or with `dryRun`: every limit of the call, those of
+   * the key itself first, then from the narrowest to the widest.
    */
   limits?: VerdictLimitView[];
 
