@@ -47,6 +47,9 @@ import { LimitWindows1790000003700 } from './migrations/1790000003700-limit-wind
 import { LimitWindowIndex1790000003710 } from './migrations/1790000003710-limit-window-index.js';
 import { Subjects1790000003800 } from './migrations/1790000003800-subjects.js';
 import { EventsBySubject1790000003810 } from './migrations/1790000003810-events-by-subject.js';
+import { StepsOfAccounts1790000003900 } from './migrations/1790000003900-steps-of-accounts.js';
+import { StepsThatAreThere1790000003910 } from './migrations/1790000003910-steps-that-are-there.js';
+import { IndexOfSteps1790000003920 } from './migrations/1790000003920-index-of-steps.js';
 import { AuditSealing1790000004050 } from './migrations/1790000004050-audit-sealing.js';
 
 /** All migrations, oldest first. */
@@ -100,5 +103,8 @@ export const migrations = [
   LimitWindowIndex1790000003710,
   Subjects1790000003800,
   EventsBySubject1790000003810,
+  StepsOfAccounts1790000003900,
+  StepsThatAreThere1790000003910,
+  IndexOfSteps1790000003920,
   AuditSealing1790000004050,
 ];

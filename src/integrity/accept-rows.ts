@@ -4,6 +4,9 @@ import { systemCaller } from '../access/caller.js';
 import { type Change, Changes } from '../audit/changes.js';
 import type { FieldChange } from '../audit/audit-event.entity.js';
 import type { Config } from '../config/config.js';
+import { listedOverrides } from '../limits/audited-override.js';
+import type { Override } from '../limits/limit-override.js';
+import type { Limit } from '../limits/limit.entity.js';
 import { type RowDifference, compareTables, compareThing, describeDifference } from './table-comparison.js';
 import { ACCEPT_ACTION } from './told-state.js';
 
@@ -12,8 +15,8 @@ const BATCH = 100;
 
 /**
  * Takes rows for right as they are, each with an entry of the trail that says what it differed in, and binds what they
- * store. `ids`: of keys, users and projects, or names of roles; null: all that differ. What cannot be compared is left
- * as it is.
+ * store. `ids`: of keys, users, projects and limits, or names of roles; null: all that differ. What cannot be compared
+ * is left as it is.
  *
  * @returns what was accepted, a line each
  */
@@ -64,6 +67,7 @@ const LOCK_ROW: Record<RowDifference['type'], string> = {
   role: 'SELECT FROM role WHERE name = $1 FOR UPDATE',
   user: 'SELECT FROM users WHERE id = $1::uuid FOR UPDATE',
   project: 'SELECT FROM project WHERE id = $1::uuid FOR UPDATE',
+  limit: 'SELECT FROM quota_limit WHERE id = $1::uuid FOR UPDATE',
   'api-key': 'SELECT FROM api_key WHERE id = $1::uuid FOR UPDATE',
 };
 
@@ -86,8 +90,25 @@ async function accept(
 ): Promise<void> {
   const kids = type === 'api-key' ? await bindSecrets(change, peppers, id) : [];
   const identity = type === 'user' ? await bindUser(change, peppers, id) : {};
-  const details = { problems, ...(isGone ? { isGone } : {}), ...(kids.length === 0 ? {} : { kids }), ...identity };
+  const overrides = type === 'limit' ? { overrides: await overridesOf(change, id) } : {};
+  const details = {
+    problems,
+    ...(isGone ? { isGone } : {}),
+    ...(kids.length === 0 ? {} : { kids }),
+    ...identity,
+    ...overrides,
+  };
   change.record({ resourceType: type, resourceId: id, changes: isGone ? [GONE] : changes, details });
+}
+
+/** The overrides of a limit, as they are from now on. */
+async function overridesOf({ tx }: Change, id: string): Promise<ReturnType<typeof listedOverrides>> {
+  const rows = await tx.query<(Omit<Override, 'amount'> & Pick<Limit, 'unit'> & { amount: string })[]>(
+    `SELECT o.member_id AS "memberId", o.amount, o.until, o.reason, l.unit
+       FROM quota_limit_override o JOIN quota_limit l ON l.id = o.limit_id WHERE l.id = $1::uuid ORDER BY o.member_id`,
+    [id],
+  );
+  return rows.flatMap(({ unit, ...row }) => listedOverrides(unit, [{ ...row, amount: BigInt(row.amount) }]));
 }
 
 const GONE: FieldChange = { field: 'isGone', before: false, after: true };

@@ -12,6 +12,7 @@ const CREATED = excluded('Tells when the row was made, and decides nothing; an i
 const UPDATED = excluded('Follows each change; decides nothing.');
 const GENERATED = excluded('PostgreSQL calculates it from other columns, for lists.');
 const IDENTITY = check('as the entry of the provisioning names it; null for a local account');
+const OVERRIDE = check('as the entries about the override of this member say');
 const BOUND = check('bound to its row by a secret outside the database');
 
 /** The columns of the fields of a key that its maker decides. */
@@ -101,6 +102,32 @@ export const AUDITED_COLUMNS: Readonly<Record<string, Readonly<Record<string, Co
     user_id: field('memberIds'),
     role: field('adminIds'),
     added_at: excluded('Is shown; decides nothing.'),
+  },
+  quota_limit: {
+    id: NAMES_THE_ROW,
+    name: field('name'),
+    alias: field('alias'),
+    description: field('description'),
+    unit: field('unit'),
+    per: field('per'),
+    amount: field('amount'),
+    time_zone: field('timeZone'),
+    target_kind: field('targetKind'),
+    target_id: field('targetId'),
+    each: field('each'),
+    models: field('models'),
+    mode: field('mode'),
+    counts_from: excluded('Is shown; decides nothing.'),
+    ended_at: check('set where the trail says that the limit has ended, and only there'),
+    created_at: CREATED,
+    updated_at: UPDATED,
+  },
+  quota_limit_override: {
+    limit_id: OVERRIDE,
+    member_id: OVERRIDE,
+    amount: OVERRIDE,
+    until: OVERRIDE,
+    reason: OVERRIDE,
   },
   role: {
     name: NAMES_THE_ROW,

@@ -1,6 +1,7 @@
 import { type EntityManager, getMetadataArgsStorage } from 'typeorm';
 import { Role } from '../roles/role.entity.js';
 import { ApiKey } from '../api-keys/api-key.entity.js';
+import { Limit } from '../limits/limit.entity.js';
 import { Project } from '../projects/project.entity.js';
 import { User } from '../users/user.entity.js';
 import { ACCEPT_ACTION, type StoredEntry } from './told-state.js';
@@ -13,7 +14,7 @@ const NEWEST_ENTRIES = 100;
 const OLDER_ENTRIES = 2_000;
 
 /** Kinds of things whose rows are compared, as the trail names them. */
-export type ComparedType = 'role' | 'user' | 'project' | 'api-key';
+export type ComparedType = 'role' | 'user' | 'project' | 'limit' | 'api-key';
 
 /** What a part of the trail says of one thing, from its newest entry on. */
 export interface ReadTrail {
@@ -59,20 +60,22 @@ const MORE: Record<ComparedType, (kids: string) => string> = {
   role: () => 'false',
   user: () => `a.action IN ('users:create', 'users:erase', '${ACCEPT_ACTION}')`,
   project: () => `a.action = '${ACCEPT_ACTION}'`,
+  limit: () => `a.action = '${ACCEPT_ACTION}' OR a.details ? 'overrides'`,
   'api-key': (kids) =>
     `a.action = '${ACCEPT_ACTION}' OR a.details->>'kid' = ANY(${kids}) OR a.details->>'previousKid' = ANY(${kids}) OR a.details->'endedKids' ?| ${kids}`,
 };
 
 /**
  * Reads no more than `limit` entries of thing `id` of type `$2`, whatever they are. What is no list of changes was not
- * written by Latchkey: it is taken along, so that it is found forged.
+ * written by Latchkey: it is taken along, so that it is found forged. The fields of an override are those of its
+ * member.
  */
 const trailOf = (id: string, more: string, limit: number, older = '', open = '') => `
   (WITH page AS MATERIALIZED (
      SELECT seq, action, outcome, changes, details FROM audit_event
       WHERE resource_type = $2 AND resource_id = ${id} ${older} ORDER BY seq DESC LIMIT ${limit}
    ), named AS (
-     SELECT a.seq, c->>'field' AS field FROM page a, jsonb_array_elements(CASE jsonb_typeof(a.changes) WHEN 'array' THEN a.changes ELSE '[]' END) AS c
+     SELECT a.seq, concat_ws(' ', c->>'field', CASE WHEN $2 = 'limit' THEN a.details->>'memberId' END) AS field FROM page a, jsonb_array_elements(CASE jsonb_typeof(a.changes) WHEN 'array' THEN a.changes ELSE '[]' END) AS c
       WHERE a.outcome = 'success'
    ), newest AS (SELECT max(seq) AS seq, field FROM named ${open} GROUP BY field)
    SELECT json_build_object(
@@ -103,6 +106,11 @@ const ROWS: Record<ComparedType, string> = {
                    (SELECT coalesce(json_agg(json_build_object('userId', m.user_id, 'role', m.role)), '[]') FROM project_member m WHERE m.project_id = j.id) AS "members",
                    ${trailOf('j.id::text', MORE.project(''), NEWEST_ENTRIES)}
               FROM project j WHERE j.id = ANY($1::uuid[])`,
+  limit: `SELECT q.*, q.id AS "comparedId",
+                 (SELECT coalesce(json_agg(json_build_object('memberId', o.member_id, 'amount', o.amount::text, 'until', o.until, 'reason', o.reason)), '[]')
+                    FROM quota_limit_override o WHERE o.limit_id = q.id) AS "overrides",
+                 ${trailOf('q.id::text', MORE.limit(''), NEWEST_ENTRIES)}
+            FROM quota_limit q WHERE q.id = ANY($1::uuid[])`,
   'api-key': `SELECT k.*, k.id AS "comparedId", live.secrets, ${trailOf('k.id::text', MORE['api-key']('live.kids'), NEWEST_ENTRIES)}
            FROM api_key k,
                 LATERAL (SELECT coalesce(json_agg(l), '[]') AS secrets, coalesce(array_agg(l.kid), '{}') AS kids FROM (${LIVE_SECRETS}) AS l) AS live
@@ -114,13 +122,15 @@ const FIRST: Record<ComparedType, string> = {
   role: '',
   user: '00000000-0000-0000-0000-000000000000',
   project: '00000000-0000-0000-0000-000000000000',
+  limit: '00000000-0000-0000-0000-000000000000',
   'api-key': '00000000-0000-0000-0000-000000000000',
 };
 
-const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof Project | typeof ApiKey> = {
+const ENTITIES: Record<ComparedType, typeof Role | typeof User | typeof Project | typeof Limit | typeof ApiKey> = {
   role: Role,
   user: User,
   project: Project,
+  limit: Limit,
   'api-key': ApiKey,
 };
 
@@ -132,6 +142,7 @@ const TABLES: Record<ComparedType, { readonly table: string; readonly id: string
   role: { table: 'role', id: 'name', value: 'n.id' },
   user: { table: 'users', id: 'id', value: AS_UUID },
   project: { table: 'project', id: 'id', value: AS_UUID },
+  limit: { table: 'quota_limit', id: 'id', value: AS_UUID },
   'api-key': { table: 'api_key', id: 'id', value: AS_UUID },
 };
 
@@ -220,6 +231,7 @@ const OLDER: Record<ComparedType, string> = {
   role: older('role'),
   user: older('user'),
   project: older('project'),
+  limit: older('limit'),
   'api-key': older('api-key'),
 };
 

@@ -12,6 +12,7 @@ import { isConnectionLost, isUnfitData } from '../common/database-errors.js';
 import { hasBoundAll } from '../installation/bindings/bind-action.js';
 import { auditedUser } from '../users/audited-user.js';
 import type { User } from '../users/user.entity.js';
+import { type StoredOverride, compareLimit } from './compared-limits.js';
 import { isPasswordBound, secretProblems } from './compared-credentials.js';
 import {
   type ComparedRow,
@@ -45,7 +46,7 @@ export interface ComparedStep {
   readonly differences: readonly RowDifference[];
 }
 
-const TYPES: readonly ComparedType[] = ['role', 'user', 'project', 'api-key'];
+const TYPES: readonly ComparedType[] = ['role', 'user', 'project', 'limit', 'api-key'];
 
 const UNKNOWN = 'The trail does not know this row.';
 const DELETED = 'The trail says that it was deleted.';
@@ -56,8 +57,8 @@ const NOT_ERASED = 'The trail does not know that this person was erased.';
 const GONE = 'The trail knows of no deletion, and there is no such row.';
 
 /**
- * Compares every audited field of roles, users, projects and keys, their links and credentials with what the trail
- * says of them. Gives what each statement found; the caller decides about the pace. One thing that cannot be
+ * Compares every audited field of roles, users, projects, limits and keys, their links and credentials with what the
+ * trail says of them. Gives what each statement found; the caller decides about the pace. One thing that cannot be
  * compared stops no other.
  */
 export async function* compareTables(config: Config, dataSource: DataSource): AsyncGenerator<ComparedStep, void> {
@@ -221,6 +222,7 @@ const COMPARED: Record<ComparedType, Compare> = {
     const changes = diff(known({ ...PROJECT_DEFAULTS, ...fields }, state), state);
     return { changes, problems: isDeleted ? [DELETED] : [] };
   },
+  limit: (row, told) => compareLimit(row as never, row['overrides'] as readonly StoredOverride[], told),
   'api-key': (row, told, { config, isClosed }) => {
     const state = auditedKey(row as never);
     const isRevoked = (row as never as ApiKey).revokedAt !== null;

@@ -8,3 +8,8 @@ export function auditedOverride(unit: LimitUnit, { amount, until, reason }: Over
   const field = unit === 'cents' ? 'overrideAmountCents' : 'overrideAmount';
   return { [field]: inUnit(unit, amount), overrideUntil: until, overrideReason: reason };
 }
+
+/** All overrides of a limit, as an entry lists them: they count from then on, with what later entries say. */
+export function listedOverrides(unit: LimitUnit, overrides: readonly Override[]): Audited[] {
+  return overrides.map((override) => ({ memberId: override.memberId, ...auditedOverride(unit, override) }));
+}

@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
-import type { KnownCaller, Principal } from '../access/caller.js';
+import type { KnownCaller } from '../access/caller.js';
 import { LIMIT_TARGETS } from '../../packages/contract/src/limit.js';
 import { apiKeyNotFound } from '../api-keys/api-key.errors.js';
 import { versionOf } from '../common/version.js';
 import { projectNotFound } from '../projects/project.errors.js';
-import type { ProjectRole } from '../projects/project-role.js';
 import { auditedLimit } from '../quotas/limits/audited-limit.js';
 import { userNotFound } from '../users/user.errors.js';
-import { type BoundKey, BoundLimitsRepository, type LimitPair, MOST_OF_OWNER } from './bound-limits.repository.js';
+import { BoundLimitsRepository, type LimitPair, MOST_OF_OWNER } from './bound-limits.repository.js';
 import { inUnit } from './limit-amount.js';
+import { LimitViewers } from './limit-viewers.js';
 import { type LimitViewer, limitActs, seesNumbers } from './limit-visibility.js';
 import type { BoundLimitsView, BoundLimitView } from './limit.view.js';
 import { type BoundLimit, LimitsReader } from './limits-reader.service.js';
@@ -19,18 +19,19 @@ export class BoundLimits {
   constructor(
     private readonly bound: BoundLimitsRepository,
     private readonly reader: LimitsReader,
+    private readonly viewers: LimitViewers,
   ) {}
 
   /** Of a key that the caller may know. @throws DomainError 404 */
   async ofKey({ principal }: KnownCaller, id: string): Promise<BoundLimitsView> {
     const key = await this.bound.findKey(id);
     if (key === null) throw apiKeyNotFound();
-    return this.viewOf(await this.viewerOf(principal, key), await this.bound.ofKey(id));
+    return this.viewOf(await this.viewers.of(principal, key), await this.bound.ofKey(id));
   }
 
   /** Of an owner: of the caller, of a service account that the caller manages, or of any. @throws DomainError 404 */
   async ofOwner({ principal }: KnownCaller, id: string): Promise<BoundLimitsView> {
-    const viewer = await this.viewerOf(principal, null);
+    const viewer = await this.viewers.of(principal, null);
     const maySee = viewer.seesAll || viewer.ownerIds.includes(id);
     if (!maySee || !(await this.bound.exists('owner', id))) throw userNotFound();
     const pairs = await this.bound.ofOwner(id);
@@ -40,28 +41,10 @@ export class BoundLimits {
 
   /** Of a project: of one that the caller is a member of, or of any. @throws DomainError 404 */
   async ofProject({ principal }: KnownCaller, id: string): Promise<BoundLimitsView> {
-    const viewer = await this.viewerOf(principal, null);
+    const viewer = await this.viewers.of(principal, null);
     const maySee = viewer.seesAll || viewer.projectIds.includes(id);
     if (!maySee || !(await this.bound.exists('project', id))) throw projectNotFound();
     return this.viewOf(viewer, await this.bound.ofProject(id));
-  }
-
-  private async viewerOf(principal: Principal, key: BoundKey | null): Promise<LimitViewer> {
-    const userId = principal.signedInUserId;
-    const [managed, roles] =
-      userId === null
-        ? [[], new Map<string, ProjectRole>()]
-        : await Promise.all([this.bound.managedBy(userId), this.bound.rolesOf(userId)]);
-    const ownerIds = userId === null ? [] : [userId, ...managed];
-    const isOwnKey = key !== null && (ownerIds.includes(key.ownerId) || principal.id === key.id);
-    return {
-      seesAll: principal.may('platform:limits:read'),
-      changesAll: principal.may('platform:limits:update'),
-      ownerIds,
-      projectIds: [...roles.keys()],
-      administers: [...roles].flatMap(([id, role]) => (role === 'admin' ? [id] : [])),
-      keyIds: isOwnKey ? [key.id] : [],
-    };
   }
 
   private async viewOf(viewer: LimitViewer, pairs: readonly LimitPair[]): Promise<BoundLimitsView> {

@@ -23,6 +23,8 @@ export interface LimitAccount {
   readonly startsAt: Date | null;
   readonly endsAt: Date | null;
   readonly override: Omit<Override, 'memberId'> | null;
+  /** Its place among the accounts of its limit by what is used: the share, as text, and what is spent. */
+  readonly place: readonly [share: string, spent: string];
 }
 
 export function accountFrom(row: AccountRow): LimitAccount {
@@ -38,6 +40,7 @@ export function accountFrom(row: AccountRow): LimitAccount {
     startsAt: row.starts_at,
     endsAt: row.ends_at,
     override: amount === null ? null : { amount: BigInt(amount), until, reason: reason ?? '' },
+    place: [row.share, row.spent],
   };
 }
 

@@ -1,21 +1,27 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
-import type { LimitMember } from '../../packages/contract/src/limit.js';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
-import { ACCOUNTS_OF_PAIRS, type AccountRow, HAS_FEW_ACCOUNTS, KEYS_OF, accountsOf } from './account-sql.js';
+import type { LimitMember } from '../../packages/contract/src/limit.js';
+import { IS_SLIDING, SPENT_OF_ACCOUNT, SPENT_OF_WINDOW, STATE_OF_WINDOW } from '../quotas/limits/account-amounts.js';
+import {
+  ACCOUNTS_OF_PAIRS,
+  type AccountOrder,
+  type AccountPlace,
+  type AccountRow,
+  KEYS_OF,
+  RUNNING_PERIOD,
+  accountsOf,
+  countOf,
+  fullWith,
+} from './account-sql.js';
 import { type LimitAccount, accountFrom } from './limit-account.js';
 import type { Override } from './limit-override.js';
 import type { Limit } from './limit.entity.js';
-import type { AccountSort } from './limits-query.dto.js';
 
 /** What a limit concerns is counted up to so many keys, and summed up over so many rows of reports. */
 const MAX_REACH = 100_000;
 
 const ONE_LIMIT = 'SELECT * FROM quota_limit WHERE id = $1';
-
-/** No member has this id; it stands for the account that all calls share in the order of members. */
-const NO_MEMBER = '00000000-0000-0000-0000-000000000000';
-const MEMBER = `coalesce(member_id, '${NO_MEMBER}')`;
 
 /** Which accounts of a limit. All that is given must hold. */
 export interface AccountFilter {
@@ -48,17 +54,11 @@ export class LimitAccountsRepository {
     return new LimitAccountsRepository(tx);
   }
 
-  /**
-   * The account of each limit of which most is used. All accounts of the period are looked at, because amounts of
-   * members change without their accounts: a limit that has too many has none here.
-   */
+  /** The account of each limit of which most is used; a limit without accounts has none here. */
   async fullestOf(limitIds: readonly string[]): Promise<ReadonlyMap<string, LimitAccount>> {
     if (limitIds.length === 0) return new Map();
-    const accounts = accountsOf(`SELECT * FROM quota_limit l WHERE id = ANY($1) AND ${HAS_FEW_ACCOUNTS}`);
-    const rows = await this.manager.query<AccountRow[]>(
-      `SELECT DISTINCT ON (limit_id) * FROM (${accounts}) AS account ORDER BY limit_id, used DESC, ${MEMBER}`,
-      [limitIds],
-    );
+    const accounts = accountsOf('SELECT * FROM quota_limit WHERE id = ANY($1)', '-used', 1);
+    const rows = await this.manager.query<AccountRow[]>(accounts, [limitIds]);
     return new Map(rows.map((row) => [row.limit_id, accountFrom(row)]));
   }
 
@@ -73,52 +73,59 @@ export class LimitAccountsRepository {
   async findPage(
     limitId: string,
     filter: AccountFilter,
-    sort: AccountSort,
+    sort: AccountOrder,
     { offset, size, behind }: { offset: number; size: number; behind: readonly string[] | null },
   ): Promise<LimitAccount[]> {
-    const { text, values } = filtered(limitId, filter);
-    const conditions = behind === null ? '' : `AND ${behindOf(sort, behind, values)}`;
-    const order = sort === 'member' ? MEMBER : `used DESC, ${MEMBER}`;
+    if (filter.member !== undefined) return this.findTold(limitId, filter.member, filter.usedAbove ?? null);
+    const values: unknown[] = [limitId];
+    const usedAbove = percentIn(values, filter);
+    const place = behind === null ? undefined : placeIn(values, behind);
+    const text = accountsOf(ONE_LIMIT, sort, offset + size, { usedAbove, behind: place });
+    const rows = await this.manager.query<AccountRow[]>(`${text} OFFSET ${offset}`, values);
+    return rows.map(accountFrom);
+  }
+
+  /** The account of a member, where it has called in the period or has an override, and more than so much is used. */
+  private async findTold(limitId: string, memberId: string, usedAbove: number | null): Promise<LimitAccount[]> {
     const rows = await this.manager.query<AccountRow[]>(
-      `${text} ${conditions} ORDER BY ${order} OFFSET ${offset} LIMIT ${size}`,
-      values,
+      `SELECT * FROM (${ACCOUNTS_OF_PAIRS}) AS account
+        WHERE ($3::numeric IS NULL OR share > $3 * 1000000000000000000) AND (is_there OR EXISTS (
+          SELECT FROM quota_limit_override o WHERE o.limit_id = account.limit_id AND o.member_id = account.member_id))`,
+      [[limitId], [memberId], usedAbove],
     );
     return rows.map(accountFrom);
   }
 
   /** How many accounts a list has, counted up to one more than it shows. */
   async count(limitId: string, filter: AccountFilter): Promise<number> {
-    const { text, values } = filtered(limitId, filter);
-    const [row] = await this.manager.query<{ count: number }[]>(
-      `SELECT count(*)::int AS count FROM (${text} LIMIT ${MAX_COUNTED_ROWS + 1}) AS counted`,
-      values,
-    );
-    return row!.count;
+    if (filter.member !== undefined)
+      return (await this.findTold(limitId, filter.member, filter.usedAbove ?? null)).length;
+    const values: unknown[] = [limitId];
+    const text = countOf(ONE_LIMIT, MAX_COUNTED_ROWS + 1, { usedAbove: percentIn(values, filter) });
+    const [row] = await this.manager.query<{ count: string }[]>(text, values);
+    return Math.min(Number(row?.count ?? 0), MAX_COUNTED_ROWS + 1);
   }
 
-  /**
-   * How many accounts of a limit would be full with another amount; those with an override keep theirs. null: it has
-   * too many accounts.
-   */
-  async countFull(limitId: string, amount: bigint): Promise<number | null> {
-    const [row] = await this.manager.query<{ few: boolean; count: number }[]>(
-      `SELECT ${HAS_FEW_ACCOUNTS} AS few, CASE WHEN ${HAS_FEW_ACCOUNTS} THEN (
-         SELECT count(*)::int FROM (${accountsOf(ONE_LIMIT)}) AS account
-          WHERE spent >= CASE WHEN override_amount IS NULL THEN $2::bigint ELSE amount END) END AS count
-         FROM quota_limit l WHERE l.id = $1`,
+  /** How many accounts of a limit would be full with another amount; those with an override keep theirs. */
+  async countFull(limitId: string, amount: bigint): Promise<number> {
+    const [row] = await this.manager.query<{ count: string }[]>(
+      `SELECT ${fullWith('$2::bigint')} AS count FROM quota_limit l CROSS JOIN LATERAL ${RUNNING_PERIOD} WHERE l.id = $1`,
       [limitId, amount.toString()],
     );
-    return row?.count ?? null;
+    return Number(row?.count ?? 0);
   }
 
-  /** What a limit has counted in the running period, over all accounts; null: it has too many. */
-  async spentOf(limitId: string): Promise<bigint | null> {
+  /** What a limit has counted in the running period, over all accounts. */
+  async spentOf(limitId: string): Promise<bigint> {
     const [row] = await this.manager.query<{ spent: string }[]>(
-      `SELECT (SELECT coalesce(sum(spent), 0) FROM (${accountsOf(ONE_LIMIT)}) AS account)::text AS spent
-         FROM quota_limit l WHERE l.id = $1 AND ${HAS_FEW_ACCOUNTS}`,
+      `SELECT ((SELECT coalesce(sum(${SPENT_OF_ACCOUNT}), 0) FROM budget_account a
+                 WHERE a.limit_id = l.id AND a.period = p.name)
+             + (SELECT coalesce(sum(${SPENT_OF_WINDOW}), 0) FROM rate_window w CROSS JOIN LATERAL ${STATE_OF_WINDOW}
+                 WHERE ${IS_SLIDING} AND w.limit_id = l.id))::text AS spent
+         FROM quota_limit l CROSS JOIN LATERAL ${RUNNING_PERIOD} WHERE l.id = $1`,
       [limitId],
     );
-    return row === undefined ? null : BigInt(row.spent);
+    return BigInt(row?.spent ?? 0);
   }
 
   /** How many keys that are not revoked a limit binds, and of how many owners; null: too many. It may be no row. */
@@ -183,20 +190,40 @@ export class LimitAccountsRepository {
     );
   }
 
-  /** Gives a limit the overrides of another that are in force. */
-  async keepOverrides(from: string, to: string): Promise<void> {
-    await this.manager.query(
-      `INSERT INTO quota_limit_override (limit_id, member_id, amount, until, reason)
-       SELECT $2, member_id, amount, until, reason FROM quota_limit_override
-        WHERE limit_id = $1 AND (until IS NULL OR until > quota_clock())`,
-      [from, to],
-    );
+  /** Gives a limit the subjects of another that have an override in it. */
+  async keepSubjects(from: string, to: string): Promise<void> {
     await this.manager.query(
       `INSERT INTO limit_subject (account_id, limit_id, member_id, subject, period, seen_at)
        SELECT limit_account_id($2, s.member_id), $2, s.member_id, s.subject, '', quota_clock()
          FROM limit_subject s JOIN quota_limit_override o ON o.limit_id = $2 AND o.member_id = s.member_id
         WHERE s.limit_id = $1`,
       [from, to],
+    );
+  }
+
+  /** The overrides of a limit that are in force. */
+  async overridesInForce(limitId: string): Promise<Override[]> {
+    const rows = await this.manager.query<(Omit<Override, 'amount'> & { amount: string })[]>(
+      `SELECT member_id AS "memberId", amount, until, reason FROM quota_limit_override
+        WHERE limit_id = $1 AND (until IS NULL OR until > quota_clock()) ORDER BY member_id`,
+      [limitId],
+    );
+    return rows.map((row) => ({ ...row, amount: BigInt(row.amount) }));
+  }
+
+  /** Gives a limit that has none these overrides. */
+  async addOverrides(limitId: string, overrides: readonly Override[]): Promise<void> {
+    if (overrides.length === 0) return;
+    await this.manager.query(
+      `INSERT INTO quota_limit_override (limit_id, member_id, amount, until, reason)
+       SELECT $1, * FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[])`,
+      [
+        limitId,
+        overrides.map(({ memberId }) => memberId),
+        overrides.map(({ amount }) => amount.toString()),
+        overrides.map(({ until }) => until),
+        overrides.map(({ reason }) => reason),
+      ],
     );
   }
 
@@ -242,17 +269,13 @@ function usedOf(unit: keyof typeof REPORTED, rows: string): string {
       CROSS JOIN LATERAL (${rows} LIMIT ${MAX_REACH + 1}) AS f`;
 }
 
-function filtered(limitId: string, { member, usedAbove }: AccountFilter): { text: string; values: unknown[] } {
-  const values: unknown[] = [limitId];
-  const conditions = ['true'];
-  if (member !== undefined) conditions.push(`member_id = $${values.push(member)}`);
-  if (usedAbove !== undefined) conditions.push(`used > $${values.push(usedAbove)}`);
-  return { text: `SELECT * FROM (${accountsOf(ONE_LIMIT)}) AS account WHERE ${conditions.join(' AND ')}`, values };
+/** The place of a percentage among the values of a statement, which get it; undefined: none is asked for. */
+function percentIn(values: unknown[], { usedAbove }: AccountFilter): string | undefined {
+  return usedAbove === undefined ? undefined : `$${values.push(usedAbove)}::numeric`;
 }
 
-/** The condition of the rows behind a place: a member, or a share and a member. Adds the values it names. */
-function behindOf(sort: AccountSort, behind: readonly string[], values: unknown[]): string {
-  const places = behind.map((value) => `$${values.push(value)}`);
-  if (sort === 'member') return `${MEMBER} > ${places[0]}::uuid`;
-  return `(-used, ${MEMBER}) > (-(${places[0]}::numeric), ${places[1]}::uuid)`;
+/** The same of the place of an account in an order: a share, what is spent and a member, or a member alone. */
+function placeIn(values: unknown[], behind: readonly string[]): AccountPlace {
+  const types = behind.length === 1 ? ['uuid'] : ['numeric', 'numeric', 'uuid'];
+  return types.map((type, index) => `$${values.push(behind[index])}::${type}`) as unknown as AccountPlace;
 }

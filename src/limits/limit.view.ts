@@ -228,8 +228,8 @@ export class LimitView {
   countsFrom: Date;
 
   /**
-   * The account of which most is used, in the running period; null: the limit has no account yet, or more than 10 000,
-   * or the caller lacks `platform:limits:read`.
+   * The account of which most is used, in the running period; null: the limit has no account yet, or the caller lacks
+   * `platform:limits:read`.
    */
   fullest: LimitAccountView | null;
 
@@ -279,8 +279,8 @@ export class ReplacedLimitView {
   unit: LimitUnit;
 
   /**
-   * What it had counted in the running period, over all its accounts, in its unit; null: there are more than 10 000, or
-   * the caller lacks `platform:limits:read`.
+   * What it had counted in the running period, over all its accounts, in its unit; null: the caller lacks
+   * `platform:limits:read`.
    * @example 40000
    */
   used: number | null;
@@ -353,8 +353,8 @@ export class LimitDryRunView {
   accountCount: number | null;
 
   /**
-   * Accounts that would refuse every call from now on; null: of more than 10 000 accounts, or the caller lacks
-   * `platform:limits:read`.
+   * Accounts that would refuse every call from now on; null: the amount is 0 and binds more than 100 000 keys, or the
+   * caller lacks `platform:limits:read`.
    * @example 0
    */
   exhaustedCount: number | null;

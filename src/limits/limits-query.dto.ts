@@ -1,4 +1,4 @@
-import { ApiHideProperty } from '@nestjs/swagger';
+import { ApiHideProperty, OmitType } from '@nestjs/swagger';
 import { FLAG, SUBJECT, UUID, decimalsProblem, oneOf, setOf } from '../../packages/contract/src/grammar.js';
 import { LIMIT_TARGETS, LIMIT_UNITS, type LimitUnit } from '../../packages/contract/src/limit.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
@@ -96,6 +96,14 @@ export class LimitAccountsQueryDto extends PageQueryDto {
   @Field(optional(oneOf(ACCOUNT_SORTS)))
   sort?: AccountSort;
 }
+
+const PAGING = ['page', 'size', 'cursor'] as const;
+
+/** Which limits to export, and in which order. */
+export class ExportLimitsDto extends OmitType(LimitsQueryDto, PAGING) {}
+
+/** Which accounts of a limit to export, and in which order. */
+export class ExportLimitAccountsDto extends OmitType(LimitAccountsQueryDto, PAGING) {}
 
 /** Whether a change is made, or only what it would come to is told. */
 export class DryRunQueryDto {

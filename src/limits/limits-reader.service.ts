@@ -5,9 +5,10 @@ import type { KnownCaller } from '../access/caller.js';
 import { ListCursors } from '../common/list-cursors.js';
 import { pageMeta, pageOf } from '../common/page-query.dto.js';
 import { Config } from '../config/config.js';
+import { type AccountOrder, NO_MEMBER } from './account-sql.js';
 import type { LimitPair } from './bound-limits.repository.js';
 import type { LimitAccount } from './limit-account.js';
-import { LimitAccountsRepository } from './limit-accounts.repository.js';
+import { type AccountFilter, LimitAccountsRepository } from './limit-accounts.repository.js';
 import { limitWith } from './limit-draft.js';
 import { limitMemberNotFound, limitNotFound } from './limit.errors.js';
 import { memberIdOf } from './limit-members.js';
@@ -21,8 +22,30 @@ import {
   type LimitsPageView,
   sentenceOf,
 } from './limit.view.js';
-import type { LimitAccountsQueryDto, LimitsQueryDto } from './limits-query.dto.js';
-import { LimitsRepository } from './limits.repository.js';
+import type {
+  ExportLimitAccountsDto,
+  ExportLimitsDto,
+  LimitAccountsQueryDto,
+  LimitSort,
+  LimitsQueryDto,
+} from './limits-query.dto.js';
+import { type LimitFilter, LimitsRepository } from './limits.repository.js';
+
+/** Rows that are read at once while a list is walked: what bounds the memory of an export. */
+const BATCH = 500;
+
+/** Where a part of a list begins, and how long it is. */
+interface SliceStart {
+  readonly offset: number;
+  readonly size: number;
+  readonly behind: readonly string[] | null;
+}
+
+/** A part of a list, and the place behind which the next one begins; null: there is none. */
+interface Slice<T> {
+  readonly data: T[];
+  readonly next: readonly string[] | null;
+}
 
 /** A limit that binds calls, and an account of it. */
 export interface BoundLimit {
@@ -54,21 +77,31 @@ export class LimitsReader {
     const start = pageOf(query);
     const list = { list: 'limits', id, target, binds, unit, usedAbove, sort };
     const behind = start.cursor === null ? null : this.cursors.read(list, start.cursor);
-    const filter = {
-      ids: id,
-      target: target === undefined ? undefined : targetFromText(target),
-      binds: binds?.toLowerCase(),
-      unit,
-      usedAbove,
-    };
-    const [found, count] = await Promise.all([
-      this.limits.findPage(filter, sort, { offset: start.offset, size: start.size + 1, behind }),
+    const filter = filterOf(query);
+    const [{ data, next }, count] = await Promise.all([
+      this.slice(filter, sort, { offset: start.offset, size: start.size, behind }),
       this.limits.count(filter),
     ]);
-    const page = found.slice(0, start.size);
-    const last = found.length > start.size ? page.at(-1)! : null;
-    const place = last && (sort.endsWith('name') ? [last.name, last.id] : [last.id]);
-    return { data: await this.viewsOf(page), meta: pageMeta(start, count, this.cursors.give(list, place)) };
+    return { data, meta: pageMeta(start, count, this.cursors.give(list, next)) };
+  }
+
+  /** All limits of a list, in batches. */
+  async *walk(query: ExportLimitsDto): AsyncGenerator<LimitView[]> {
+    const { sort = 'name' } = query;
+    let behind: readonly string[] | null = null;
+    do {
+      const slice: Slice<LimitView> = await this.slice(filterOf(query), sort, { offset: 0, size: BATCH, behind });
+      yield slice.data;
+      behind = slice.next;
+    } while (behind !== null);
+  }
+
+  private async slice(filter: LimitFilter, sort: LimitSort, { size, ...start }: SliceStart): Promise<Slice<LimitView>> {
+    const found = await this.limits.findPage(filter, sort, { ...start, size: size + 1 });
+    const page = found.slice(0, size);
+    const last = found.length > size ? page.at(-1)! : null;
+    const next = last && (sort.endsWith('name') ? [last.name, last.id] : [last.id]);
+    return { data: await this.viewsOf(page), next };
   }
 
   /** @throws DomainError 404 */
@@ -89,20 +122,41 @@ export class LimitsReader {
     const { usedAbove, sort = '-used' } = query;
     const member = query.member === undefined ? undefined : memberIdOf(limit, query.member);
     const start = pageOf(query);
-    const list = { list: 'limit-accounts', id, member, usedAbove, sort };
+    const list = { list: 'accounts-of-limit', id, member, usedAbove, sort };
     const behind = start.cursor === null ? null : this.cursors.read(list, start.cursor);
     const filter = { member, usedAbove };
-    const [found, count] = await Promise.all([
-      this.accounts.findPage(id, filter, sort, { offset: start.offset, size: start.size + 1, behind }),
+    const [{ data, next }, count] = await Promise.all([
+      this.accountSlice(limit, filter, sort, { offset: start.offset, size: start.size, behind }),
       this.accounts.count(id, filter),
     ]);
-    const page = found.slice(0, start.size);
-    const last = found.length > start.size ? page.at(-1)! : null;
-    const place = last && (sort === 'member' ? [last.memberId!] : [String(last.usedPercent), last.memberId!]);
-    return {
-      data: await this.accountViewsOf(page.map((account) => ({ limit, account }))),
-      meta: pageMeta(start, count, this.cursors.give(list, place)),
-    };
+    return { data, meta: pageMeta(start, count, this.cursors.give(list, next)) };
+  }
+
+  /** All accounts of a list, in batches. @throws DomainError 404, with the first */
+  async *walkAccounts(id: string, query: ExportLimitAccountsDto): AsyncGenerator<LimitAccountView[]> {
+    const limit = await this.require(id);
+    const { usedAbove, sort = '-used' } = query;
+    const filter = { member: query.member?.toLowerCase(), usedAbove };
+    let behind: readonly string[] | null = null;
+    do {
+      const start: SliceStart = { offset: 0, size: BATCH, behind };
+      const slice: Slice<LimitAccountView> = await this.accountSlice(limit, filter, sort, start);
+      yield slice.data;
+      behind = slice.next;
+    } while (behind !== null);
+  }
+
+  private async accountSlice(
+    limit: Limit,
+    filter: AccountFilter,
+    sort: AccountOrder,
+    { size, ...start }: SliceStart,
+  ): Promise<Slice<LimitAccountView>> {
+    const found = await this.accounts.findPage(limit.id, filter, sort, { ...start, size: size + 1 });
+    const page = found.slice(0, size);
+    const last = found.length > size ? page.at(-1)! : null;
+    const next = last && [...(sort === 'member' ? [] : last.place), last.memberId ?? NO_MEMBER];
+    return { data: await this.accountViewsOf(page.map((account) => ({ limit, account }))), next };
   }
 
   /** The account of a member, empty where the member has not called in the period. @throws DomainError 404 */
@@ -202,6 +256,16 @@ function memberView(kind: LimitMember, id: string, names: ReadonlyMap<string, st
 const READ = 'platform:limits:read';
 
 const ONE = { offset: 0, size: 1, behind: null } as const;
+
+function filterOf({ id, target, binds, unit, usedAbove }: ExportLimitsDto): LimitFilter {
+  return {
+    ids: id,
+    target: target === undefined ? undefined : targetFromText(target),
+    binds: binds?.toLowerCase(),
+    unit,
+    usedAbove,
+  };
+}
 
 /** The name of a limit's target, or null. */
 export function nameOf({ targetKind, targetId }: Limit, names: ReadonlyMap<string, string>): string | null {

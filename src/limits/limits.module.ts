@@ -9,8 +9,10 @@ import { LimitAccountsController } from './limit-accounts.controller.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import { LimitChangeRights } from './limit-change-rights.js';
 import { LimitDryRuns } from './limit-dry-runs.service.js';
+import { LimitExportsController } from './limit-exports.controller.js';
 import { LimitOverrides } from './limit-overrides.service.js';
 import { LimitPlacement } from './limit-placement.js';
+import { LimitViewers } from './limit-viewers.js';
 import { LimitsController } from './limits.controller.js';
 import { LimitsReader } from './limits-reader.service.js';
 import { LimitsRepository } from './limits.repository.js';
@@ -23,6 +25,7 @@ import { SubjectsRepository } from './subjects/subjects.repository.js';
 @Module({
   imports: [ApiKeysModule, IdempotencyModule, ProjectsModule],
   controllers: [
+    LimitExportsController,
     LimitsController,
     LimitAccountsController,
     KeyLimitsController,
@@ -34,6 +37,7 @@ import { SubjectsRepository } from './subjects/subjects.repository.js';
     LimitsService,
     LimitsReader,
     LimitPlacement,
+    LimitViewers,
     LimitChangeRights,
     LimitDryRuns,
     LimitOverrides,
@@ -44,5 +48,6 @@ import { SubjectsRepository } from './subjects/subjects.repository.js';
     SubjectErasure,
     SubjectsRepository,
   ],
+  exports: [LimitViewers],
 })
 export class LimitsModule {}

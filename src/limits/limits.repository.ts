@@ -191,7 +191,7 @@ export class LimitsRepository {
     if (binds !== undefined)
       query.andWhere(`EXISTS (SELECT FROM api_key k WHERE k.id = :binds AND ${BINDS_KEY})`, { binds });
     if (unit !== undefined) query.andWhere('l.unit = :unit', { unit });
-    if (usedAbove !== undefined) query.andWhere(fullerThan(':usedAbove'), { usedAbove });
+    if (usedAbove !== undefined) query.andWhere(fullerThan(':usedAbove::numeric'), { usedAbove });
     return query;
   }
 

@@ -11,6 +11,7 @@ import { DomainError } from '../common/domain-error.js';
 import { requireVersion } from '../common/version.js';
 import { auditedLimit } from '../quotas/limits/audited-limit.js';
 import { limitRowChanged } from '../quotas/limits/limit-accounts.js';
+import { listedOverrides } from './audited-override.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import type { CreateLimitDto, PutLimitDto, UpdateLimitDto } from './limit.dto.js';
 import { changedLimit, limitWith, newLimit } from './limit-draft.js';
@@ -139,11 +140,14 @@ export class LimitsService {
     }
     if (!restarts) throw limitIsFixed(fixed, RESTART);
     if (!principal.may(DELETE)) throw permissionDenied(DELETE);
-    await this.end(change, before, { replacedBy: after.id });
-    const limit = await this.insert(change, after, { replaces: before.id });
+    const accounts = this.accounts.in(change.tx);
     // Amounts of members are in the unit of their limit.
-    if (after.each !== null && after.each === before.each && after.unit === before.unit)
-      change.write(this.accounts.in(change.tx).keepOverrides(before.id, after.id));
+    const isKept = after.each !== null && after.each === before.each && after.unit === before.unit;
+    const overrides = isKept ? await accounts.overridesInForce(before.id) : [];
+    await this.end(change, before, { replacedBy: after.id });
+    const kept = overrides.length === 0 ? {} : { overrides: listedOverrides(after.unit, overrides) };
+    const limit = await this.insert(change, after, { replaces: before.id, ...kept });
+    change.write(accounts.addOverrides(after.id, overrides));
     return { limit, isNew: true, replaced: before };
   }
 

@@ -42,6 +42,8 @@ const OPERATION_IDS: Readonly<Record<string, string>> = {
   'LimitsController.update': 'updateLimit',
   'LimitsController.delete': 'deleteLimit',
   'LimitsController.put': 'upsertLimitByAlias',
+  'LimitExportsController.limits': 'exportLimits',
+  'LimitExportsController.accounts': 'exportLimitAccounts',
   'LimitAccountsController.list': 'listLimitAccounts',
   'LimitAccountsController.get': 'getLimitAccount',
   'LimitAccountsController.put': 'setLimitOverride',

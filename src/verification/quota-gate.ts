@@ -4,7 +4,9 @@ import { unavailable } from '../common/domain-error.js';
 import type { BoundLimit, KeyLimits, SlidingLimit } from '../quotas/key-limits.js';
 import { accountsFor, isBinding, ofSubject, requiringSubject, slotsFor, windowsFor } from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
+import type { LimitViewer } from '../limits/limit-visibility.js';
 import { limitCheck, limitDetail, refusingLimitView, tooManySubjectsDetail, withoutSubject } from './limit-refusal.js';
+import { seesBinding, standingLimits } from './standing-limits.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, CountedDraw, Refused } from '../quotas/admission.js';
@@ -16,6 +18,7 @@ import type { Sql } from '../quotas/sql.js';
 import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
 import type { CheckOutcome, StaticDecision } from './checks.js';
 import type { KeyFacts, KeyRecord } from '../key-cache/records/key-record.js';
+import type { VerdictLimitView } from './verdict-limit.view.js';
 import type { BudgetView, RateLimitView, RefusingLimitView } from './verdict.view.js';
 import type { VerifyQuestion } from './verify.dto.js';
 
@@ -36,12 +39,27 @@ export interface QuotaOutcome {
   readonly counted?: readonly CountedDraw[];
 }
 
+/** Who asks what a call would come to, and when by the clock of the database. */
+export interface StandingViewer {
+  readonly viewer: LimitViewer;
+  readonly nowMs: number;
+  /**
+   * Whether a limit whose numbers the viewer may not know is told without regard to what the call reserves: else they
+   * would be found by asking often enough.
+   */
+  readonly isBlind: boolean;
+}
+
 /** Budgets and windows as they stand, and what a call would come to. */
 export interface QuotaSnapshot {
   readonly rateLimits: RateLimitView[];
   readonly budget: BudgetView | null;
   readonly refusal: QuotaRefusal | null;
   readonly checks: CheckOutcome[];
+  /** Those of the key itself first, then from the narrowest to the widest. */
+  readonly limits: VerdictLimitView[];
+  /** The one of which the least part is left, of those whose numbers the viewer may know; null: nothing limits it. */
+  readonly tightest: VerdictLimitView | null;
 }
 
 type Asked = Pick<
@@ -115,16 +133,11 @@ export class QuotaGate {
     return ids(one).join() === ids(other).join();
   }
 
-  /**
-   * What a call would come to, read from the database; consumes nothing.
-   *
-   * @param mayKnow whether the caller may know the numbers of a limit. Where not, it is told whether the limit is
-   *   exhausted, whatever the call reserves: else its numbers would be found by asking often enough
-   */
+  /** What a call would come to, read from the database; consumes nothing. */
   async standing(
     { key }: Pick<KeyRecord, 'key'>,
     asked: Asked,
-    mayKnow: (bound: BindingLimit) => boolean = () => true,
+    { viewer, nowMs, isBlind }: StandingViewer,
   ): Promise<QuotaSnapshot> {
     const question = questionOf(asked);
     const windows = await readWindows(this.sql, key.id, windowLimitsOf(key));
@@ -156,15 +169,16 @@ export class QuotaGate {
       });
       if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
     }
-    const unusedOf = (id: string) => this.quotas.unusedOf(id);
-    for (const bound of await this.limitAccounts.bindingKey(key.id, unusedOf, asked.subject)) {
-      if (!isBinding(bound.limit, asked.model)) continue;
-      const { check, refuses } = limitCheck(bound, mayKnow(bound) ? needOf(bound.limit.unit, question) : null);
+    const bound = await this.bindingLimits(key.id, asked);
+    for (const one of bound) {
+      const mayKnow = !isBlind || seesBinding(viewer, one);
+      const { check, refuses } = limitCheck(one, mayKnow ? needOf(one.limit.unit, question) : null);
       checks.push(check);
       refusal ??= refuses;
     }
     return {
       rateLimits,
+      ...standingLimits({ rateLimits, budget, bound }, viewer, nowMs),
       budget: budget === null ? null : budgetView(budget.type, budget.limit, budget.spent, budget.held, budget.raise),
       refusal,
       checks,
@@ -190,6 +204,11 @@ export class QuotaGate {
     const state = account === undefined ? null : this.quotas.findBudget(account);
     if (account === undefined || state === null || state.limit === null) return undefined;
     return budgetView(account.type, state.limit, state.spent, state.leased, state.raise);
+  }
+
+  private async bindingLimits(keyId: string, { model, subject }: Asked): Promise<BindingLimit[]> {
+    const bound = await this.limitAccounts.bindingKey(keyId, (id) => this.quotas.unusedOf(id), subject);
+    return bound.filter(({ limit }) => isBinding(limit, model));
   }
 
   private outcome(

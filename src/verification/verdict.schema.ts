@@ -1,7 +1,20 @@
 const text = { type: 'string' } as const;
 const number = { type: 'number' } as const;
 const flag = { type: 'boolean' } as const;
+const nullableText = { type: 'string', nullable: true } as const;
 const texts = { type: 'array', items: text } as const;
+
+const limitNumbers = { amount: number, used: number, held: number, remaining: number } as const;
+
+/** A limit of a verdict. */
+export const LIMIT_SCHEMA = {
+  type: 'object',
+  properties: {
+    ...{ id: nullableText, name: text, unit: text, per: nullableText, state: text },
+    ...limitNumbers,
+    ...{ resetsAt: text, resetSeconds: number },
+  },
+} as const;
 
 /**
  * How a verdict is written out: compiled by Fastify, several times faster than `JSON.stringify`. Members that are not
@@ -16,7 +29,10 @@ export const VERDICT_SCHEMA = {
     retryAfterSeconds: number,
     limit: {
       type: 'object',
-      properties: { id: text, name: text, unit: text, per: { ...text, nullable: true }, state: text, resetsAt: text },
+      properties: {
+        ...{ id: text, name: text, unit: text, per: nullableText, state: text, resetsAt: text },
+        ...limitNumbers,
+      },
     },
     keyId: text,
     name: text,
@@ -42,6 +58,8 @@ export const VERDICT_SCHEMA = {
       },
     },
     reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number, tokens: number } },
+    tightest: LIMIT_SCHEMA,
+    limits: { type: 'array', items: LIMIT_SCHEMA },
     degraded: flag,
     checks: { type: 'array', items: { type: 'object', properties: { check: text, outcome: text, detail: text } } },
     errors: { type: 'array', items: { type: 'object', properties: { path: text, message: text } } },

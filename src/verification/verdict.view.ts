@@ -4,6 +4,7 @@ import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
 import { LIMIT_PERIODS, LIMIT_UNITS, type LimitPeriod, type LimitUnit } from '../quotas/limits/limit-facts.js';
 import { FieldErrorView } from '../common/problem.view.js';
+import { LimitNumbersView, VerdictLimitView } from './verdict-limit.view.js';
 
 /** One check of an explanation. */
 export class CheckView implements CheckOutcome {
@@ -71,8 +72,8 @@ export class BudgetView {
   remainingCents: number;
 }
 
-/** The limit that refused a call. Its numbers are told by the routes of limits, to those who may know them. */
-export class RefusingLimitView {
+/** The limit that refused a call. Its numbers are there where the caller may know them and this replica does. */
+export class RefusingLimitView extends LimitNumbersView {
   /** @example "019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55" */
   id: string;
 
@@ -170,6 +171,18 @@ export class VerdictView {
 
   /** Of a key with a budget. */
   budget?: BudgetView;
+
+  /**
+   * Of an accepted call of a key that limits bind: the limit of which the least part is left, among those whose numbers
+   * the caller may know, those of the key itself included. Where there is none, the narrowest limit, without numbers.
+   */
+  tightest?: VerdictLimitView;
+
+  /**
+   * With `include: ["limits"]` or `explain`, of an accepted call or with `dryRun`: every limit of the call, those of
+   * the key itself first, then from the narrowest to the widest.
+   */
+  limits?: VerdictLimitView[];
 
   /** When something was to be reserved, and was; always when a limit of calls in flight binds the key. */
   reservation?: ReservationView;

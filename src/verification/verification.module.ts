@@ -8,6 +8,8 @@ import { ExplainController } from './explain/explain.controller.js';
 import { KeyExplainer } from './explain/key-explainer.js';
 import { KeyInspector } from './key-inspector.js';
 import { KeyResolver } from './key-resolver.js';
+import { LimitsModule } from '../limits/limits.module.js';
+import { KnownLimits } from './known-limits.js';
 import { LastUsed } from './last-used/last-used.js';
 import { LastUsedWriter } from './last-used/last-used.writer.js';
 import { QuotaGate } from './quota-gate.js';
@@ -26,7 +28,7 @@ import { VerifyController } from './verify.controller.js';
 /** The data plane: from a presented string to a verdict, out of memory that the change feed keeps true. */
 @Global()
 @Module({
-  imports: [ApiKeysModule, UsageModule],
+  imports: [ApiKeysModule, LimitsModule, UsageModule],
   controllers: [VerifyController, ExplainController, RefusedCallsController],
   providers: [
     { provide: LastUsed, useFactory: () => new LastUsed() },
@@ -42,6 +44,7 @@ import { VerifyController } from './verify.controller.js';
     RefusedCallsService,
     Verifier,
     QuotaGate,
+    KnownLimits,
     KeyExplainer,
     KeyInspector,
     KeyResolver,

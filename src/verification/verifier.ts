@@ -7,14 +7,16 @@ import { type DomainError, type FieldError, validationFailed } from '../common/d
 import { domainErrorOf } from '../common/problem.filter.js';
 import { VerdictCounter } from '../usage/verdict-counter.js';
 import { DENIED, type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
+import { UNKNOWN_VIEWER, credentialViewer } from './credential-viewer.js';
 import type { KeyRecord } from '../key-cache/records/key-record.js';
 import { KeyResolver, type Recognised, type ResolvedKey } from './key-resolver.js';
+import { KnownLimits, type ToldCall } from './known-limits.js';
 import { LastUsed } from './last-used/last-used.js';
 import { QuotaGate, type QuotaOutcome, type QuotaRefusal, type QuotaSnapshot } from './quota-gate.js';
 import { noteRefusal } from './refusals/note-refusal.js';
 import { type RefusedVia, RefusedCalls } from './refusals/refused-calls.js';
 import { VerificationMetrics } from './verification-metrics.js';
-import type { VerdictView } from './verdict.view.js';
+import type { RateLimitView, VerdictView } from './verdict.view.js';
 import { VerifyDto, type VerifyQuestion } from './verify.dto.js';
 
 /** Refusals by budgets, windows and limits. */
@@ -27,7 +29,8 @@ const QUOTA_CODES: readonly VerdictCode[] = [
 ];
 
 /** Who asks: the owner of its credential, and the environment whose keys it may verify. */
-export interface VerifyingPrincipal extends Pick<Principal, 'ownerId' | 'verifiesEnvironment'> {
+export interface VerifyingPrincipal
+  extends Pick<Principal, 'ownerId' | 'verifiesEnvironment'>, Partial<Pick<Principal, 'may' | 'signedInUserId'>> {
   /** Null: a gateway without a credential of its own. */
   readonly kind: Principal['kind'] | null;
   readonly id: string;
@@ -50,6 +53,7 @@ export class Verifier {
     private readonly meters: VerificationMetrics,
     private readonly counter: VerdictCounter,
     private readonly refusals: RefusedCalls,
+    private readonly limits: KnownLimits,
   ) {}
 
   /**
@@ -99,14 +103,23 @@ export class Verifier {
     if (typeof recognition === 'string') return this.unproven(recognition);
     const refusal = staticRefusal(recognition, question, asker);
     if (refusal !== null) return this.refused(recognition, question, refusal, asker);
-    if (question.dryRun === true)
-      return this.gate
-        .standing(recognition.record, question)
-        .then((standing) => dryVerdict(recognition, question, standing, asker));
+    if (question.dryRun === true) return this.dryRun(recognition, question, asker);
     const outcome = this.gate.admit(recognition.record, question, asker.principal.ownerId, recognition.databaseNowMs);
     return outcome instanceof Promise
       ? outcome.then((later) => this.decideAgain(recognition.record, later, question, asker))
       : this.answer(recognition, question, outcome, asker);
+  }
+
+  /** What the call would come to; nothing is taken. */
+  private async dryRun(
+    recognition: Recognised,
+    question: VerifyQuestion,
+    asker: VerifyingCaller,
+  ): Promise<VerdictView> {
+    const { record, databaseNowMs: nowMs } = recognition;
+    const viewer = credentialViewer(asker.principal, record.key);
+    const standing = await this.gate.standing(record, question, { viewer, nowMs, isBlind: false });
+    return dryVerdict(recognition, question, standing, asker);
   }
 
   /**
@@ -153,6 +166,7 @@ export class Verifier {
     this.count(key.id, 'VALID');
     this.lastUsed.note(recognition.record, recognition.databaseNowMs);
     const verdict = this.verdict(recognition, question, null, asker);
+    if (asker.via === undefined) this.tellLimits(verdict, recognition, question, asker);
     if (outcome.isDegraded) verdict.degraded = true;
     if (outcome.reservation !== null) {
       const { id, expiresAt, amountMicroCents, tokens } = outcome.reservation;
@@ -172,7 +186,28 @@ export class Verifier {
       this.count(recognition.record.key.id, refusal.code);
       noteRefusal(this.refusals, recognition, question, refusal, asker);
     }
-    return this.verdict(recognition, question, refusal, asker);
+    const verdict = this.verdict(recognition, question, refusal, asker);
+    if (verdict.limit !== undefined && asker.via === undefined) {
+      verdict.limit = { ...verdict.limit };
+      this.limits.addNumbers(verdict.limit, toldCall(verdict, recognition, question, asker));
+    }
+    return verdict;
+  }
+
+  /** What the limits of an admitted call come to; nothing where none binds the key. A gateway passes none of it on. */
+  private tellLimits(
+    verdict: VerdictView,
+    recognition: Recognised,
+    question: VerifyQuestion,
+    asker: VerifyingCaller,
+  ): void {
+    const isBound = hasLimits(recognition.record);
+    const isAsked = asksForLimits(question);
+    if (!isBound && !isAsked) return;
+    const call = toldCall(verdict, recognition, question, asker);
+    const tightest = isBound ? this.limits.tightest(call) : undefined;
+    if (tightest !== undefined) verdict.tightest = tightest;
+    if (isAsked) verdict.limits = this.limits.all(call);
   }
 
   private verdict(
@@ -267,16 +302,40 @@ function verdictView(
   return verdict;
 }
 
+function asksForLimits({ include, explain }: VerifyQuestion): boolean {
+  return explain === true || (include !== undefined && include.includes('limits'));
+}
+
+/** Whether limits that keys share bind a key. */
+function hasLimits({ limits: { limits, slots } }: KeyRecord): boolean {
+  return limits.length + slots.length > 0;
+}
+
+/** A call whose limits are told. */
+function toldCall(
+  { rateLimits = NO_WINDOWS }: VerdictView,
+  { record, databaseNowMs: nowMs }: Recognised,
+  { model }: VerifyQuestion,
+  { principal }: VerifyingCaller,
+): ToldCall {
+  const viewer = hasLimits(record) ? credentialViewer(principal, record.key) : UNKNOWN_VIEWER;
+  return { record, model, viewer, rateLimits, nowMs };
+}
+
+const NO_WINDOWS: RateLimitView[] = [];
+
 /** What the call would come to; nothing was taken. */
 function dryVerdict(
   recognition: Recognised,
   question: VerifyQuestion,
-  { rateLimits, budget, refusal, checks }: QuotaSnapshot,
+  { rateLimits, budget, refusal, checks, limits, tightest }: QuotaSnapshot,
   asker: VerifyingCaller,
 ): VerdictView {
   const verdict = verdictView(recognition, refusal);
   if (rateLimits.length > 0) verdict.rateLimits = rateLimits;
   if (budget !== null) verdict.budget = budget;
+  if (refusal === null && tightest !== null && hasLimits(recognition.record)) verdict.tightest = tightest;
+  if (asksForLimits(question)) verdict.limits = limits;
   if (question.explain === true) verdict.checks = [...explainedBy(asker, recognition, question), ...checks];
   return verdict;
 }

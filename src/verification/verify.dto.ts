@@ -25,6 +25,7 @@ export const QUESTION_FIELDS = {
   reservationTtlSeconds: { type: 'integer', minimum: 1, maximum: 1800 },
   dryRun: { type: 'boolean' },
   explain: { type: 'boolean' },
+  include: { type: 'array', maxItems: 1, items: { type: 'string', enum: ['limits'] } },
 } as const;
 
 const QUESTION_SCHEMA = {
@@ -130,6 +131,13 @@ export class VerifyDto {
   /** List every check with its outcome. */
   @ApiPropertyOptional({ default: false })
   explain?: boolean | null;
+
+  /**
+   * What the verdict tells besides. `limits`: all limits of the call, those of the key itself first.
+   * @example ["limits"]
+   */
+  @ApiPropertyOptional({ enum: ['limits'], isArray: true, maxItems: 1 })
+  include?: 'limits'[] | null;
 }
 
 /** A question once its form is checked: null, which means absent, is gone. */

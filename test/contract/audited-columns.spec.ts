@@ -4,13 +4,13 @@ import { dataSource } from '../../src/database/data-source.js';
 import { AUDITED_COLUMNS } from '../../src/integrity/audited-columns.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
 
-/** Tables that say what a caller may do, and refer to a key, a user, a role or a project, or are one. */
+/** Tables that say what a caller may do, and refer to a key, a user, a role, a project or a limit, or are one. */
 const TABLES = `
   SELECT DISTINCT c.relname AS name FROM pg_class c
    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
-     AND (c.relname IN ('api_key', 'users', 'role', 'project')
+     AND (c.relname IN ('api_key', 'users', 'role', 'project', 'quota_limit')
           OR EXISTS (SELECT FROM pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f'
-                        AND f.confrelid IN ('api_key'::regclass, 'users'::regclass, 'role'::regclass, 'project'::regclass))) ORDER BY 1`;
+                        AND f.confrelid IN ('api_key'::regclass, 'users'::regclass, 'role'::regclass, 'project'::regclass, 'quota_limit'::regclass))) ORDER BY 1`;
 
 /** Of those, what is no part of a key, user or role. */
 const OTHERS = new Set(['session', 'sign_in_failure', 'second_factor']);

@@ -129,7 +129,7 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
                 </Text>
               </Table.Td>
               <Table.Td>
-                <Fullest unit={limit.unit} account={limit.fullest} isShared={limit.each === null} />
+                <Fullest unit={limit.unit} account={limit.fullest} />
               </Table.Td>
             </Table.Tr>
           ))}
@@ -139,19 +139,11 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
   );
 }
 
-function Fullest({
-  unit,
-  account,
-  isShared,
-}: {
-  unit: LimitUnit;
-  account: Schemas['LimitView']['fullest'];
-  isShared: boolean;
-}) {
+function Fullest({ unit, account }: { unit: LimitUnit; account: Schemas['LimitView']['fullest'] }) {
   if (account === null) {
     return (
       <Text size="sm" c="dimmed">
-        {isShared ? 'nothing yet' : 'nothing yet, or more than 10,000 accounts'}
+        nothing yet
       </Text>
     );
   }

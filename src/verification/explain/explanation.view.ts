@@ -1,5 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { VERDICT_CODES, type VerdictCode } from '../checks.js';
+import { VerdictLimitView } from '../verdict-limit.view.js';
 import { BudgetView, CheckView, RateLimitView } from '../verdict.view.js';
 
 /** What a verify of the key's secret would come to, and why. Nothing was consumed. */
@@ -28,4 +29,13 @@ export class ExplanationView {
 
   /** The key's budget as it stands in the database; null: unlimited. */
   budget: BudgetView | null;
+
+  /**
+   * The limit of which the least part is left, among those whose numbers the caller may know; null: nothing limits the
+   * call.
+   */
+  tightest: VerdictLimitView | null;
+
+  /** Every limit of the call: those of the key itself first, then from the narrowest to the widest. */
+  limits: VerdictLimitView[];
 }

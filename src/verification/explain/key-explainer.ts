@@ -7,7 +7,7 @@ import { type CheckOutcome, type Question, decide, explainChecks } from '../chec
 import type { ExplainQuestion } from './explain.dto.js';
 import type { ExplanationView } from './explanation.view.js';
 import { FeedService } from '../../key-cache/feed/feed.service.js';
-import type { BindingLimit } from '../../quotas/limits/limit-accounts.js';
+import { LimitViewers } from '../../limits/limit-viewers.js';
 import { KeyRecordsReader } from '../../key-cache/records/key-records.reader.js';
 import { QuotaGate } from '../quota-gate.js';
 
@@ -49,6 +49,7 @@ export class KeyExplainer {
     private readonly records: KeyRecordsReader,
     private readonly feed: FeedService,
     private readonly gate: QuotaGate,
+    private readonly viewers: LimitViewers,
   ) {}
 
   /** @throws DomainError 404 for keys that do not exist or are not for this caller to know; 409 NO_SECRET */
@@ -58,7 +59,8 @@ export class KeyExplainer {
     if (record === null) throw key.keyPrefix === '' ? noSecretYet() : apiKeyNotFound();
     const nowMs = this.feed.databaseNowMs(this.feed.tick());
     const verifies = caller.principal.verifiesEnvironment;
-    const standing = await this.gate.standing(record, question, (bound) => knowsNumbers(caller, key.ownerId, bound));
+    const viewer = await this.viewers.of(caller.principal, key);
+    const standing = await this.gate.standing(record, question, { viewer, nowMs, isBlind: true });
     const refusal = decide(record, question, nowMs, verifies) ?? standing.refusal;
     const outcomes = explainChecks(record, question, nowMs, verifies);
     return {
@@ -69,18 +71,10 @@ export class KeyExplainer {
       checks: [SECRET_CHECK, ...outcomes.map((outcome) => withInput(outcome, key, question)), ...standing.checks],
       rateLimits: standing.rateLimits,
       budget: standing.budget,
+      tightest: standing.tightest,
+      limits: standing.limits,
     };
   }
-}
-
-/**
- * Whether the caller may know the numbers of a limit that binds a key: with the permission, or as the owner of the key,
- * of what is the owner's. Managers and members of projects read them at the routes of limits.
- */
-function knowsNumbers({ principal }: KnownCaller, ownerId: string, { limit }: BindingLimit): boolean {
-  if (principal.may('platform:limits:read')) return true;
-  const isOfOwner = limit.each !== null || limit.targetKind === 'key' || limit.targetKind === 'owner';
-  return isOfOwner && principal.signedInUserId === ownerId;
 }
 
 function withInput(outcome: CheckOutcome, key: ApiKeyView, question: Question): CheckOutcome {

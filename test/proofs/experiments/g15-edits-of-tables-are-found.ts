@@ -7,10 +7,17 @@ import { floor } from '../harness/floors.js';
 import type { Random } from '../harness/random.js';
 
 /** Rows of each kind; of every two, one is edited. */
-const ROWS = { ci: { api_key: 160, users: 60, role: 20 }, full: { api_key: 1_400, users: 400, role: 200 } } as const;
+const ROWS = {
+  ci: { api_key: 160, users: 60, role: 20, project: 20, quota_limit: 20 },
+  full: { api_key: 1_400, users: 400, role: 200, project: 100, quota_limit: 100 },
+} as const;
 type Table = keyof (typeof ROWS)['ci'];
 
-const TYPES: Record<Table, string> = { api_key: 'api-key', users: 'user', role: 'role' };
+const TYPES: Record<Table, string> = {
+  ...{ api_key: 'api-key', users: 'user', role: 'role', project: 'project', quota_limit: 'limit' },
+};
+/** A line of the doctor that names a row. */
+const NAMED = /^ {6}((?:api-key|user|role|project|limit) \S+): /gm;
 /** What needs another row, or makes another one differ. */
 const NOT_HERE = new Set([
   'api_key.owner_id',
@@ -18,6 +25,8 @@ const NOT_HERE = new Set([
   'users.email',
   'users.oidc_issuer',
   'users.oidc_subject',
+  'project.alias',
+  'quota_limit.alias',
 ]);
 /** What the guarantee allows a running server. */
 const TOLD_WITHIN_MS = 600_000;
@@ -32,7 +41,7 @@ const METRICS_TOKEN = 'a-token-of-this-experiment-0123456789';
 export const g15: Experiment = {
   id: 'G15',
   guarantee:
-    'edits of keys, users and roles past Latchkey are found: the doctor names 1 000 of 1 000 edited rows and no other, a running server tells within 10 minutes',
+    'edits of keys, users, roles, projects and limits past Latchkey are found: the doctor names 1 000 of 1 000 edited rows and no other, a running server tells within 10 minutes',
   inCi: true,
   fault: { what: 'rows are compared with nothing', patch: 'compares-no-fields.mjs' },
   run: async ({ size, random, log, fault }) => {
@@ -61,7 +70,7 @@ export const g15: Experiment = {
           edited.set(`${TYPES[table]} ${id}`, await edit(writer, random, table, id));
       }
       const { exitCode, report } = await cluster.doctor(broken);
-      const named = new Set([...report.matchAll(/^ {6}((?:api-key|user|role) \S+): /gm)].map(([, name]) => name!));
+      const named = new Set([...report.matchAll(NAMED)].map(([, name]) => name!));
       const missed = [...edited].filter(([name]) => !named.has(name));
       const wrong = [...named].filter((name) => !edited.has(name));
       if (exitCode !== 1) violations.push(`the doctor ended with ${exitCode}`);
@@ -135,7 +144,16 @@ async function makeRows(cluster: ProofCluster, counts: (typeof ROWS)['ci' | 'ful
     budgetLimitCents: 5,
     budgetType: 'total',
   };
+  const project = await several(counts.project, async (n) => (await post('/projects', { name: `Project ${n}` })).id);
+  const month = { amountCents: 1000, per: 'month', each: 'owner' };
   return {
+    project,
+    // Each on a project of its own: a target has at most four.
+    quota_limit: await several(
+      counts.quota_limit,
+      async (n) =>
+        (await post('/limits', { name: `Limit ${n}`, ...month, target: { kind: 'project', id: project[n] } })).id,
+    ),
     role: await several(
       counts.role,
       async (n) => (await post('/roles', { name: `role-${n}`, description: 'one' })).name,

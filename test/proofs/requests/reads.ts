@@ -105,6 +105,13 @@ async function projectsAndLimits(cluster: ProofCluster, keyId: string): Promise<
     ...['', `/${project}`, `/${project}/limits`, '/by-alias/g25', `/${project}/usage/summary`].map(
       (path) => `/projects${path}`,
     ),
-    ...['', `/${limit}`, `/${limit}/accounts`, `/${each}/accounts/${keyId}`].map((path) => `/limits${path}`),
+    ...[
+      '',
+      '/export',
+      `/${limit}`,
+      `/${limit}/accounts`,
+      `/${limit}/accounts/export`,
+      `/${each}/accounts/${keyId}`,
+    ].map((path) => `/limits${path}`),
   ];
 }

@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApp } from '../../support/app.js';
+import { makeLimit } from '../../support/made-limits.js';
+
+interface Account {
+  id: string;
+  amount: bigint;
+  used: bigint;
+}
+
+const COUNT = 400;
+const PAGE = 60;
+
+/** A share of an amount, the greater the fuller; nothing fits into an amount of 0. */
+const isAbove = ({ amount, used }: Account, percent: bigint): boolean =>
+  amount === 0n ? 100n > percent : used * 100n > percent * amount;
+
+/** The order of the list, by numbers that cannot be rounded. */
+function byShare(one: Account, other: Account): number {
+  const [left, right] = [shareOf(one), shareOf(other)];
+  if (left !== right) return left > right ? -1 : 1;
+  if (one.used !== other.used) return one.used > other.used ? -1 : 1;
+  return one.id < other.id ? -1 : 1;
+}
+const FULL = 10n ** 20n;
+const shareOf = ({ amount, used }: Account): bigint => (amount === 0n ? FULL : (used * FULL) / amount);
+
+describe('Accounts in the order of what is used', () => {
+  let app: TestApp;
+  let admin: string;
+  let names = 0;
+
+  beforeAll(async () => {
+    app = await TestApp.start();
+    admin = await app.adminToken();
+  });
+  afterAll(() => app.stop());
+
+  const make = async (fields: object) => {
+    const { body } = await app.post('/projects', { token: admin, body: { name: `Project ${(names += 1)}` } });
+    return makeLimit(app, admin, { target: { kind: 'project', id: body.id }, each: 'key', per: 'month', ...fields });
+  };
+
+  /**
+   * Accounts as calls and reports leave them: inserted empty, then charged; some have an override, some of these have
+   * ended, and some members with one have not called.
+   */
+  const fill = async (limitId: string, amount: bigint): Promise<Account[]> => {
+    await app.dataSource.query(
+      `WITH drawn AS (
+         SELECT gen_random_uuid() AS id, n, floor(exp(random() * 20))::bigint AS used, random() AS dice FROM generate_series(1, $2::int) AS n
+       ), opened AS (
+         INSERT INTO budget_account (key_id, period, limit_id, member_id, ends_at)
+         SELECT limit_account_id(l.id, d.id), p.name, l.id, d.id, p.ends_at
+           FROM drawn d CROSS JOIN quota_limit l CROSS JOIN LATERAL limit_period_at(quota_clock(), l.per, l.time_zone) p
+          WHERE l.id = $1 AND d.dice < 0.95 RETURNING key_id
+       ) INSERT INTO quota_limit_override (limit_id, member_id, amount, until)
+         SELECT $1, d.id, CASE WHEN d.n % 3 = 0 THEN 0 ELSE d.used END, CASE WHEN d.n % 5 = 0 THEN now() - interval '1 s' END
+           FROM drawn d CROSS JOIN (SELECT count(*) FROM opened) AS o WHERE d.dice > 0.9`,
+      [limitId, COUNT],
+    );
+    // Ties, and numbers beside each other that are in one step.
+    await app.dataSource.query(
+      `UPDATE budget_account SET spent_micro_cents = CASE get_byte(uuid_send(key_id), 0) % 4 WHEN 0 THEN 7 WHEN 1 THEN 1000000 + get_byte(uuid_send(key_id), 1)
+          ELSE floor(exp(random() * 20))::bigint END, leased_micro_cents = get_byte(uuid_send(key_id), 2) WHERE limit_id = $1`,
+      [limitId],
+    );
+    const rows = await app.dataSource.query<{ id: string; amount: string | null; spent: string; leased: string }[]>(
+      `SELECT coalesce(a.member_id, o.member_id) AS id, f.amount, coalesce(a.spent_micro_cents, 0) AS spent, coalesce(a.leased_micro_cents, 0) AS leased
+         FROM (SELECT * FROM budget_account WHERE limit_id = $1) AS a
+         FULL JOIN (SELECT * FROM quota_limit_override WHERE limit_id = $1) AS o ON o.member_id = a.member_id
+         LEFT JOIN quota_limit_override f ON f.limit_id = $1 AND f.member_id = o.member_id AND (f.until IS NULL OR f.until > now())`,
+      [limitId],
+    );
+    const { unit } = (await app.get(`/limits/${limitId}`, { token: admin })).body;
+    return rows.map(({ id, amount: own, spent, leased }) => ({
+      ...{ id, amount: own === null ? amount : BigInt(own) },
+      used: unit === 'requests' ? BigInt(spent) + BigInt(leased) : BigInt(spent),
+    }));
+  };
+
+  const read = async (limitId: string, query: string): Promise<string[]> => {
+    const found: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const path = `/limits/${limitId}/accounts?size=${PAGE}${query}${cursor === null ? '' : `&cursor=${cursor}`}`;
+      const { status, body } = await app.get(path, { token: admin });
+      expect(status).toBe(200);
+      found.push(...body.data.map(({ member }: { member: { id: string } }) => member.id));
+      cursor = body.meta.nextCursor;
+    } while (cursor !== null);
+    return found;
+  };
+
+  it.each([
+    ['cents that are enforced', { amountCents: 50 }, 50_000_000n],
+    ['requests', { unit: 'requests', amountCents: undefined, amount: 1_000_000 }, 1_000_000n],
+    ['tokens that are observed', { unit: 'tokens', amountCents: undefined, amount: 3, mode: 'observe' }, 3n],
+    ['cents of which there are none', { amountCents: 0 }, 0n],
+  ])('are exact: %s', async (_, fields, amount) => {
+    const limit = await make(fields);
+    const accounts = (await fill(limit.id, amount)).sort(byShare);
+    expect(await read(limit.id, '')).toEqual(accounts.map(({ id }) => id));
+    expect(await read(limit.id, '&sort=member')).toEqual(accounts.map(({ id }) => id).sort());
+    const { fullest } = (await app.get(`/limits/${limit.id}`, { token: admin })).body;
+    expect(fullest.member.id).toBe(accounts[0]!.id);
+    for (const percent of [0n, 3n, 99n, 100n, 2500n]) {
+      const above = accounts.filter((account) => isAbove(account, percent));
+      expect(await read(limit.id, `&usedAbove=${percent}`)).toEqual(above.map(({ id }) => id));
+      expect(await read(limit.id, `&sort=member&usedAbove=${percent}`)).toEqual(above.map(({ id }) => id).sort());
+      const { body } = await app.get(`/limits/${limit.id}/accounts?size=1&usedAbove=${percent}`, { token: admin });
+      expect(body.meta.total).toBe(above.length);
+      const limits = (await app.get(`/limits?id=${limit.id}&usedAbove=${percent}`, { token: admin })).body.data;
+      expect(limits).toHaveLength(above.length > 0 ? 1 : 0);
+    }
+  });
+
+  it('follow a change of the amount at once, also where no member has called since', async () => {
+    const limit = await make({ amountCents: 100 });
+    const accounts = await fill(limit.id, 100_000_000n);
+    await app.patch(`/limits/${limit.id}`, { token: admin, body: { amountCents: 1 } });
+    const changed = accounts
+      .map((one) => (one.amount === 100_000_000n ? { ...one, amount: 1_000_000n } : one))
+      .sort(byShare);
+    expect(await read(limit.id, '')).toEqual(changed.map(({ id }) => id));
+    const dry = await app.patch(`/limits/${limit.id}?dryRun=true`, { token: admin, body: { name: 'Other' } });
+    expect(dry.body.exhaustedCount).toBe(changed.filter(({ amount, used }) => used >= amount).length);
+    const { body } = await app.get(`/limits/${limit.id}/accounts?size=1`, { token: admin });
+    expect(body.meta.total).toBe(COUNT);
+  });
+
+  it('move with each charge and return of a member, and of no other account', async () => {
+    const limit = await make({ amountCents: 100 });
+    const steps = () =>
+      app.dataSource.query<{ wrong: number; steps: number }[]>(
+        `SELECT count(*) FILTER (WHERE a.used_step IS DISTINCT FROM limit_used_step(CASE WHEN l.unit IN ('requests', 'slots')
+              THEN a.spent_micro_cents + a.leased_micro_cents ELSE a.spent_micro_cents END))::int AS wrong, count(DISTINCT used_step)::int AS steps
+           FROM budget_account a JOIN quota_limit l ON l.id = a.limit_id WHERE a.member_id IS NOT NULL`,
+      );
+    await fill(limit.id, 100_000_000n);
+    const [all] = await steps();
+    expect(all!.wrong).toBe(0);
+    expect(all!.steps).toBeGreaterThan(20);
+    const [others] = await app.dataSource.query<{ count: number }[]>(
+      'SELECT count(used_step)::int AS count FROM budget_account WHERE member_id IS NULL',
+    );
+    expect(others!.count).toBe(0);
+  });
+});
