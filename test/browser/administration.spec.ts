@@ -236,7 +236,7 @@ inBrowser('an admin of people and their keys', () => {
     const service = (await userNamed('Nightly jobs'))!;
     await admin.goto(`/people/${ada.id}`);
     await page.getByRole('button', { name: 'Off-board' }).click();
-    await dialog().getByText('2 keys are not revoked. What becomes of them?').waitFor();
+    await dialog().getByText('2 keys are not revoked. What should happen to them?').waitFor();
     await dialog().getByLabel(/Type/).fill('Ada Lovelace');
     expect(await dialog().getByRole('button', { name: 'Off-board' }).isDisabled()).toBe(true);
     await dialog().getByLabel('Transfer them all').check();

@@ -80,7 +80,7 @@ inBrowser('the first day of an admin', () => {
           await page.getByRole('link', { name: 'Support bot' }).click();
           await page.getByRole('button', { name: 'Actions', exact: true }).click();
           await page.getByRole('menuitem', { name: 'Regenerate the secret' }).click();
-          await dialog().getByRole('button', { name: 'Regenerate', exact: true }).click();
+          await dialog().getByRole('button', { name: 'Regenerate secret', exact: true }).click();
         },
       ],
       [
@@ -244,7 +244,7 @@ inBrowser('the first day of an admin', () => {
       expect(sent.some((request) => request.includes(apiKey.keyPrefix))).toBe(true);
       expect(sent.filter((request) => request.includes(behind))).toEqual([]);
       await page.getByRole('button', { name: 'Revoke Searched leak' }).click();
-      await dialog().getByRole('button', { name: 'Revoke', exact: true }).click();
+      await dialog().getByRole('button', { name: 'Revoke key', exact: true }).click();
       await eventually(async () => expect(await statusOf(apiKey.id)).toBe('revoked'));
     });
   });
@@ -418,8 +418,20 @@ inBrowser('the first day of an admin', () => {
     });
 
     it.each([1440, 1024, 390])('keeps the actions of a row in sight at %i px', async (width) => {
+      const until = new Date(Date.now() + 172_800_000).toISOString();
+      const raised = { budgetRaise: { cents: 500, until, reason: 'A long column' } };
+      expect((await app.patch(`/api-keys/${data.keyId}`, { token, body: raised })).status).toBe(200);
       await page.setViewportSize({ width, height: 860 });
       await session.goto('/keys');
+      await page
+        .getByText(/raised until/)
+        .last()
+        .waitFor({ state: 'attached' });
+      // No column lies below the one that sticks to the edge.
+      const hidden = await page
+        .getByRole('region', { name: 'Keys' })
+        .evaluate((one) => one.scrollWidth - one.clientWidth);
+      expect(hidden).toBeLessThanOrEqual(1);
       const box = (await page
         .getByRole('button', { name: /^Actions on/ })
         .first()
@@ -559,6 +571,8 @@ inBrowser('the first day of an admin', () => {
       expect(asked.filter((path) => path.endsWith('/api/v1/limits')).length).toBe(1);
       await session.goto('/audit?resourceType=project');
       await page.getByRole('link', { name: 'project Translation' }).first().waitFor();
+      // What a change says of people is their names as well.
+      await page.getByText('from none to Grace Hopper').first().waitFor();
       expect(await session.inspect('audit-names')).toEqual([]);
     }, 60_000);
 

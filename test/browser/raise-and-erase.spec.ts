@@ -60,7 +60,7 @@ inBrowser('an admin', () => {
     const { id } = (await app.post('/users', { token, body })).body as { id: string };
     await admin.goto(`/people/${id}`);
     await page.getByRole('button', { name: 'Off-board' }).click();
-    await dialog().getByLabel('Erase who this person was').check();
+    await dialog().getByLabel('Erase the personal data').check();
     await dialog().getByLabel(/Type/).fill('Leaver Longname');
     expect(await dialog().getByRole('button', { name: 'Off-board and erase' }).isDisabled()).toBe(true);
     await dialog().getByLabel(/Type/).fill(email);
