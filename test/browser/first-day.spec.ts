@@ -187,7 +187,7 @@ inBrowser('the first day of an admin', () => {
         const steps = [
           () => finder.page.getByRole('link', { name: 'Revoke it' }).click(),
           () => finder.page.getByLabel('The key, or the text that contains it').fill(paste(secretKey)),
-          () => finder.page.getByRole('button', { name: 'Revoke it' }).click(),
+          () => finder.page.getByRole('button', { name: 'Revoke the key' }).click(),
         ];
         expect(steps.length).toBeLessThanOrEqual(4);
         for (const step of steps) await step();
@@ -196,7 +196,7 @@ inBrowser('the first day of an admin', () => {
       }
       await finder.page.getByLabel('The key, or the text that contains it').fill('nothing of ours');
       await finder.page.getByText('There is no key in this.').waitFor();
-      expect(await finder.page.getByRole('button', { name: 'Revoke it' }).isDisabled()).toBe(true);
+      expect(await finder.page.getByRole('button', { name: 'Revoke the key' }).isDisabled()).toBe(true);
       expect(finder.errors).toEqual([]);
       await finder.context.close();
     }, 90_000);
@@ -217,7 +217,7 @@ inBrowser('the first day of an admin', () => {
       await session.goto('/found-key');
       await page.getByLabel('The key, or the text that contains it').fill(`Bearer ${secretKey}`);
       await page.getByRole('link', { name: 'Named leak' }).waitFor();
-      await page.getByRole('button', { name: 'Revoke it' }).click();
+      await page.getByRole('button', { name: 'Revoke the key' }).click();
       await page.getByRole('status').filter({ hasText: 'Done' }).getByText('revoked').waitFor();
     });
 
