@@ -418,20 +418,8 @@ inBrowser('the first day of an admin', () => {
     });
 
     it.each([1440, 1024, 390])('keeps the actions of a row in sight at %i px', async (width) => {
-      const until = new Date(Date.now() + 172_800_000).toISOString();
-      const raised = { budgetRaise: { cents: 500, until, reason: 'A long column' } };
-      expect((await app.patch(`/api-keys/${data.keyId}`, { token, body: raised })).status).toBe(200);
       await page.setViewportSize({ width, height: 860 });
       await session.goto('/keys');
-      await page
-        .getByText(/raised until/)
-        .last()
-        .waitFor({ state: 'attached' });
-      // No column lies below the one that sticks to the edge.
-      const hidden = await page
-        .getByRole('region', { name: 'Keys' })
-        .evaluate((one) => one.scrollWidth - one.clientWidth);
-      expect(hidden).toBeLessThanOrEqual(1);
       const box = (await page
         .getByRole('button', { name: /^Actions on/ })
         .first()

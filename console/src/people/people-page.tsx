@@ -235,15 +235,9 @@ function UserTable({ users, isService, selected, onSelect }: UserTableProps) {
               <Table.Td>
                 <Marks values={user.roles} none="none" limit={4} />
               </Table.Td>
-              {isService ? (
-                <Table.Td visibleFrom="sm" ta="right">
-                  {user.managerIds.length}
-                </Table.Td>
-              ) : (
-                <Table.Td visibleFrom="sm">
-                  <Instant at={user.lastSignInAt} relative />
-                </Table.Td>
-              )}
+              <Table.Td visibleFrom="sm" ta={isService ? 'right' : undefined}>
+                {isService ? user.managerIds.length : <Instant at={user.lastSignInAt} relative />}
+              </Table.Td>
               <Table.Td visibleFrom="md">
                 <Instant at={user.createdAt} relative />
               </Table.Td>
