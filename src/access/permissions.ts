@@ -22,7 +22,7 @@ export const PERMISSIONS = {
   'platform:roles:delete': 'Delete roles that nobody holds.',
   'platform:projects:create': 'Add projects.',
   'platform:projects:read': 'See projects.',
-  'platform:projects:update': 'Change projects, disable them, and choose their members.',
+  'platform:projects:update': 'Change projects, deactivate them, and choose their members.',
   'platform:projects:delete': 'Delete projects.',
   'platform:limits:create': 'Add limits on keys, owners, projects and the installation.',
   'platform:limits:read': 'See all limits, their accounts and what is spent of them.',

@@ -236,7 +236,7 @@ inBrowser('an admin of people and their keys', () => {
     const service = (await userNamed('Nightly jobs'))!;
     await admin.goto(`/people/${ada.id}`);
     await page.getByRole('button', { name: 'Off-board' }).click();
-    await dialog().getByText('2 keys are not revoked. What becomes of them?').waitFor();
+    await dialog().getByText('2 keys are not revoked. What should happen to them?').waitFor();
     await dialog().getByLabel(/Type/).fill('Ada Lovelace');
     expect(await dialog().getByRole('button', { name: 'Off-board' }).isDisabled()).toBe(true);
     await dialog().getByLabel('Transfer them all').check();
@@ -309,7 +309,7 @@ inBrowser('an admin of people and their keys', () => {
     await stranger.page.getByRole('link', { name: 'Revoke it' }).click();
     for (const key of ['sk-nothing-of-ours-1', secretKey]) {
       await stranger.page.getByLabel('The key, or the text that contains it').fill(key);
-      await stranger.page.getByRole('button', { name: 'Revoke it' }).click();
+      await stranger.page.getByRole('button', { name: 'Revoke the key' }).click();
       await stranger.page.getByText('If this was the secret of a key here, it has ended').waitFor();
     }
     expect(stranger.page.url()).not.toContain(secretKey);

@@ -140,12 +140,12 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
     isColleague: true,
   },
   'keys/hand-over.tsx Offer Confirm': fromMenu('Let the owner draw a secret', 'plain'),
-  'keys/hand-over.tsx Withdraw Confirm': fromButton(({ ids }) => `/keys/${ids.offered}`, 'Take it back'),
+  'keys/hand-over.tsx Withdraw Confirm': fromButton(({ ids }) => `/keys/${ids.offered}`, 'Take back the offer'),
   'keys/key-dialogs.tsx Regenerate SecretDialog': {
     ...fromMenu('Regenerate the secret', 'plain'),
     open: async (page, world) => {
       await fromMenu('Regenerate the secret', 'plain').open!(page, world);
-      await dialog(page).getByRole('button', { name: 'Regenerate', exact: true }).press('Enter');
+      await dialog(page).getByRole('button', { name: 'Regenerate secret', exact: true }).press('Enter');
       await page.getByTestId('secret').waitFor();
     },
     leave: putAway,
@@ -181,7 +181,7 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
     },
   },
   'limits/limit-dialogs.tsx EditLimit Confirm 2': ofLimit('sharedLimit', 'Edit'),
-  'limits/limit-dialogs.tsx Override Confirm': ofLimit('eachLimit', 'Give one an amount of its own'),
+  'limits/limit-dialogs.tsx Override Confirm': ofLimit('eachLimit', 'Set an amount for one owner'),
   'limits/limit-dialogs.tsx EndOverride Confirm': ofLimit('eachLimit', 'Take back the amount of Grace Hopper'),
   'limits/limit-form.tsx LimitForm Confirm': {
     path: ({ ids }) => `/limits/new?target=project:${ids.project}`,
@@ -206,7 +206,7 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
     open: async (page) => {
       await page.keyboard.press('Enter');
       // As it is when a person is erased, with all that is to be read and typed.
-      await dialog(page).getByLabel('Erase who this person was').check();
+      await dialog(page).getByLabel('Erase the personal data').check();
     },
   },
   'people/person-dialogs.tsx Edit Confirm': ofPerson('Edit'),

@@ -80,7 +80,7 @@ inBrowser('the first day of an admin', () => {
           await page.getByRole('link', { name: 'Support bot' }).click();
           await page.getByRole('button', { name: 'Actions', exact: true }).click();
           await page.getByRole('menuitem', { name: 'Regenerate the secret' }).click();
-          await dialog().getByRole('button', { name: 'Regenerate', exact: true }).click();
+          await dialog().getByRole('button', { name: 'Regenerate secret', exact: true }).click();
         },
       ],
       [
@@ -187,7 +187,7 @@ inBrowser('the first day of an admin', () => {
         const steps = [
           () => finder.page.getByRole('link', { name: 'Revoke it' }).click(),
           () => finder.page.getByLabel('The key, or the text that contains it').fill(paste(secretKey)),
-          () => finder.page.getByRole('button', { name: 'Revoke it' }).click(),
+          () => finder.page.getByRole('button', { name: 'Revoke the key' }).click(),
         ];
         expect(steps.length).toBeLessThanOrEqual(4);
         for (const step of steps) await step();
@@ -196,7 +196,7 @@ inBrowser('the first day of an admin', () => {
       }
       await finder.page.getByLabel('The key, or the text that contains it').fill('nothing of ours');
       await finder.page.getByText('There is no key in this.').waitFor();
-      expect(await finder.page.getByRole('button', { name: 'Revoke it' }).isDisabled()).toBe(true);
+      expect(await finder.page.getByRole('button', { name: 'Revoke the key' }).isDisabled()).toBe(true);
       expect(finder.errors).toEqual([]);
       await finder.context.close();
     }, 90_000);
@@ -217,7 +217,7 @@ inBrowser('the first day of an admin', () => {
       await session.goto('/found-key');
       await page.getByLabel('The key, or the text that contains it').fill(`Bearer ${secretKey}`);
       await page.getByRole('link', { name: 'Named leak' }).waitFor();
-      await page.getByRole('button', { name: 'Revoke it' }).click();
+      await page.getByRole('button', { name: 'Revoke the key' }).click();
       await page.getByRole('status').filter({ hasText: 'Done' }).getByText('revoked').waitFor();
     });
 
@@ -244,7 +244,7 @@ inBrowser('the first day of an admin', () => {
       expect(sent.some((request) => request.includes(apiKey.keyPrefix))).toBe(true);
       expect(sent.filter((request) => request.includes(behind))).toEqual([]);
       await page.getByRole('button', { name: 'Revoke Searched leak' }).click();
-      await dialog().getByRole('button', { name: 'Revoke', exact: true }).click();
+      await dialog().getByRole('button', { name: 'Revoke key', exact: true }).click();
       await eventually(async () => expect(await statusOf(apiKey.id)).toBe('revoked'));
     });
   });
@@ -559,6 +559,8 @@ inBrowser('the first day of an admin', () => {
       expect(asked.filter((path) => path.endsWith('/api/v1/limits')).length).toBe(1);
       await session.goto('/audit?resourceType=project');
       await page.getByRole('link', { name: 'project Translation' }).first().waitFor();
+      // What a change says of people is their names as well.
+      await page.getByText('from none to Grace Hopper').first().waitFor();
       expect(await session.inspect('audit-names')).toEqual([]);
     }, 60_000);
 

@@ -107,7 +107,7 @@ inBrowser('the first hour after an installation', () => {
     await page.waitForFunction(() => document.activeElement?.closest('[role="dialog"]'));
     await tabTo('Reason');
     await page.keyboard.type('Only a test');
-    await tabTo('Revoke');
+    await tabTo('Revoke key');
     await page.keyboard.press('Enter');
     await page.getByText(/^Revoked on .*: Only a test$/).waitFor();
     const { body } = await app.get('/api-keys?search=keyboard', { token });

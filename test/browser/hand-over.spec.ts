@@ -114,8 +114,8 @@ inBrowser('a key for a colleague', () => {
     const id = await pending('Taken back');
     const { page } = admin;
     await admin.goto(`/keys/${id}`);
-    await button(page, 'Take it back').click();
-    await dialogOf(page).getByRole('button', { name: 'Take it back' }).click();
+    await button(page, 'Take back the offer').click();
+    await dialogOf(page).getByRole('button', { name: 'Take back the offer' }).click();
     await page.getByText('This key has no secret').waitFor();
     await colleague.goto(`/keys/${id}`);
     await colleague.page.getByText('Ask an administrator to offer it again.').waitFor();

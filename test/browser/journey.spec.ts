@@ -216,7 +216,7 @@ inBrowser('an admin in the console', () => {
   it('rotates the secret with an overlap in which both work', async () => {
     await page.getByRole('button', { name: 'Actions', exact: true }).click();
     await page.getByRole('menuitem', { name: 'Regenerate the secret' }).click();
-    await page.getByRole('button', { name: 'Regenerate', exact: true }).click();
+    await page.getByRole('button', { name: 'Regenerate secret', exact: true }).click();
     const next = (await page.getByTestId('secret').textContent()) ?? '';
     expect(next).not.toBe(secret);
     await page.getByLabel('I have stored the secret in a safe place').check();

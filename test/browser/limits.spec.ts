@@ -103,7 +103,7 @@ inBrowser('an admin', () => {
       person.email,
     );
     await click(page.getByRole('option', { name: new RegExp(person.email) }).first());
-    await click(dialog().getByRole('button', { name: 'Add', exact: true }));
+    await click(dialog().getByRole('button', { name: 'Add member', exact: true }));
     await page.getByRole('cell', { name: `User ${person.email}` }).waitFor();
     await click(page.getByRole('tab', { name: 'Limits' }));
     await click(page.getByRole('link', { name: 'New limit' }));
@@ -189,7 +189,7 @@ inBrowser('an admin', () => {
     await dialog()
       .getByText(/may use at most 2,000,000 tokens/)
       .waitFor();
-    await dialog().getByRole('button', { name: 'Save' }).click();
+    await dialog().getByRole('button', { name: 'Change limit' }).click();
     await said('A million tokens has been changed.');
   }, 120_000);
 
@@ -276,12 +276,12 @@ inBrowser('an admin', () => {
     });
     await spend(app, limit.id, 4000, ownerId);
     await admin.goto(`/limits/${limit.id}`);
-    await page.getByRole('button', { name: 'Amount of Ada Lovelace' }).click();
+    await page.getByRole('button', { name: 'Change the amount of Ada Lovelace' }).click();
     await dialog()
       .getByLabel(/^At most, in/)
       .fill('200');
     await dialog().getByLabel('Reason').fill('Load test');
-    await dialog().getByRole('button', { name: 'Give' }).click();
+    await dialog().getByRole('button', { name: 'Set the amount' }).click();
     await said(/An amount of its own: .*200\.00 \(Load test\)/);
     await page.getByRole('button', { name: 'Take back the amount of Ada Lovelace' }).click();
     await dialog().getByRole('button', { name: 'Take back' }).click();
@@ -292,7 +292,7 @@ inBrowser('an admin', () => {
       .fill('30');
     await dialog().getByRole('button', { name: 'Continue' }).click();
     await dialog().getByText('1 of these accounts would refuse every call from now on.').waitFor();
-    await dialog().getByRole('button', { name: 'Save' }).click();
+    await dialog().getByRole('button', { name: 'Change limit' }).click();
     await said('Everybody has been changed.');
     expect((await app.get(`/limits/${limit.id}`, { token })).body.amountCents).toBe(3000);
     await page.getByRole('button', { name: 'Delete' }).click();

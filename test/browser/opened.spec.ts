@@ -143,7 +143,7 @@ inBrowser('the console, opened', () => {
       async (page) => {
         await page.getByRole('button', { name: 'Actions', exact: true }).click();
         await page.getByRole('menuitem', { name: 'Regenerate the secret' }).click();
-        await page.getByRole('button', { name: 'Regenerate', exact: true }).click();
+        await page.getByRole('button', { name: 'Regenerate secret', exact: true }).click();
         await page.getByTestId('secret').waitFor();
       },
     ],

@@ -37,7 +37,7 @@ inBrowser('a project', () => {
     await page.getByRole('button', { name: 'New project' }).click();
     await dialog().getByLabel('Name').fill('Search');
     await dialog().getByLabel('Alias').fill('search');
-    await dialog().getByRole('button', { name: 'Add' }).click();
+    await dialog().getByRole('button', { name: 'Create project' }).click();
     await page.getByText('No members yet').waitFor();
     await page.getByRole('button', { name: 'Add a member' }).click();
     const person = dialog().getByRole('combobox', { name: 'Person' }).or(dialog().getByLabel('Person')).first();
@@ -47,7 +47,7 @@ inBrowser('a project', () => {
       .getByRole('option', { name: new RegExp(ada.email) })
       .first()
       .click();
-    await dialog().getByRole('button', { name: 'Add', exact: true }).click();
+    await dialog().getByRole('button', { name: 'Add member', exact: true }).click();
     await page.getByRole('cell', { name: `User ${ada.email}` }).waitFor();
     await page.getByRole('tab', { name: 'Keys' }).click();
     await page.getByRole('link', { name: 'New key' }).click();

@@ -47,6 +47,13 @@ inBrowser('an admin', () => {
     await said(/Raised until/);
     await said(/The limit is raised by .*20\.00/);
     expect(await raiseOf()).toMatchObject({ cents: 2_000, reason: 'Black Friday' });
+    await page.setViewportSize({ width: 1440, height: 860 });
+    await admin.goto('/keys');
+    await said(/raised until/);
+    // No column of the list lies below the one that sticks to the edge.
+    const list = page.getByRole('region', { name: 'Keys' });
+    expect(await list.evaluate((one) => one.scrollWidth - one.clientWidth)).toBeLessThanOrEqual(1);
+    await admin.goto(`/keys/${apiKey.id}`);
     await page.getByRole('button', { name: 'Actions', exact: true }).click();
     await page.getByRole('menuitem', { name: 'Take back the raise' }).click();
     await dialog().getByRole('button', { name: 'Take back' }).click();
@@ -60,7 +67,7 @@ inBrowser('an admin', () => {
     const { id } = (await app.post('/users', { token, body })).body as { id: string };
     await admin.goto(`/people/${id}`);
     await page.getByRole('button', { name: 'Off-board' }).click();
-    await dialog().getByLabel('Erase who this person was').check();
+    await dialog().getByLabel('Erase the personal data').check();
     await dialog().getByLabel(/Type/).fill('Leaver Longname');
     expect(await dialog().getByRole('button', { name: 'Off-board and erase' }).isDisabled()).toBe(true);
     await dialog().getByLabel(/Type/).fill(email);

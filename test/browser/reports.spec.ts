@@ -135,7 +135,7 @@ inBrowser('the reports of the console', () => {
       await page.getByLabel('Select all keys on this page').check();
       await page.getByRole('button', { name: 'Raise budgets' }).click();
       await page.route(`**/api/v1/api-keys/${ids[0]}`, (route) => route.abort('connectionrefused'));
-      await dialog().getByRole('button', { name: 'Raise', exact: true }).click();
+      await dialog().getByRole('button', { name: 'Raise budgets', exact: true }).click();
       await dialog().getByText('1 of 2 done.').waitFor();
       expect(await budgets()).toEqual([1_000, 1_500]);
       await page.unroute(`**/api/v1/api-keys/${ids[0]}`);

@@ -50,6 +50,13 @@ describe('the secret finder', () => {
     ['a URL that was encoded twice', `?q=${SECRET.replaceAll('_', '%255F')}%2522`],
     ['an escape of JSON', `{"key":"${SECRET.replaceAll('_', '\\u005f')}"}`],
     ['an escape of HTML', `<td>${SECRET.replaceAll('_', '&#95;')}</td>`],
+    ['another escape of HTML', `<td>${SECRET.replaceAll('_', '&#x5F;')}</td>`],
+    ['a named escape of HTML', SECRET.replaceAll('_', '&lowbar;')],
+    ['an escape of a script', `'${SECRET.replaceAll('_', '\\x5f')}'`],
+    ['a terminal that fills its lines with spaces', `${SECRET.slice(0, 40)}   \r\n${SECRET.slice(40)}  `],
+    ['the colours of a terminal', `key=\u001b[1;31m${SECRET.slice(0, 30)}\u001b[0m${SECRET.slice(30)}`],
+    ['a string in two parts', `key = "${SECRET.slice(0, 30)}" +\n  "${SECRET.slice(30)}"`],
+    ['variation selectors and fillers', `${SECRET.slice(0, 30)}\ufe0f${SECRET.slice(30)}\u3164`],
     ['escaped Markdown', SECRET.replaceAll('_', '\\_')],
     ['a line with percent signs', `100% of calls: ${SECRET} (5 %)`],
     ['a history of a shell', `: 1764450000:0;export LATCHKEY_KEY=${SECRET}`],
@@ -84,6 +91,14 @@ describe('the secret finder', () => {
     [fullWidth('sk-old-0123456789'), 'sk-old-0123456789'],
   ])('takes one word of another shape for an imported key: %s', (text, secret) => {
     expect(findSecrets(text, 'lk')).toEqual([{ secret, keyPrefix: secret.slice(0, 12) }]);
+  });
+
+  it.each<[string, string]>([
+    ['an escape that is not known', SECRET.replaceAll('_', '{u}')],
+    ['UTF-16 in base64', Buffer.from(SECRET, 'utf16le').toString('base64')],
+    ['two secrets that run into each other', `key ${SECRET.slice(22)}${SECRET.slice(22)} of ours`],
+  ])('searches for no more than a public start of %s', (_form, text) => {
+    expect(searchTerm(text, 'lk')).not.toMatch(/[A-Za-z0-9]{13}/);
   });
 
   it('searches for a public start alone, and for a name as it is', () => {

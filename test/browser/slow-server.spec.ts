@@ -169,7 +169,7 @@ inBrowser('a console whose server does not answer', () => {
             .fill(new Date(Date.now() + 172_800_000).toISOString().slice(0, 16));
           await dialog().getByLabel('Reason').fill('Black Friday');
         },
-        act: 'Raise',
+        act: 'Raise the budget',
         said: /^Raised until/,
       },
       'an offer of a secret': {
@@ -185,7 +185,7 @@ inBrowser('a console whose server does not answer', () => {
         },
         fill: async () => {
           await page.getByRole('button', { name: 'Off-board' }).click();
-          await dialog().getByLabel('Erase who this person was').check();
+          await dialog().getByLabel('Erase the personal data').check();
           await dialog().getByLabel(/Type/).fill('leaver@example.test');
         },
         act: 'Off-board and erase',
@@ -198,7 +198,7 @@ inBrowser('a console whose server does not answer', () => {
           await dialog().getByLabel('Name').fill('Typed before');
           await dialog().getByLabel('E-mail').fill('typed@example.test');
         },
-        act: 'Add',
+        act: 'Add person',
         said: 'Typed before has been added.',
       },
       'a revocation': {
@@ -207,7 +207,7 @@ inBrowser('a console whose server does not answer', () => {
           await menu('Revoke');
           await dialog().getByLabel('Reason').fill('Leaked');
         },
-        act: 'Revoke',
+        act: 'Revoke key',
         said: /every replica refuses it/,
       },
       'a call to be tested': {

@@ -7,7 +7,7 @@ import { Icon } from '../ui/icons';
 import { Facts, Instant } from '../ui/values';
 import { actionInWords } from '../ui/words';
 import { settings } from '../settings';
-import { useName } from './names';
+import { useName, useSaid } from './names';
 
 interface RowProps {
   event: AuditEvent;
@@ -97,6 +97,7 @@ const SHOWN_CHARACTERS = 40;
 
 /** What a change changed, in a line; what is new has no before. */
 function Changed({ event }: { event: AuditEvent }) {
+  const said = useSaid();
   const changes = openedChanges(event);
   const shown = changes.filter(({ before }) => before !== null && before !== undefined).slice(0, SHOWN_CHANGES);
   if (shown.length === 0) return null;
@@ -230,6 +231,7 @@ function LimitSaid({ event: { resourceType, changes } }: { event: AuditEvent }) 
 }
 
 function Details({ event }: { event: AuditEvent }) {
+  const said = useSaid();
   const details = Object.entries(event.details).map(([name, value]) => [name, opened(event, value)] as const);
   return (
     <Stack gap="sm" py={4}>
@@ -295,13 +297,8 @@ function opened({ personal }: AuditEvent, value: unknown): unknown {
   return personal[commitment]?.value ?? 'erased person';
 }
 
-function said(value: unknown): string {
-  if (Array.isArray(value) && value.every((one) => typeof one === 'string'))
-    return value.length === 0 ? '(none)' : value.join(', ');
-  return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
 function Value({ value, className }: { value: unknown; className: string }) {
+  const said = useSaid();
   if (value === null || value === undefined)
     return (
       <Text span size="sm" c="dimmed">
@@ -309,5 +306,9 @@ function Value({ value, className }: { value: unknown; className: string }) {
       </Text>
     );
   const text = said(value);
-  return <span className={`${className} mono breakable`}>{text === '' ? '(empty)' : text}</span>;
+  return (
+    <span className={`${className} mono breakable`} title={typeof value === 'string' ? value : JSON.stringify(value)}>
+      {text === '' ? '(empty)' : text}
+    </span>
+  );
 }

@@ -49,6 +49,17 @@ export function useNames(pages: Pages): ReadonlyMap<string, string> {
   ]);
 }
 
+/** A value of a change in words: ids by their names, where these are known, and otherwise as they are. */
+export function useSaid(): (value: unknown) => string {
+  const names = useContext(Names);
+  const named = (text: string) => names.get(text) ?? text;
+  return (value) => {
+    if (Array.isArray(value) && value.every((one) => typeof one === 'string'))
+      return value.length === 0 ? 'none' : value.map(named).join(', ');
+    return typeof value === 'string' ? named(value) : JSON.stringify(value);
+  };
+}
+
 /** The name of an id; undefined while it is not known. */
 export function useName(id: string): string | undefined {
   return useContext(Names).get(id);
@@ -74,6 +85,7 @@ function idsOf(events: readonly AuditEvent[], kind: Kind): string[] {
     ...(actorKindOf(event) === kind ? [event.actor.id] : []),
     ...(event.resourceType === kind ? [event.resourceId] : []),
     ...targetOf(event, kind),
+    ...changedOf(event, kind),
   ]);
   return [...new Set(ids)]
     .filter((id) => id !== null && UUID.test(id))
@@ -93,6 +105,28 @@ function targetOf({ resourceType, changes }: AuditEvent, kind: Kind): string[] {
   const target: Kind | undefined = TARGETS[String(said('targetKind'))];
   const id = said('targetId');
   return target === kind && typeof id === 'string' ? [id] : [];
+}
+
+/** Fields of changes, and details, that hold ids; an account of a limit is that of a key or an owner. */
+const ID_FIELDS: Readonly<Record<string, readonly Kind[]>> = {
+  ownerId: ['user'],
+  managerIds: ['user'],
+  adminIds: ['user'],
+  memberIds: ['user'],
+  projectId: ['project'],
+  memberId: ['user', 'api-key'],
+};
+
+/** What a change changed to, and from: an owner, a project, its members. */
+function changedOf({ changes, details }: AuditEvent, kind: Kind): string[] {
+  const said = [
+    ...changes.flatMap(({ field, before, after }) => [before, after].map((value) => [field, value] as const)),
+    ...Object.entries(details),
+  ];
+  return said
+    .filter(([field]) => ID_FIELDS[field]?.includes(kind))
+    .flatMap(([, value]) => value)
+    .filter((id): id is string => typeof id === 'string');
 }
 
 const TARGETS: Readonly<Record<string, Kind>> = { key: 'api-key', owner: 'user', project: 'project' };

@@ -77,7 +77,7 @@ export function AliasPage() {
   return (
     <Page
       title="Create or renew by alias"
-      lead="For pipelines that ask for their key on every run: the first time it is made, from then on it is renewed."
+      lead="For pipelines that request their key on every run. The first request creates the key, later ones renew it."
     >
       <form onSubmit={submitting(act.go)} noValidate>
         <Stack gap="sm" maw={640}>
@@ -102,7 +102,7 @@ export function AliasPage() {
           />
           <TextInput
             label="Name"
-            description="A known key takes this name"
+            description="An existing key is renamed to this"
             required
             maxLength={100}
             value={name}
@@ -111,14 +111,14 @@ export function AliasPage() {
           />
           <RolesField
             label="Roles"
-            description="A known key has these afterwards, and no others; most keys need none"
+            description="An existing key gets exactly these roles. Most keys need none"
             value={roles}
             onChange={set(setRoles)}
             error={errors['roles']}
           />
           <NumberInput
             label="Valid for"
-            description={`From now on. Empty: what the key says, else ${settings.keyValidityDays} days`}
+            description={`Counted from now. Leave empty for the key’s own validity, or ${settings.keyValidityDays} days`}
             min={1}
             max={API_KEY_FIELDS.validityDays.schema.maximum}
             allowDecimal={false}
@@ -197,11 +197,11 @@ function Known({ alias, apiKey, isShown }: { alias: string; apiKey: ApiKey | nul
           </Link>
           <StatusMark status={apiKey.status} />
           <Text size="sm" span>
-            ends: <Instant at={apiKey.expiresAt} relative />
+            expires <Instant at={apiKey.expiresAt} relative />
           </Text>
         </Group>
         <Text size="sm" mt={4}>
-          Its secret stays as it is and is not shown. It is active again, and its window starts anew.
+          The key keeps its secret, which is not shown. It becomes active, and its validity starts from now.
         </Text>
       </Paper>
     </Alert>

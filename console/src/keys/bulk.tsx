@@ -20,12 +20,41 @@ type Outcome = Schemas['BulkApiKeysView'];
 export const BULK_MAX = 500;
 const FIELDS = ['expiresAt', 'reason', 'add', 'remove'];
 
-const WORDS: Record<BulkAction, { verb: string; danger: boolean; lead: string }> = {
-  activate: { verb: 'Activate', danger: false, lead: 'Calls with them are allowed again, unless they have expired.' },
-  deactivate: { verb: 'Deactivate', danger: true, lead: 'Calls with them are refused until they are activated again.' },
-  renew: { verb: 'Renew', danger: false, lead: 'They are valid for longer. Their secrets stay as they are.' },
-  revoke: { verb: 'Revoke', danger: true, lead: 'They are refused for good. Their history stays.' },
-  tag: { verb: 'Tag', danger: false, lead: 'Adds tags to all of them, or removes tags.' },
+const WORDS: Record<BulkAction, { verb: string; danger: boolean; lead: readonly [one: string, many: string] }> = {
+  activate: {
+    verb: 'Activate',
+    danger: false,
+    lead: [
+      'Its calls are allowed again, unless it has expired.',
+      'Their calls are allowed again, unless they have expired.',
+    ],
+  },
+  deactivate: {
+    verb: 'Deactivate',
+    danger: true,
+    lead: [
+      'Its calls are refused until it is activated again.',
+      'Their calls are refused until they are activated again.',
+    ],
+  },
+  renew: {
+    verb: 'Renew',
+    danger: false,
+    lead: [
+      'It is valid for longer. Its secret stays as it is.',
+      'They are valid for longer. Their secrets stay as they are.',
+    ],
+  },
+  revoke: {
+    verb: 'Revoke',
+    danger: true,
+    lead: ['It is refused for good. Its history stays.', 'They are refused for good. Their history stays.'],
+  },
+  tag: {
+    verb: 'Tag',
+    danger: false,
+    lead: ['Adds tags to it, or removes tags.', 'Adds tags to all of them, or removes tags.'],
+  },
 };
 const ALL: readonly BulkAction[] = ['activate', 'deactivate', 'renew', 'tag', 'revoke'];
 
@@ -140,7 +169,7 @@ function BulkDialog({ action, ids, onClose }: DialogProps) {
       size="lg"
     >
       <Stack gap="sm">
-        <Text size="sm">{words.lead}</Text>
+        <Text size="sm">{plural(ids.length, ...words.lead)}</Text>
         <KeysAtStake keys={keys} warns={words.danger} />
         <Fields action={action} input={input} errors={errors} onChange={change} />
         {preview && (
@@ -155,7 +184,7 @@ function BulkDialog({ action, ids, onClose }: DialogProps) {
           </Alert>
         )}
         {refused && !isSaidByFields(refused, errors, FIELDS) && <ProblemAlert error={refused} />}
-        <Group justify="flex-end">
+        <Group justify="flex-end" mt="xs">
           <Button variant="default" onClick={() => onClose(false)}>
             Cancel
           </Button>

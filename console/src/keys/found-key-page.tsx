@@ -101,7 +101,7 @@ function FoundKeyForm({ which, children }: FormProps) {
         {refused && <ProblemAlert error={refused} />}
         <Group justify="space-between">
           <Button type="submit" color="red.8" loading={act.isPending} disabled={whole.length === 0}>
-            {whole.length > 1 ? `Revoke all ${count(whole.length)}` : 'Revoke it'}
+            {whole.length > 1 ? `Revoke all ${count(whole.length)}` : 'Revoke the key'}
           </Button>
           {children}
         </Group>

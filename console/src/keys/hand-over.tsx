@@ -33,13 +33,13 @@ export function HandOverNote({ apiKey, onAction }: { apiKey: ApiKey; onAction: (
       </Note>
     );
   }
-  const until = `until ${local(offer.expiresAt)}, ${fromNow(offer.expiresAt)}`;
+  const until = `until ${local(offer.expiresAt)} (${fromNow(offer.expiresAt)})`;
   if (isAllowed(apiKey, 'draw-secret'))
     return (
       <Note title="A secret waits for you">
         <Text size="sm">
           {offer.offeredByName} offers you {apiKey.status === 'pending' ? 'the secret' : 'a new secret'} of this key,{' '}
-          {until}. It is made when you draw it, and shown to you alone.
+          {until}. It is created when you draw it, and only you see it.
         </Text>
         <Group gap="xs">
           <Button size="compact-sm" onClick={() => onAction('draw-secret')}>
@@ -52,13 +52,13 @@ export function HandOverNote({ apiKey, onAction }: { apiKey: ApiKey; onAction: (
   return (
     <Note title={`Waits to be drawn by ${apiKey.ownerName}`}>
       <Text size="sm">
-        {apiKey.ownerName} draws {apiKey.status === 'pending' ? 'the secret' : 'a new secret'} on this page {until}.
-        Send the link: there is no secret in it.
+        {apiKey.ownerName} can draw {apiKey.status === 'pending' ? 'the secret' : 'a new secret'} on this page {until}.
+        Send the link to this page. It contains no secret.
       </Text>
       <Group gap="xs">
         <CopyLink />
         {mayOffer && <Act onClick={() => onAction('offer-secret')}>Offer it again</Act>}
-        {isAllowed(apiKey, 'end-offer') && <Act onClick={() => onAction('end-offer')}>Take it back</Act>}
+        {isAllowed(apiKey, 'end-offer') && <Act onClick={() => onAction('end-offer')}>Take back the offer</Act>}
       </Group>
     </Note>
   );
@@ -142,7 +142,7 @@ export function Draw({ apiKey, onClose }: DialogProps) {
     >
       <KeyAtStake apiKey={apiKey} />
       <Text size="sm">
-        It is made now and shown once: have the place at hand where you keep it.
+        The secret is created now and shown once. Have a safe place ready to store it.
         {apiKey.secrets.length === 0
           ? ''
           : overlap === 0
@@ -187,13 +187,13 @@ export function Offer({ apiKey, onClose }: DialogProps) {
     >
       <KeyAtStake apiKey={apiKey} />
       <Text size="sm">
-        {apiKey.ownerName} draws it on the page of the key within 24 hours; nobody else sees it.
+        {apiKey.ownerName} can draw it on the page of the key within 24 hours. Nobody else sees it.
         {hasSecret ? ' Until then the key works as it does now.' : ''}
       </Text>
       {hasSecret && (
         <Select
           label="Overlap"
-          description="From the draw on, the old secret works beside the new one for this long"
+          description="After the draw, both secrets work for this long"
           data={OVERLAPS}
           value={overlap}
           onChange={(value) => setOverlap(value ?? '0')}
@@ -219,7 +219,7 @@ export function Withdraw({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action={mayDraw ? 'Decline' : 'Take it back'}
+      action={mayDraw ? 'Decline the secret' : 'Take back the offer'}
       danger
     >
       <KeyAtStake apiKey={apiKey} />

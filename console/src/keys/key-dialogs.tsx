@@ -106,12 +106,12 @@ function Regenerate({ apiKey, onClose }: DialogProps) {
           allowDeselect={false}
         />
         {refused && <ProblemAlert error={refused} />}
-        <Group justify="flex-end">
+        <Group justify="flex-end" mt="xs">
           <Button variant="default" onClick={onClose}>
             Cancel
           </Button>
           <Button onClick={() => act.go()} loading={act.isPending}>
-            Regenerate
+            Regenerate secret
           </Button>
         </Group>
       </Stack>
@@ -145,7 +145,7 @@ function Renew({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Renew"
+      action="Renew key"
     >
       <KeyAtStake apiKey={apiKey} />
       <Text size="sm">
@@ -182,7 +182,7 @@ function Switch({ apiKey, onClose, action }: DialogProps & { action: 'activate' 
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action={action === 'activate' ? 'Activate' : 'Deactivate'}
+      action={action === 'activate' ? 'Activate key' : 'Deactivate key'}
       danger={action === 'deactivate'}
     >
       <KeyAtStake apiKey={apiKey} />
@@ -215,7 +215,7 @@ function Transfer({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Transfer"
+      action="Transfer key"
       disabled={ownerId === null}
     >
       <KeyAtStake apiKey={apiKey} />
@@ -247,7 +247,7 @@ function Move({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action={projectId === null && mayLeave ? 'Take out of its project' : 'Move'}
+      action={projectId === null && mayLeave ? 'Take out of its project' : 'Move key'}
       disabled={projectId === null && !mayLeave}
     >
       <KeyAtStake apiKey={apiKey} />
@@ -291,7 +291,7 @@ function Revoke({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Revoke"
+      action="Revoke key"
       danger
     >
       <KeyAtStake apiKey={apiKey} />

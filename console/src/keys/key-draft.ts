@@ -212,7 +212,7 @@ export function inWords(draft: KeyDraft, now = Date.now()): string {
   ].filter((one) => one !== null);
   const sentences = [
     `May call ${models}${draft.allowedChatbots.length > 0 ? ` with ${listed(draft.allowedChatbots)}` : ''} from ${from}`,
-    limits.length === 0 ? 'as often as it likes' : limits.join(' and '),
+    limits.length === 0 ? 'without a rate limit' : limits.join(' and '),
     draft.hasBudget && draft.budget !== ''
       ? draft.budget === 0
         ? 'with a budget of nothing, so that every call is refused'

@@ -549,8 +549,8 @@ function useModels(): string[] {
 /** A policy as sentences. */
 export function policyInWords(policy: KeyPolicy): string {
   const said = [
-    policy.scopes && `scopes among ${policy.scopes.join(', ') || 'none'}`,
-    policy.models && `models inside ${policy.models.join(', ')}`,
+    policy.scopes && `scopes ${policy.scopes.join(', ') || 'none'}`,
+    policy.models && `models ${policy.models.join(', ')}`,
     policy.maxRateLimitPerMinute && `at most ${count(policy.maxRateLimitPerMinute)} per minute`,
     policy.maxRateLimitPerHour && `at most ${count(policy.maxRateLimitPerHour)} per hour`,
     policy.maxRateLimitPerDay && `at most ${count(policy.maxRateLimitPerDay)} per day`,
@@ -561,9 +561,9 @@ export function policyInWords(policy: KeyPolicy): string {
     policy.reservedTagPrefixes?.length &&
       `no tags of your own that begin with ${policy.reservedTagPrefixes.join(', ')}`,
   ].filter(Boolean);
-  const bounds = said.length === 0 ? 'No bounds.' : `Keys lie inside: ${said.join('; ')}.`;
+  const bounds = said.length === 0 ? 'No bounds.' : `Bounds of your keys: ${said.join('; ')}.`;
   const filled = defaultsInWords(policy);
-  return filled === '' ? bounds : `${bounds} New keys are filled in with ${filled}.`;
+  return filled === '' ? bounds : `${bounds} New keys start with ${filled}.`;
 }
 
 function defaultsInWords({ defaults = {} }: KeyPolicy): string {

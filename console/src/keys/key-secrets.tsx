@@ -79,7 +79,7 @@ export function KeySecrets({ apiKey, onAction }: { apiKey: ApiKey; onAction: (ac
         onClose={() => setEnding(null)}
         onConfirm={() => ending && end.go(ending)}
         pending={end.isPending}
-        action="End it"
+        action="End the secret"
         danger
       >
         <AtStake apiKey={apiKey} kid={ending} />

@@ -197,7 +197,7 @@ function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
         )}
       </Table.Td>
       {showOwner && (
-        <Table.Td visibleFrom="sm" maw={180} style={{ overflowWrap: 'break-word' }}>
+        <Table.Td visibleFrom="sm" miw={110} maw={160} className="breakable">
           {ownerName}
           {!ownerIsActive && (
             <Text size="xs" c="dimmed">
@@ -209,7 +209,7 @@ function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
       <Table.Td visibleFrom="xl" miw={120} maw={220}>
         <Marks values={scopes} none="none" limit={3} />
       </Table.Td>
-      <Table.Td visibleFrom="sm" className="nowrap">
+      <Table.Td visibleFrom="sm" maw={190}>
         <BudgetShare {...apiKey} />
       </Table.Td>
       <Table.Td visibleFrom="xl" ta="right" title={plural(totalRequests, 'request')}>

@@ -50,7 +50,7 @@ export function RaiseBudget({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Raise"
+      action="Raise the budget"
       disabled={amount === '' || until === ''}
     >
       <KeyAtStake apiKey={apiKey} />
@@ -105,7 +105,7 @@ export function EndRaise({ apiKey, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Take back"
+      action="Take back the raise"
       danger
     >
       <KeyAtStake apiKey={apiKey} />

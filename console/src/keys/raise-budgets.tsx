@@ -36,7 +36,7 @@ export function RaiseBudgets({ keys, onDone }: { keys: readonly ApiKey[]; onDone
               value: ({ budgetLimitCents }) => (percent === '' ? '' : money(raised(budgetLimitCents!, percent))),
             },
           ]}
-          action="Raise"
+          action="Raise budgets"
           disabled={percent === '' || percent < 1}
           run={({ id, budgetLimitCents }) =>
             api.PATCH('/api/v1/api-keys/{id}', {

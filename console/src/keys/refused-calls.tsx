@@ -18,9 +18,9 @@ const LIVE_MS = 5_000;
 const LIMIT = '100';
 
 const VIA: Record<RefusedCall['via'], string> = {
-  verify: 'by a verify',
-  introspect: 'by an introspection',
-  gateway: 'for a gateway',
+  verify: 'verification',
+  introspect: 'introspection',
+  gateway: 'gateway',
 };
 
 /** The last refused calls of a key, each with a way to test it again; followed while that is asked for. */
@@ -127,7 +127,7 @@ function Calls({ refused: { data, meta }, isFiltered, onTest }: CallsProps) {
                 <Table.Th>Reason</Table.Th>
                 <Table.Th visibleFrom="sm">Address</Table.Th>
                 <Table.Th visibleFrom="md">For</Table.Th>
-                <Table.Th visibleFrom="lg">Asked</Table.Th>
+                <Table.Th visibleFrom="lg">Asked by</Table.Th>
                 <Table.Th visibleFrom="md">Request</Table.Th>
                 <Table.Th aria-label="Test" />
               </Table.Tr>

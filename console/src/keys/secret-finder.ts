@@ -21,6 +21,9 @@ const FOREIGN_START_CHARACTERS = 12;
 /** One word of so many characters is a secret rather than a name. */
 const FOREIGN_MIN_CHARACTERS = 33;
 
+/** So long a run of both cases and digits is part of a secret, in whatever form: no name has it. */
+const RANDOM = /(?=[A-Za-z0-9]*[a-z])(?=[A-Za-z0-9]*[A-Z])(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{24,}/;
+
 /**
  * The secrets in a pasted text, each once: in a header, quotes, an assignment, JSON, a URL, a command, a line of a log,
  * base64.
@@ -54,29 +57,47 @@ export function searchTerm(text: string, prefix: string): string {
   const isForeign = first?.secret !== null && !first?.keyPrefix.startsWith(`${prefix}_`);
   const isLong = (first?.secret?.length ?? 0) >= FOREIGN_MIN_CHARACTERS;
   if (first !== undefined && (!isForeign || isLong)) return first.keyPrefix;
-  return text.trim().replace(/(?:…|\.{3})$/, '');
+  const term = text.trim().replace(/(?:…|\.{3})$/, '');
+  const run = RANDOM.exec(term);
+  return run === null ? term : term.slice(0, run.index + FOREIGN_START_CHARACTERS);
 }
 
-/** Without what cannot be seen, such as zero-width spaces, and with letters of full width as the usual ones. */
+/** The colours of a terminal: what follows its escape character. */
+const COLOURS = new RegExp(`${String.fromCharCode(27)}\\[[\\d;]*m`, 'g');
+
+/**
+ * Without what cannot be seen, such as zero-width spaces, variation selectors and the colours of a terminal, and with
+ * letters of full width as the usual ones.
+ */
 function plain(text: string): string {
-  return text.normalize('NFKC').replace(/\p{Cf}/gu, '');
+  return text
+    .normalize('NFKD')
+    .replace(COLOURS, '')
+    .replace(/[\p{Cf}\p{Mn}\p{Default_Ignorable_Code_Point}]/gu, '');
 }
 
 /**
- * The text as it stands, then with the breaks of a mail or a terminal taken out, then without the escapes of Markdown,
- * JSON and URLs, which may be there twice, then what is base64 in it.
+ * The text as it stands, then with the breaks of a mail, a terminal or a string in code taken out, then without the
+ * escapes of Markdown, JSON and URLs, which may be there twice, then what is base64 in it. No expression takes more
+ * time than the text is long, however many spaces are in it.
  */
 function readings(text: string): string[] {
-  const joined = text.replace(/[=\\]?\r?\n[\s>]*/g, '');
+  const joined = text
+    .replace(/(?<![ \t])[ \t]+(?=\r?\n)/g, '')
+    .replace(/["'`](?:[ \t]?[+.\\])?\r?\n[ \t]{0,80}(?:[+.][ \t]?)?["'`]/g, '')
+    .replace(/[=\\]?\r?\n[\s>]*/g, '');
   const unescaped = decoded(decoded(joined.replace(/\\(?=_)/g, '')));
   return [text, joined, unescaped, ...[text, joined].map(inBase64)];
 }
 
-/** What escapes of JSON, HTML and URLs stand for. */
+/** What escapes of JSON, code, HTML and URLs stand for. */
 function decoded(text: string): string {
   const unescaped = text
     .replace(/\\u00([0-7][0-9a-f])/gi, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
-    .replace(/&#(\d{2,3});/g, (_, code: string) => String.fromCharCode(Number(code)));
+    .replace(/\\x([0-7][0-9a-f])/gi, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
+    .replace(/&#(\d{2,3});/g, (_, code: string) => String.fromCharCode(Number(code)))
+    .replace(/&#x([0-7][0-9a-f]);/gi, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
+    .replaceAll('&lowbar;', '_');
   // One by one: a percent sign that escapes nothing is a percent sign.
   return unescaped.replace(/%[0-7][0-9a-f]/gi, (escape) => decodeURIComponent(escape));
 }

@@ -65,11 +65,11 @@ export function EditLimit({ limit: shown, onClose }: { limit: Limit; onClose: ()
       // Another dialog, which takes the focus: the button that has it must not turn into the one that saves.
       <Confirm
         key="told"
-        title={`Change ${limit.name}?`}
+        title={`Change the limit ${limit.name}?`}
         onClose={() => setTold(null)}
         onConfirm={() => save.go()}
         pending={save.isPending}
-        action="Save"
+        action="Change limit"
         danger={told.exhaustedCount !== 0}
       >
         <DryRunText told={{ ...told, usedSoFar: null }} unit={limit.unit} amount={Number(amount)} />
@@ -78,7 +78,7 @@ export function EditLimit({ limit: shown, onClose }: { limit: Limit; onClose: ()
   }
   return (
     <Confirm
-      title={`Edit ${limit.name}`}
+      title={`Edit the limit ${limit.name}`}
       onClose={onClose}
       onConfirm={() => check.go()}
       pending={check.isPending}
@@ -110,8 +110,8 @@ export function EditLimit({ limit: shown, onClose }: { limit: Limit; onClose: ()
         onChange={(value) => setMode(value as LimitMode)}
       />
       <Text size="xs" c="dimmed">
-        Whose calls count, what is bounded, and in which period and time zone, cannot be changed: the sum would start
-        from 0.
+        The target, the unit, the period and the time zone of a limit cannot be changed. Create another limit instead;
+        it counts from 0.
       </Text>
       {refused && Object.keys(errors).length === 0 && (
         <SaveRefused
@@ -159,15 +159,17 @@ export function Override({ limit, member, onClose }: { limit: Limit; member: Mem
   });
   return (
     <Confirm
-      title={member.id === null ? 'An amount of its own' : `Amount of ${member.name ?? member.id}`}
+      title={
+        member.id === null ? `Set an amount for one ${member.kind}` : `Change the amount of ${member.name ?? member.id}`
+      }
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Give"
+      action="Set the amount"
       disabled={amount === '' || id === null}
     >
       <Text size="sm">
-        In place of the {amountText(limit.unit, limit.amount)} of the limit. What is counted already stays counted.
+        Replaces the {amountText(limit.unit, limit.amount)} of the limit. What is already counted stays counted.
       </Text>
       {member.id === null && member.kind !== 'subject' && (
         <TargetPicker kind={member.kind} value={id} onChange={setId} />
@@ -191,7 +193,7 @@ export function Override({ limit, member, onClose }: { limit: Limit; member: Mem
       <TextInput
         type="datetime-local"
         label="Until"
-        description={until === '' ? 'Local time; empty: it does not end' : utc(new Date(until))}
+        description={until === '' ? 'Local time. Leave empty for no end' : utc(new Date(until))}
         value={until}
         error={errors['until']}
         onChange={(event) => setUntil(event.currentTarget.value)}
@@ -223,10 +225,10 @@ export function EndOverride({ limit, member, onClose }: { limit: Limit; member: 
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Take back"
+      action="Take back the amount"
       danger
     >
-      <Text size="sm">From now on it is {amountText(limit.unit, limit.amount)} again, as for all others.</Text>
+      <Text size="sm">The amount of the limit applies again from now on: {amountText(limit.unit, limit.amount)}.</Text>
     </Confirm>
   );
 }

@@ -140,7 +140,7 @@ function LimitForm({ initial }: { initial: LimitDraft }) {
           onClose={() => setTold(null)}
           onConfirm={() => add.go()}
           pending={add.isPending}
-          action="Add"
+          action="Add limit"
           danger={told.exhaustedCount !== 0}
         >
           <DryRunText told={told} unit={form.getValues().unit} amount={Number(form.getValues().amount)} />

@@ -95,7 +95,12 @@ function Details({ limit }: { limit: Limit }) {
         />
       </Paper>
       {can('platform:audit:read') && (
-        <AuditTable filter={{ resourceType: 'limit', resourceId: limit.id, isRead: false }} />
+        <Stack gap="xs" component="section" aria-labelledby="history">
+          <Text component="h2" id="history" fw={600}>
+            History
+          </Text>
+          <AuditTable filter={{ resourceType: 'limit', resourceId: limit.id, isRead: false }} />
+        </Stack>
       )}
       {dialog === 'edit' && <EditLimit limit={limit} onClose={() => setDialog(null)} />}
       {dialog === 'delete' && <DeleteLimit limit={limit} onClose={() => setDialog(null)} />}
@@ -134,17 +139,17 @@ function DeleteLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) 
   });
   return (
     <Confirm
-      title={`Delete ${limit.name}?`}
+      title={`Delete the limit ${limit.name}?`}
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Delete"
+      action="Delete limit"
       danger
     >
       <Text size="sm" className="breakable">
         {limit.sentence}
       </Text>
-      <Text size="sm">Without it no call is refused for this. A limit that is made later counts from 0.</Text>
+      <Text size="sm">This limit no longer refuses calls. A new limit counts from 0.</Text>
     </Confirm>
   );
 }
@@ -175,7 +180,7 @@ function Accounts({ limit }: { limit: Limit }) {
             variant="default"
             onClick={() => setChosen({ act: 'give', member: { kind: limit.each ?? 'key', id: null, name: null } })}
           >
-            Give one an amount of its own
+            {limit.each === 'owner' ? 'Set an amount for one owner' : 'Set an amount for one key'}
           </Button>
         )}
       </Group>
@@ -245,20 +250,20 @@ function AccountTable({
             const name = member.name ?? member.id;
             return (
               <Table.Tr key={member.id}>
-                <Table.Td miw={120} className="breakable">
+                <Table.Td miw={120} py="sm" className="breakable">
                   <MemberName member={member} />
                 </Table.Td>
-                <Table.Td miw={220}>
+                <Table.Td miw={220} py="sm">
                   <LimitBar unit={unit} per={per} account={account} />
                   <Group gap={6} mt={6}>
                     {onGive && (
                       <Button
                         size="compact-xs"
                         variant="default"
-                        aria-label={`Amount of ${name}`}
+                        aria-label={`Change the amount of ${name}`}
                         onClick={() => onGive(member)}
                       >
-                        Amount
+                        Change the amount
                       </Button>
                     )}
                     {onTake && account.override !== null && (

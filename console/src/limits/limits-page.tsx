@@ -1,4 +1,4 @@
-import { Button, Group, Select, Stack, Table, Text } from '@mantine/core';
+import { Button, Select, Stack, Table, Text } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { LIMIT_UNITS, type LimitUnit } from '../../../packages/contract/src/limit';
@@ -38,13 +38,13 @@ export function LimitsPage() {
     void navigate({ to: '/limits', search: next });
   return (
     <Page title="Limits" lead="What keys may spend or use together, or each of them." actions={<NewLimitButton />}>
-      <Group gap="xs">
+      <div className="filters filters-loose">
         <Select
           size="xs"
           aria-label="What is bounded"
-          placeholder="Whatever is bounded"
+          placeholder="Any unit"
           clearable
-          clearButtonProps={{ 'aria-label': 'Whatever is bounded' }}
+          clearButtonProps={{ 'aria-label': 'Any unit' }}
           data={LIMIT_UNITS.map((one) => ({ value: one, label: UNITS[one] }))}
           value={unit ?? null}
           onChange={(value) => show({ unit: (value ?? undefined) as LimitUnit | undefined, usedAbove })}
@@ -52,14 +52,14 @@ export function LimitsPage() {
         <Select
           size="xs"
           aria-label="Used"
-          placeholder="However much is used"
+          placeholder="Any use"
           clearable
-          clearButtonProps={{ 'aria-label': 'Clear' }}
+          clearButtonProps={{ 'aria-label': 'Any use' }}
           data={SHARES.map((share) => ({ value: share, label: `More than ${share} % used` }))}
           value={usedAbove ?? null}
           onChange={(value) => show({ unit, usedAbove: value ?? undefined })}
         />
-      </Group>
+      </div>
       <Loaded query={limits} rows={6}>
         {({ data, meta }) =>
           data.length === 0 ? (
@@ -93,7 +93,10 @@ function NewLimitButton() {
 }
 
 function NoLimits({ isFiltered }: { isFiltered: boolean }) {
-  if (isFiltered) return <Empty title="No such limit">Choose another unit or share, or none to see all limits.</Empty>;
+  if (isFiltered)
+    return (
+      <Empty title="No limit matches these filters">Choose another unit or use, or clear both to see all limits.</Empty>
+    );
   return (
     <Empty title="No limits">
       A limit bounds what a project, an owner, a key or all keys may spend or use in a day, week or month or in total,

@@ -43,13 +43,13 @@ export function TightenLimit({ limit, onClose }: { limit: Tightened; onClose: ()
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Tighten"
+      action="Tighten limit"
       disabled={isHigher || !(isLower || enforces)}
       danger
     >
       <Text size="sm">
-        As an admin of its project you may lower the amount of {amountText(unit, limit.amount)}. To raise it again takes
-        the permission to change limits.
+        As an admin of its project you may lower the amount of {amountText(unit, limit.amount)}. You cannot raise it
+        again without the permission to change limits.
       </Text>
       <AmountInput
         unit={unit}

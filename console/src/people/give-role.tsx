@@ -28,7 +28,7 @@ export function GiveRole({ users, onDone }: { users: readonly User[]; onDone: ()
       </Group>
       {opened && (
         <EachDialog
-          title={`Give roles to ${count(opened.length)} ${plural(opened.length, 'user')}`}
+          title={`Give roles to ${count(opened.length)} ${whoIn(opened)}`}
           items={opened}
           idOf={({ id }) => id}
           columns={[
@@ -60,4 +60,11 @@ export function GiveRole({ users, onDone }: { users: readonly User[]; onDone: ()
 /** The user's roles, and those that are given. */
 function rolesOf(user: User, roles: readonly string[]): string[] {
   return [...new Set([...user.roles, ...roles])];
+}
+
+/** A list holds people, or service accounts. */
+function whoIn(users: readonly User[]): string {
+  return users.every(({ kind }) => kind === 'person')
+    ? plural(users.length, 'person', 'people')
+    : plural(users.length, 'service account');
 }

@@ -36,7 +36,7 @@ export function NewUser({
           {!isService && (
             <PasswordInput
               label="First password"
-              description="12 characters or more, to be changed at the first sign-in; empty: no sign-in until one is set"
+              description="12 characters or more. It must be changed at the first sign-in. Leave empty to set one later"
               autoComplete="new-password"
               {...form.getInputProps('password')}
               visibilityToggleButtonProps={{ 'aria-label': 'Show or hide the password' }}
@@ -74,7 +74,7 @@ export function NewUser({
               Cancel
             </Button>
             <Button type="submit" loading={isPending}>
-              Add
+              {kind === 'person' ? 'Add person' : 'Add service account'}
             </Button>
           </Group>
         </Stack>

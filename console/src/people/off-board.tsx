@@ -65,22 +65,22 @@ export function OffBoard({ user, onClose }: DialogProps) {
     >
       <Text size="sm">
         {living === undefined
-          ? 'What becomes of the keys that are not revoked?'
+          ? 'What should happen to the keys that are not revoked?'
           : living === 0
-            ? 'No key is left that is not revoked.'
-            : `${count(living)} ${living === 1 ? 'key is' : 'keys are'} not revoked. What becomes of ${living === 1 ? 'it' : 'them'}?`}{' '}
-        The audit trail stays. To give them to several owners, select and transfer them in the list first.
+            ? 'All keys are revoked.'
+            : `${count(living)} ${living === 1 ? 'key is' : 'keys are'} not revoked. What should happen to ${living === 1 ? 'it' : 'them'}?`}{' '}
+        The audit trail stays. To give keys to several owners, first select and transfer them in the list of keys.
       </Text>
       {living !== 0 && (
         <Radio.Group
           value={fate}
           onChange={(value) => setFate(value as typeof fate)}
-          aria-label="What becomes of the keys"
+          aria-label="What should happen to the keys"
         >
           <Stack gap={6}>
             <Radio value="revoke" label="Revoke them all: every call with them is refused" />
             {can('platform:api-keys:assign') && (
-              <Radio value="transfer" label="Transfer them all: secrets go on working" />
+              <Radio value="transfer" label="Transfer them all: their secrets keep working" />
             )}
           </Stack>
         </Radio.Group>
@@ -96,8 +96,8 @@ export function OffBoard({ user, onClose }: DialogProps) {
       )}
       {user.kind === 'person' && (
         <Checkbox
-          label="Erase who this person was"
-          description="Name, e-mail address and identity go, in the audit trail and in reports too. Entries from before personal values were kept apart, backups, logs, exports and streams of the audit trail, and texts that people wrote keep them."
+          label="Erase the personal data"
+          description="Removes the name, the e-mail address and the identity, also from the audit trail and from reports. They stay in backups, logs, exports and streams of the audit trail, in texts that people wrote, and in entries older than the release that separates personal data."
           checked={isErased}
           onChange={(event) => setErased(event.currentTarget.checked)}
         />

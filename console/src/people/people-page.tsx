@@ -127,8 +127,8 @@ function PeopleFilters({ search, change }: FiltersProps) {
       />
       <Select
         size="xs"
-        aria-label="State"
-        placeholder="Any state"
+        aria-label="Status"
+        placeholder="Any status"
         clearable
         data={[
           { value: 'true', label: 'active' },
@@ -136,7 +136,7 @@ function PeopleFilters({ search, change }: FiltersProps) {
         ]}
         value={search.isActive ?? null}
         onChange={(value) => change({ isActive: (value ?? undefined) as 'true' | undefined })}
-        clearButtonProps={{ 'aria-label': 'Any state' }}
+        clearButtonProps={{ 'aria-label': 'Any status' }}
       />
       <RoleFilter value={search.role} onChange={(role) => change({ role })} />
     </div>
@@ -184,14 +184,16 @@ function UserTable({ users, isService, selected, onSelect }: UserTableProps) {
           <Table.Tr>
             {onSelect && <Table.Th w={36} aria-label="Select" />}
             <Table.Th>Name</Table.Th>
-            <Table.Th visibleFrom="sm">State</Table.Th>
+            <Table.Th visibleFrom="sm">Status</Table.Th>
             <Table.Th>Roles</Table.Th>
             {isService ? (
-              <Table.Th visibleFrom="sm">Managers</Table.Th>
+              <Table.Th visibleFrom="sm" ta="right">
+                Managers
+              </Table.Th>
             ) : (
               <Table.Th visibleFrom="sm">Last sign-in</Table.Th>
             )}
-            <Table.Th visibleFrom="md">Since</Table.Th>
+            <Table.Th visibleFrom="md">Created</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -233,13 +235,9 @@ function UserTable({ users, isService, selected, onSelect }: UserTableProps) {
               <Table.Td>
                 <Marks values={user.roles} none="none" limit={4} />
               </Table.Td>
-              {isService ? (
-                <Table.Td visibleFrom="sm">{user.managerIds.length}</Table.Td>
-              ) : (
-                <Table.Td visibleFrom="sm">
-                  <Instant at={user.lastSignInAt} relative />
-                </Table.Td>
-              )}
+              <Table.Td visibleFrom="sm" ta={isService ? 'right' : undefined}>
+                {isService ? user.managerIds.length : <Instant at={user.lastSignInAt} relative />}
+              </Table.Td>
               <Table.Td visibleFrom="md">
                 <Instant at={user.createdAt} relative />
               </Table.Td>

@@ -197,11 +197,11 @@ export function ResetSecondFactor({ user, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Reset"
+      action="Reset second factor"
       danger
     >
-      For a person who has lost both the phone and the recovery codes. Make sure that it is that person who asks. The
-      next sign-in needs the password alone. All sessions end.
+      For a person who has lost both the phone and the recovery codes. Check that the request comes from that person.
+      The next sign-in needs the password alone. All sessions end.
     </Confirm>
   );
 }

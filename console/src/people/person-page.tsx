@@ -83,7 +83,7 @@ function Person({ user }: { user: User }) {
       <Paper withBorder p="md">
         <Facts
           rows={[
-            ['State', <ActiveMark key="state" isActive={user.isActive} />],
+            ['Status', <ActiveMark key="status" isActive={user.isActive} />],
             ['Roles', <Marks key="roles" values={user.roles} none="none" />],
             ...(user.kind === 'service'
               ? [['Managers', <Managers key="managers" ids={user.managerIds} />] as const]
@@ -105,7 +105,7 @@ function Person({ user }: { user: User }) {
                 ? `${settings.maxActiveKeys}, as set for this installation`
                 : count(user.maxActiveKeys),
             ],
-            ['Since', <Instant key="since" at={user.createdAt} />],
+            ['Created', <Instant key="created" at={user.createdAt} />],
             [
               'Id',
               <Group key="id" gap={4} wrap="nowrap">

@@ -76,7 +76,7 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
         if (!form.validate().hasErrors) act.go();
       }}
       pending={act.isPending}
-      action={project === undefined ? 'Add' : 'Save'}
+      action={project === undefined ? 'Create project' : 'Save'}
     >
       <TextInput label="Name" required maxLength={100} data-autofocus {...form.getInputProps('name')} />
       <TextInput label="Alias" description="A stable name for scripts" {...form.getInputProps('alias')} />
@@ -96,7 +96,7 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
 
 function refusedKeys(keyCount: number): string {
   if (keyCount === 0) return 'It has no keys now; keys that come into it are';
-  return keyCount === 1 ? 'Its only key is' : `All of its ${count(keyCount)} keys are`;
+  return keyCount === 1 ? 'Its only key is' : `Its ${count(keyCount)} keys are`;
 }
 
 /** Stops all keys of a project, or lets them work again. */
@@ -113,11 +113,11 @@ export function SwitchProject({ project, onClose }: DialogProps) {
   });
   return (
     <Confirm
-      title={`${isActive ? 'Deactivate' : 'Activate'} ${project.name}?`}
+      title={`${isActive ? 'Deactivate' : 'Activate'} the project ${project.name}?`}
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action={isActive ? 'Deactivate' : 'Activate'}
+      action={isActive ? 'Deactivate project' : 'Activate project'}
       danger={isActive}
     >
       <Text size="sm">
@@ -154,33 +154,33 @@ export function DeleteProject({ project, onClose }: DialogProps) {
   });
   return (
     <Confirm
-      title={`Delete ${project.name}`}
+      title={`Delete the project ${project.name}`}
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Delete"
+      action="Delete project"
       danger
       phrase={project.name}
       disabled={(keyCount > 0 && fate === 'none') || (fate === 'move' && to === null)}
     >
       <Text size="sm">
         {keyCount === 0
-          ? 'No key is in it that is not revoked.'
-          : `${count(keyCount)} ${keyCount === 1 ? 'key is' : 'keys are'} not revoked. What becomes of ${keyCount === 1 ? 'it' : 'them'}?`}{' '}
+          ? 'It has no keys, or all of them are revoked.'
+          : `${count(keyCount)} ${keyCount === 1 ? 'key is' : 'keys are'} not revoked. What should happen to ${keyCount === 1 ? 'it' : 'them'}?`}{' '}
         Usage and the audit trail stay.
       </Text>
       {keyCount > 0 && (
         <Radio.Group
           value={fate}
           onChange={(value) => setFate(value as typeof fate)}
-          aria-label="What becomes of the keys"
+          aria-label="What should happen to the keys"
         >
           <Stack gap={6}>
             {can('platform:api-keys:delete') && (
               <Radio value="revoke" label="Revoke them all: every call with them is refused" />
             )}
             {can('platform:api-keys:assign') && (
-              <Radio value="move" label="Move them all to another project: they go on working" />
+              <Radio value="move" label="Move them all to another project: they keep working" />
             )}
           </Stack>
         </Radio.Group>
@@ -230,7 +230,7 @@ export function AddMember({ project, onClose }: DialogProps) {
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action="Add"
+      action="Add member"
       disabled={userId === null}
     >
       {can('platform:users:read') ? (

@@ -130,7 +130,7 @@ function Settings({ project }: { project: Project }) {
     <Paper withBorder p="md">
       <Facts
         rows={[
-          ['State', <ActiveMark key="state" isActive={project.isActive} />],
+          ['Status', <ActiveMark key="status" isActive={project.isActive} />],
           [
             'Alias',
             project.alias ?? (
@@ -140,7 +140,7 @@ function Settings({ project }: { project: Project }) {
             ),
           ],
           ['You are', project.yourRole ?? 'no member'],
-          ['Since', <Instant key="since" at={project.createdAt} />],
+          ['Created', <Instant key="created" at={project.createdAt} />],
           ['Changed', <Instant key="changed" at={project.updatedAt} />],
           [
             'Id',
@@ -237,7 +237,7 @@ function Members({ project }: { project: Project }) {
               <Table.Tr>
                 <Table.Th>Name</Table.Th>
                 <Table.Th>Role</Table.Th>
-                <Table.Th visibleFrom="sm">Since</Table.Th>
+                <Table.Th visibleFrom="sm">Member since</Table.Th>
                 <Table.Th aria-label="Actions" />
               </Table.Tr>
             </Table.Thead>
@@ -316,12 +316,12 @@ function RemoveMember({ project, member, onClose }: { project: Project; member: 
       onClose={onClose}
       onConfirm={() => act.go()}
       pending={act.isPending}
-      action={isMe ? 'Leave' : 'Remove'}
+      action={isMe ? 'Leave project' : 'Remove member'}
       danger
     >
       <Text size="sm">
-        {isMe ? 'You see' : 'They see'} the keys of others in the project no more. {isMe ? 'Your' : 'Their'} own keys
-        stay in the project and go on working.
+        {isMe ? 'You' : 'They'} no longer see the keys of other members. {isMe ? 'Your' : 'Their'} own keys stay in the
+        project and keep working.
       </Text>
     </Confirm>
   );

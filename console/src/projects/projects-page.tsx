@@ -1,4 +1,4 @@
-import { Button, Table, Text } from '@mantine/core';
+import { Button, Stack, Table, Text } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -46,12 +46,14 @@ export function ProjectsPage() {
             </Empty>
           ) : (
             <Busy isBusy={projects.isPlaceholderData}>
-              <ProjectTable projects={data} />
-              <Pages
-                meta={meta}
-                size={SIZE}
-                onPage={(next) => void navigate({ to: '/projects', search: { page: next } })}
-              />
+              <Stack gap="xs">
+                <ProjectTable projects={data} />
+                <Pages
+                  meta={meta}
+                  size={SIZE}
+                  onPage={(next) => void navigate({ to: '/projects', search: { page: next } })}
+                />
+              </Stack>
             </Busy>
           )
         }
@@ -68,11 +70,11 @@ function ProjectTable({ projects }: { projects: readonly Schemas['ListedProjectV
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Project</Table.Th>
-            <Table.Th visibleFrom="sm">State</Table.Th>
+            <Table.Th visibleFrom="sm">Status</Table.Th>
             <Table.Th ta="right">Keys</Table.Th>
             <Table.Th ta="right">Members</Table.Th>
             <Table.Th visibleFrom="sm">You are</Table.Th>
-            <Table.Th visibleFrom="md">Since</Table.Th>
+            <Table.Th visibleFrom="md">Created</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>

@@ -29,12 +29,12 @@ export function OtherBoundsFields({ tags, project }: { tags: object; project: ob
     <>
       <TagsInput
         label="Reserved tags"
-        description="Beginnings of tags that only people who may change any key write, such as plan:"
+        description="Prefixes of tags that only people who may change any key can set, such as plan:"
         {...tags}
       />
       <Switch
         label="Keys belong to a project"
-        description="A key is made in a project of which its maker is a member, and does not leave for none"
+        description="A new key belongs to a project of its creator, and can only be moved to another project"
         {...project}
       />
     </>

@@ -293,7 +293,7 @@ function RoleForm({ role }: { role: Role | null }) {
               <Stack gap="sm">
                 <Switch
                   label="Bound the keys of people who have this role"
-                  description="Those who may change any key are not bound. With several roles the widest bound holds."
+                  description="Those who may change any key are not bound. With several roles the widest bound applies."
                   {...form.getInputProps('hasPolicy', { type: 'checkbox' })}
                 />
                 {draft.hasPolicy && <Policy form={form} errors={errors} />}
@@ -331,7 +331,7 @@ function RoleForm({ role }: { role: Role | null }) {
           onClose={() => setDeleting(false)}
           onConfirm={() => remove.go()}
           pending={remove.isPending}
-          action="Delete"
+          action="Delete role"
           danger
         >
           It is refused while a user, or a key that is not revoked, has the role.
@@ -453,7 +453,7 @@ function Policy({ form, errors }: PolicyProps) {
       />
       <Switch
         label="Fill in new keys"
-        description="Values that a new key gets where its creator says nothing; without one the bound itself"
+        description="Values for fields of a new key that its creator leaves empty. A field without a value here gets its bound"
         {...form.getInputProps('hasDefaults', { type: 'checkbox' })}
       />
       {draft.hasDefaults && <Defaults form={form} errors={errors} />}

@@ -67,7 +67,7 @@ function RoleTable({ roles }: { roles: readonly Role[] }) {
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Role</Table.Th>
-            <Table.Th visibleFrom="sm">State</Table.Th>
+            <Table.Th visibleFrom="sm">Status</Table.Th>
             <Table.Th>Grants</Table.Th>
             <Table.Th visibleFrom="md">Key policy</Table.Th>
           </Table.Tr>

@@ -1,5 +1,5 @@
 import { Alert, Button, Group, Stack, Text, TextInput } from '@mantine/core';
-import { type ReactNode, useEffect, useRef, useState } from 'react';
+import { Children, type ReactNode, useEffect, useRef, useState } from 'react';
 import { Dialog } from './dialog';
 
 interface ConfirmProps {
@@ -45,7 +45,7 @@ export function Confirm({
   return (
     <Dialog opened={opened} onClose={close} title={title}>
       <Stack gap="sm">
-        {typeof children === 'string' ? <Text size="sm">{children}</Text> : children}
+        {isText(children) ? <Text size="sm">{children}</Text> : children}
         {phrase !== undefined && (
           <>
             <Alert color="red" variant="outline" p="xs">
@@ -76,4 +76,10 @@ export function Confirm({
       </Stack>
     </Dialog>
   );
+}
+
+/** Words alone, of which some may be put in: `Sign {name} out`. */
+function isText(children: ReactNode): boolean {
+  const parts = Children.toArray(children);
+  return parts.length > 0 && parts.every((part) => typeof part === 'string' || typeof part === 'number');
 }

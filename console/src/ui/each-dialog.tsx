@@ -70,7 +70,7 @@ export function EachDialog<Item>({ title, items, idOf, run, onClose, children, .
             </Text>
           </Alert>
         )}
-        <Group justify="flex-end">
+        <Group justify="flex-end" mt="xs">
           <Button variant="default" disabled={isRunning} onClick={close}>
             {isDone ? 'Close' : 'Cancel'}
           </Button>

@@ -246,7 +246,7 @@ export function NoPermission({ permission }: { permission: string }) {
   return (
     <Page title="Not permitted">
       <Empty title="Your roles do not include this page">
-        It takes the permission <span className="mono">{permission}</span>. An administrator of roles can grant it.
+        You need the permission <span className="mono">{permission}</span>. Ask an administrator to grant it.
       </Empty>
     </Page>
   );

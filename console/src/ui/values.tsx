@@ -226,14 +226,14 @@ export function BudgetShare({ budgetLimitCents, budgetType, budgetSpentCents: sp
   const period = budgetType === 'monthly' ? 'this month' : 'in total';
   if (spent === undefined || spent === null)
     return (
-      <Text span size="sm">
+      <Text span size="sm" className="nowrap">
         {money(limit)} {period}
       </Text>
     );
   const percent = limit === 0 ? 100 : Math.round((100 * spent) / limit);
   return (
     <div>
-      <Text span size="sm">
+      <Text span size="sm" className="nowrap">
         {money(spent)} of {money(limit)}
       </Text>
       <BudgetShareBar percent={percent} />

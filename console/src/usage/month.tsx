@@ -24,7 +24,13 @@ export function Month() {
   return (
     <Loaded query={month} rows={3}>
       {({ from, totals, previous }) => (
-        <SimpleGrid cols={{ base: 2, xs: 3 }} spacing="sm" component="section" aria-label="This month">
+        <SimpleGrid
+          cols={{ base: 2, xs: 3 }}
+          spacing="sm"
+          className="figures"
+          component="section"
+          aria-label="This month"
+        >
           <Figure
             label="Spend this month"
             value={money(totals.costCents)}
@@ -44,12 +50,12 @@ export function Month() {
 
 /** How far a number is from that of last month to the same day. */
 function Change({ now, before, text }: { now: number; before: number; text: (value: number) => string }) {
-  if (before === 0) return <>nothing last month to this day</>;
+  if (before === 0) return <>nothing by this time last month</>;
   const percent = Math.round((100 * (now - before)) / before);
   const change = percent === 0 ? 'as much as' : `${Math.abs(percent)} % ${percent > 0 ? 'more' : 'less'} than`;
   return (
     <>
-      {change} last month to this day ({text(before)})
+      {change} by this time last month ({text(before)})
     </>
   );
 }

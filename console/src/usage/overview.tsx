@@ -74,7 +74,7 @@ function Panels() {
       <FirstSteps />
       <Month />
       <Spending />
-      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
+      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm" className="panels">
         <Top title="Top keys" groupBy="key" />
         <Top title="Top models" groupBy="model" />
         <BudgetForecasts />
@@ -93,7 +93,7 @@ function Spending() {
     <Loaded query={days} rows={6}>
       {({ totals, ...summary }) => (
         <Stack gap="sm">
-          <SimpleGrid cols={{ base: 2, xs: 3 }} spacing="sm">
+          <SimpleGrid cols={{ base: 2, xs: 3 }} spacing="sm" className="figures">
             <Figure
               label="Spend in 30 days"
               value={money(totals.costCents)}
