@@ -1,4 +1,6 @@
 const text = { type: 'string' } as const;
+/** Text that Latchkey makes, of characters that JSON writes as they are: an id, a word of a closed set, an instant. */
+const plain = { type: 'string', format: 'unsafe' } as const;
 const number = { type: 'number' } as const;
 const flag = { type: 'boolean' } as const;
 const texts = { type: 'array', items: text } as const;
@@ -11,29 +13,36 @@ export const VERDICT_SCHEMA = {
   type: 'object',
   properties: {
     valid: flag,
-    code: text,
+    code: plain,
     detail: text,
     retryAfterSeconds: number,
     limit: {
       type: 'object',
-      properties: { id: text, name: text, unit: text, per: { ...text, nullable: true }, state: text, resetsAt: text },
+      properties: {
+        id: plain,
+        name: text,
+        unit: plain,
+        per: { ...plain, nullable: true },
+        state: plain,
+        resetsAt: plain,
+      },
     },
-    keyId: text,
+    keyId: plain,
     name: text,
-    ownerId: text,
-    environment: text,
+    ownerId: plain,
+    environment: plain,
     scopes: texts,
     roles: texts,
     tags: texts,
     metadata: { type: 'object', additionalProperties: text },
     rateLimits: {
       type: 'array',
-      items: { type: 'object', properties: { window: text, limit: number, remaining: number, resetSeconds: number } },
+      items: { type: 'object', properties: { window: plain, limit: number, remaining: number, resetSeconds: number } },
     },
     budget: {
       type: 'object',
       properties: {
-        type: text,
+        type: plain,
         limitCents: number,
         raisedByCents: number,
         spentCents: number,
@@ -41,9 +50,9 @@ export const VERDICT_SCHEMA = {
         remainingCents: number,
       },
     },
-    reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number, tokens: number } },
+    reservation: { type: 'object', properties: { id: plain, expiresAt: plain, cents: number, tokens: number } },
     degraded: flag,
-    checks: { type: 'array', items: { type: 'object', properties: { check: text, outcome: text, detail: text } } },
+    checks: { type: 'array', items: { type: 'object', properties: { check: plain, outcome: plain, detail: text } } },
     errors: { type: 'array', items: { type: 'object', properties: { path: text, message: text } } },
   },
 } as const;
