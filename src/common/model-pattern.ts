@@ -25,6 +25,10 @@ export function isModelName(text: string): boolean {
  * If `name` is itself a pattern, the answer is whether it lies inside: its `*` can only be met by one of `pattern`.
  */
 export function matchesModel(pattern: string, name: string): boolean {
+  const star = pattern.indexOf(WILDCARD);
+  if (star === -1) return name === pattern;
+  // The usual pattern, without a list of its pieces.
+  if (star === pattern.length - 1) return name.startsWith(pattern.slice(0, star));
   const pieces = pattern.split(WILDCARD);
   const first = pieces.shift() ?? '';
   const last = pieces.pop();

@@ -2,6 +2,7 @@ import { CENT_DECIMALS, MAX_CENTS } from '../../packages/contract/src/grammar.js
 
 /** Micro-cents in one cent: the only unit in which money is added, compared or stored. */
 export const MICRO_CENTS_PER_CENT = 1_000_000n;
+const AS_NUMBER = Number(MICRO_CENTS_PER_CENT);
 
 const PLAIN_DECIMAL = /^(\d+)(?:\.(\d+))?$/;
 /** `String(n)` below 1e-6: digits with at most one in front of the point, then the exponent. */
@@ -82,5 +83,5 @@ function plainParts(text: string): [string, string, string] {
 export function centsFromMicroCents(microCents: bigint): number {
   // Both operands are exact below 2^53 and IEEE 754 rounds a quotient correctly, so this is the double nearest to
   // the decimal; doubles below 2^33 are less than 1e-6 apart.
-  return Number(microCents) / Number(MICRO_CENTS_PER_CENT);
+  return Number(microCents) / AS_NUMBER;
 }

@@ -26,6 +26,26 @@ describe('readJson', () => {
     );
   });
 
+  it('refuses the same texts with and without an escape, which makes it look at each character', () => {
+    const name = fc.constantFrom('a', 'b', '', ':', 'ä', '__proto__', 'valueOf');
+    const { text } = fc.letrec<{ text: string; list: string; object: string; leaf: string }>((tie) => ({
+      text: fc.oneof({ maxDepth: 5 }, tie('leaf'), tie('list'), tie('object')),
+      leaf: fc.constantFrom('1', 'null', '"a"', '":"', '"a:"', '""', '"ä"', '[]', '{}'),
+      list: fc.array(tie('text'), { maxLength: 3 }).map((members) => `[${members.join(' , ')}]`),
+      object: fc
+        .array(fc.tuple(name, tie('text'), fc.constantFrom(':', ' : ', '\t:\n', '\r:')), { maxLength: 3 })
+        .map((members) => `{${members.map(([key, value, colon]) => `"${key}"${colon}${value}`).join(',')}}`),
+    }));
+    fc.assert(
+      fc.property(text, (one) => {
+        const reading = read(`["\\u0061",${one}]`);
+        if ('value' in reading) expect(read(one)).toEqual({ value: (reading.value as unknown[])[1] });
+        else expect(errorOf(`[0,${one}]`)).toEqual(reading.errors[0]);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   it('skips a byte order mark', () => {
     expect(readJson(Buffer.from('\ufeff{"a":1}'))).toEqual({ value: { a: 1 } });
   });

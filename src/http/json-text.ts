@@ -37,8 +37,51 @@ export function readJson(bytes: Buffer): JsonReading {
   } catch {
     return refused('', 'the body must be one JSON value');
   }
+  if (!text.includes('\\') && isPlain(text, value)) return { value };
   const error = new JsonScan(text).problem();
   return error ? { errors: [error] } : { value };
+}
+
+/**
+ * Whether nothing is wrong with a text without escapes, as with nearly every body: told without an object for it. A
+ * name that is given twice is in the text twice and in the value once, so the text has as many names as the value
+ * exactly where no object has one twice.
+ */
+function isPlain(text: string, value: unknown): boolean {
+  return namesOf(value, MAX_DEPTH) === namesIn(text);
+}
+
+/** How many names the objects of a value have; NaN: one of them is refused, or the nesting is deeper than `levels`. */
+function namesOf(value: unknown, levels: number): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (levels === 0) return Number.NaN;
+  let names = 0;
+  if (Array.isArray(value)) {
+    for (const member of value) names += namesOf(member, levels - 1);
+    return names;
+  }
+  for (const name in value) {
+    if (POISONOUS.has(name)) return Number.NaN;
+    names += 1 + namesOf((value as Record<string, unknown>)[name], levels - 1);
+  }
+  return names;
+}
+
+/** How many names are in JSON without escapes: strings that a colon follows. */
+function namesIn(text: string): number {
+  let names = 0;
+  for (let quote = text.indexOf('"'); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    quote = text.indexOf('"', quote + 1);
+    let next = quote + 1;
+    while (isSpace(text.charCodeAt(next))) next += 1;
+    if (text.charCodeAt(next) === 0x3a) names += 1;
+  }
+  return names;
+}
+
+/** Whether JSON allows it between two tokens. */
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
 function refused(path: string, message: string): JsonReading {

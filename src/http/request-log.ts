@@ -97,17 +97,21 @@ function isProbe(route: string | undefined): boolean {
 
 /** The series of each route, method and status: a closed, small set, made as it is met. */
 class RouteDurations {
-  private readonly routes = new Map<string, Map<string, DurationSeries>>();
+  private readonly routes = new Map<string, Map<string, Map<number, DurationSeries>>>();
 
   constructor(private readonly histogram: DurationHistogram) {}
 
   of(route: string, method: string, status: number): DurationSeries {
-    const ofRoute = this.routes.get(route) ?? new Map<string, DurationSeries>();
-    const name = `${method} ${status}`;
-    const known = ofRoute.get(name);
-    if (known !== undefined) return known;
+    const known = this.routes.get(route)?.get(method)?.get(status);
+    return known ?? this.add(route, method, status);
+  }
+
+  private add(route: string, method: string, status: number): DurationSeries {
+    const ofRoute = this.routes.get(route) ?? new Map<string, Map<number, DurationSeries>>();
+    const ofMethod = ofRoute.get(method) ?? new Map<number, DurationSeries>();
     const series = this.histogram.series({ method, route, status: String(status) });
-    ofRoute.set(name, series);
+    ofMethod.set(status, series);
+    ofRoute.set(method, ofMethod);
     this.routes.set(route, ofRoute);
     return series;
   }

@@ -484,8 +484,8 @@ export class AcquirePump {
   }
 }
 
-function wantedOf({ flow }: BudgetEntry, nowMs: number): bigint {
-  return BigInt(Math.floor(Math.min(flow.recent(nowMs), MOST_WANTED)));
+function wantedOf(entry: BudgetEntry, nowMs: number): bigint {
+  return BigInt(Math.floor(Math.min(entry.drawnOfLate(nowMs), MOST_WANTED)));
 }
 
 /** Gives the answers beside their asks. */

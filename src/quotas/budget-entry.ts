@@ -14,9 +14,12 @@ export type KnownBudget = Pick<
   readonly receivedAtMs: number;
 };
 
-/** What one replica knows and holds of one account. */
+/** Of nearly every account: calls that reserve nothing need no lease. Never written to. */
+export const NO_LEASES: BudgetLease[] = Object.freeze([]) as unknown as BudgetLease[];
+
+/** What one replica knows and holds of one account. Instants are whole milliseconds, as those of leases of permits. */
 export class BudgetEntry {
-  leases: BudgetLease[] = [];
+  leases: BudgetLease[] = NO_LEASES;
   waiting: Waiter[] = NO_WAITERS;
   /** An acquire of this account is under way: one at a time. */
   isAsking = false;
@@ -27,7 +30,8 @@ export class BudgetEntry {
   /** Grows whenever everything held is dropped: grants asked for before are not taken. */
   generation = 0;
   touchedAtMs = 0;
-  readonly flow = new DemandEstimator();
+  /** Null: no call has drawn anything, which is so where none reserves. */
+  private flow: DemandEstimator | null = null;
   /** The last answer of the store; calls that reserve nothing are judged by it until `knownUntilMs`. */
   known: KnownBudget | null = null;
   knownUntilMs = 0;
@@ -49,6 +53,24 @@ export class BudgetEntry {
     return null;
   }
 
+  /** Notes what the store has answered. */
+  learn(grant: BudgetGrant, nowMs: number, untilMs: number): void {
+    const { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs } = grant;
+    this.known = { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs, receivedAtMs: nowMs };
+    this.knownUntilMs = Math.floor(untilMs);
+  }
+
+  /** Notes what a call has drawn. */
+  noteDrawn(amount: number, nowMs: number): void {
+    this.flow ??= new DemandEstimator();
+    this.flow.add(amount, nowMs);
+  }
+
+  /** About what calls have drawn within the last two seconds. */
+  drawnOfLate(nowMs: number): number {
+    return this.flow?.recent(nowMs) ?? 0;
+  }
+
   /** Whether a call that reserves nothing passes: null = unknown. */
   isOpen(nowMs: number): boolean | null {
     if (this.known === null || nowMs >= this.knownUntilMs) return null;
@@ -59,7 +81,7 @@ export class BudgetEntry {
 
   rememberRefusal(need: bigint, untilMs: number, nowMs: number): void {
     this.refusedNeed = nowMs < this.refusedUntilMs && this.refusedNeed < need ? this.refusedNeed : need;
-    this.refusedUntilMs = untilMs;
+    this.refusedUntilMs = Math.floor(untilMs);
   }
 
   isRefused(need: bigint, nowMs: number): boolean {

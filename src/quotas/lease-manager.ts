@@ -32,7 +32,7 @@ import type {
   WindowGrant,
 } from './quota-store.js';
 import { NO_LEASE } from './quota-store.js';
-import { BudgetEntry } from './budget-entry.js';
+import { BudgetEntry, NO_LEASES } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { drainedWithin, LeaseReturnQueue } from './lease-return-queue.js';
@@ -335,7 +335,7 @@ export class LeaseManager implements AcquireHandler {
       const entry = this.windowEntry(window);
       if (entry === null) return unavailable(1_000);
       if (cost > window.limit) return windowRefusal(entry, cost, null);
-      entry.touchedAtMs = nowMs;
+      entry.touchedAtMs = Math.floor(nowMs);
       this.foundWindows[index] = entry;
       this.foundShares[index] = false;
       if (entry.covers(cost, waiter === null ? window.limit : Infinity, mayStand, nowMs)) continue;
@@ -357,7 +357,7 @@ export class LeaseManager implements AcquireHandler {
       const amount = amountIn(request, account);
       const entry = this.budgetEntry(account);
       if (entry === null) return unavailable(1_000);
-      entry.touchedAtMs = nowMs;
+      entry.touchedAtMs = Math.floor(nowMs);
       this.foundAccounts[index] = entry;
       this.foundLeases[index] = null;
       if (amount === 0n) {
@@ -420,7 +420,7 @@ export class LeaseManager implements AcquireHandler {
       const amount = amountIn(request, account);
       lease.remaining -= amount;
       lease.usedAtMs = nowMs;
-      (this.foundAccounts[index] as BudgetEntry).flow.add(Number(amount), nowMs);
+      (this.foundAccounts[index] as BudgetEntry).noteDrawn(Number(amount), nowMs);
     }
     return isHeld;
   }
@@ -650,11 +650,7 @@ export class LeaseManager implements AcquireHandler {
     const deadlineMs = this.deadline(call.sentMs, grant.admitForMs, nowMs);
     const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
       new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
-    if (!isStale && grant.found) {
-      const { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs } = grant;
-      entry.known = { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs, receivedAtMs: nowMs };
-      entry.knownUntilMs = deadlineMs;
-    }
+    if (!isStale && grant.found) entry.learn(grant, nowMs, deadlineMs);
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
       const need = ask.needs[index];
@@ -680,8 +676,7 @@ export class LeaseManager implements AcquireHandler {
     }
     const left = entry.leases.filter((held) => held.remaining > 0n);
     for (const held of entry.leases) if (held.remaining === 0n) this.handBack(held);
-    entry.leases = left;
-    entry.leases.push(pooled);
+    entry.leases = [...left, pooled];
     this.watch(entry, nowMs);
     return pooled;
   }
@@ -750,7 +745,7 @@ export class LeaseManager implements AcquireHandler {
   private dropBudget(entry: BudgetEntry): void {
     entry.forgetKnowledge();
     const leases = entry.leases;
-    entry.leases = [];
+    entry.leases = NO_LEASES;
     for (const lease of leases) this.handBack(lease);
   }
 

@@ -127,7 +127,7 @@ export class WindowBook {
   /** Nothing came of a refill. No call is refused for it; the next one comes a little later. */
   dropRefill(entry: WindowEntry, nowMs: number, isSkipped = false): void {
     this.droppedRefills++;
-    entry.noRefillUntilMs = nowMs + (isSkipped ? SKIPPED_PAUSE_MS : REFILL_PAUSE_MS);
+    entry.noRefillUntilMs = Math.floor(nowMs) + (isSkipped ? SKIPPED_PAUSE_MS : REFILL_PAUSE_MS);
   }
 
   /** The store is back: nothing more is counted alone. */

@@ -16,7 +16,7 @@ const SHARE_SHAPES = {
 /** A lease is refilled when it holds less than this part of what the last two seconds used. */
 const HOT_PART = 0.3;
 
-/** What one replica knows and holds of one rate window. */
+/** What one replica knows and holds of one rate window. Instants are whole milliseconds, as those of its leases. */
 export class WindowEntry {
   /** Drawn from first. */
   lease: PermitLease | null = null;
@@ -174,7 +174,7 @@ export class WindowEntry {
     this.inForce = inForce ?? null;
     this.free = free;
     this.resetMs = resetMs;
-    this.knownAtMs = nowMs;
+    this.knownAtMs = Math.floor(nowMs);
   }
 
   /**
@@ -195,8 +195,8 @@ export class WindowEntry {
 
   rememberRefusal(need: number, retryMs: number, untilMs: number, nowMs: number): void {
     this.refusedNeed = nowMs < this.refusedUntilMs ? Math.min(this.refusedNeed, need) : need;
-    this.refusedUntilMs = untilMs;
-    this.retryAtMs = nowMs + retryMs;
+    this.refusedUntilMs = Math.floor(untilMs);
+    this.retryAtMs = Math.floor(nowMs + retryMs);
   }
 
   isRefused(need: number, nowMs: number): boolean {

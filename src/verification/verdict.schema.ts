@@ -1,7 +1,9 @@
 const text = { type: 'string' } as const;
+/** Text that Latchkey makes, of characters that JSON writes as they are: an id, a word of a closed set, an instant. */
+const plain = { type: 'string', format: 'unsafe' } as const;
 const number = { type: 'number' } as const;
 const flag = { type: 'boolean' } as const;
-const nullableText = { type: 'string', nullable: true } as const;
+const nullablePlain = { ...plain, nullable: true } as const;
 const texts = { type: 'array', items: text } as const;
 
 const limitNumbers = { amount: number, used: number, held: number, remaining: number } as const;
@@ -10,9 +12,9 @@ const limitNumbers = { amount: number, used: number, held: number, remaining: nu
 export const LIMIT_SCHEMA = {
   type: 'object',
   properties: {
-    ...{ id: nullableText, name: text, unit: text, per: nullableText, state: text },
+    ...{ id: nullablePlain, name: text, unit: plain, per: nullablePlain, state: plain },
     ...limitNumbers,
-    ...{ resetsAt: text, resetSeconds: number },
+    ...{ resetsAt: plain, resetSeconds: number },
   },
 } as const;
 
@@ -24,32 +26,32 @@ export const VERDICT_SCHEMA = {
   type: 'object',
   properties: {
     valid: flag,
-    code: text,
+    code: plain,
     detail: text,
     retryAfterSeconds: number,
     limit: {
       type: 'object',
       properties: {
-        ...{ id: text, name: text, unit: text, per: nullableText, state: text, resetsAt: text },
+        ...{ id: plain, name: text, unit: plain, per: nullablePlain, state: plain, resetsAt: plain },
         ...limitNumbers,
       },
     },
-    keyId: text,
+    keyId: plain,
     name: text,
-    ownerId: text,
-    environment: text,
+    ownerId: plain,
+    environment: plain,
     scopes: texts,
     roles: texts,
     tags: texts,
     metadata: { type: 'object', additionalProperties: text },
     rateLimits: {
       type: 'array',
-      items: { type: 'object', properties: { window: text, limit: number, remaining: number, resetSeconds: number } },
+      items: { type: 'object', properties: { window: plain, limit: number, remaining: number, resetSeconds: number } },
     },
     budget: {
       type: 'object',
       properties: {
-        type: text,
+        type: plain,
         limitCents: number,
         raisedByCents: number,
         spentCents: number,
@@ -57,11 +59,11 @@ export const VERDICT_SCHEMA = {
         remainingCents: number,
       },
     },
-    reservation: { type: 'object', properties: { id: text, expiresAt: text, cents: number, tokens: number } },
+    reservation: { type: 'object', properties: { id: plain, expiresAt: plain, cents: number, tokens: number } },
     tightest: LIMIT_SCHEMA,
     limits: { type: 'array', items: LIMIT_SCHEMA },
     degraded: flag,
-    checks: { type: 'array', items: { type: 'object', properties: { check: text, outcome: text, detail: text } } },
+    checks: { type: 'array', items: { type: 'object', properties: { check: plain, outcome: plain, detail: text } } },
     errors: { type: 'array', items: { type: 'object', properties: { path: text, message: text } } },
   },
 } as const;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { clientRequestId } from '../../access/client-request-id.js';
 import type { AuditedAct } from '../../access/access-rule.js';
 import type { Caller, KnownCaller, Principal } from '../../access/caller.js';
@@ -9,12 +9,13 @@ import type { ResponseBatching, ReadyAnswer } from '../response-batching.js';
 import type { RequestPlace } from '../in-flight.js';
 import type { RequestLog } from '../request-log.js';
 import type { AnswerHeaders } from '../security-headers.js';
-
-const JSON_TYPE = 'application/json; charset=utf-8';
+import { JSON_TYPE, type JsonHead } from './json-head.js';
 
 /** What all exchanges of a route have in common. */
 export interface ExchangeSettings {
   readonly headers: AnswerHeaders;
+  /** The same, of an answer that has nothing else to say. */
+  readonly jsonHead: JsonHead;
   /** The pattern of the route. */
   readonly url: string;
   readonly audited: AuditedAct | undefined;
@@ -32,8 +33,10 @@ export class Exchange implements ReadyAnswer, ProblemReply, RefusedRequest {
   readonly params = {};
   readonly routeOptions: ExchangeSettings;
   readonly audited: AuditedAct;
-  private readonly fields: Record<string, string>;
+  /** Null: those of every answer, and no others. */
+  private fields: Record<string, string> | null = null;
   private statusCode = 200;
+  private isTold = false;
   private body = '';
   private knownCaller: Caller | undefined;
 
@@ -47,7 +50,6 @@ export class Exchange implements ReadyAnswer, ProblemReply, RefusedRequest {
   ) {
     this.routeOptions = settings;
     this.audited = (settings.audited ?? settings.refusedAs)!;
-    this.fields = { ...settings.headers, 'x-request-id': this.id };
   }
 
   get requestId(): string {
@@ -73,39 +75,59 @@ export class Exchange implements ReadyAnswer, ProblemReply, RefusedRequest {
   }
 
   header(name: string, value: string): void {
-    this.fields[name.toLowerCase()] = value;
+    this.ownFields()[name.toLowerCase()] = value;
   }
 
   status(status: number): void {
     this.statusCode = status;
   }
 
-  /** Answers with JSON. */
+  /** Answers 200 with JSON. */
   sendJson(body: string): void {
-    this.fields['content-type'] = JSON_TYPE;
-    this.send(body);
+    if (this.settings.isLeaving()) this.header('content-type', JSON_TYPE);
+    this.leave(body);
   }
 
-  /** Gives the place back, and lets the answer leave with the others of this turn. */
+  /** Answers with what was said before by `status` and `header`. */
   send(body: string): void {
-    this.body = body;
-    if (this.settings.isLeaving()) this.fields['connection'] = 'close';
-    this.place.leave();
-    this.settings.together.add(this);
+    this.ownFields();
+    this.leave(body);
   }
 
   write(): void {
-    const { incoming, response, fields, body } = this;
+    const { incoming, response, body } = this;
     response.on('finish', this.tell).on('error', this.tell);
-    fields['content-length'] = String(Buffer.byteLength(body));
-    response.writeHead(this.statusCode, fields);
-    response.end(body);
+    const bytes = Buffer.byteLength(body);
+    response.writeHead(this.statusCode, this.head(bytes));
+    // Text of ASCII is the same bytes in both, and Node need not look at each character.
+    response.end(body, bytes === body.length ? 'latin1' : 'utf8');
     // Past its end: until then Node keeps the request.
     incoming.read();
   }
 
+  /** Gives the place back, and lets the answer leave with the others of this turn. */
+  private leave(body: string): void {
+    this.body = body;
+    if (this.settings.isLeaving()) this.ownFields()['connection'] = 'close';
+    this.place.leave();
+    this.settings.together.add(this);
+  }
+
+  private ownFields(): Record<string, string> {
+    this.fields ??= { ...this.settings.headers, 'x-request-id': this.id };
+    return this.fields;
+  }
+
+  private head(bytes: number): OutgoingHttpHeaders | OutgoingHttpHeader[] {
+    const { fields } = this;
+    if (fields === null) return this.settings.jsonHead.of(this.id, bytes);
+    fields['content-length'] = String(bytes);
+    return fields;
+  }
+
   private readonly tell = (): void => {
-    this.response.off('finish', this.tell).off('error', this.tell);
+    if (this.isTold) return;
+    this.isTold = true;
     this.place.answered();
     this.settings.log.tell({
       requestId: this.id,

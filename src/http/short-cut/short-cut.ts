@@ -15,6 +15,7 @@ import type { AnswerHeaders } from '../security-headers.js';
 import type { TrafficLane } from '../traffic-lane.js';
 import { Exchange, type ExchangeSettings } from './exchange.js';
 import { HandedOver, readHandedOver } from './handed-over.js';
+import { JsonHead } from './json-head.js';
 import { type HeadLimits, plainBodyLength } from './plain-head.js';
 import type { ShortRoute } from './short-route.js';
 import { readWhole } from './whole-body.js';
@@ -204,12 +205,14 @@ function knownRoute(route: ShortRoute, settings: ShortCutSettings): KnownRoute {
   if (rule?.kind !== 'permission' || rule.alsoNeeds !== undefined)
     throw new Error(`POST ${route.path} does not declare one permission, so that it cannot be on the short cut.`);
   const url = `/${apiPrefix}${route.path}`;
+  const headers = headersOf(url) ?? {};
   return {
     answer: (body, caller, place) => route.answer(body, caller, place),
     permission: rule.permission,
     exchange: {
       url,
-      headers: headersOf(url) ?? {},
+      headers,
+      jsonHead: new JsonHead(headers),
       audited: found!.audited,
       refusedAs: actOf(rule),
       together,

@@ -5,12 +5,14 @@ import type { IncomingMessage } from 'node:http';
  * body, or with null where its client has gone before it was here.
  */
 export function readWhole(request: IncomingMessage, length: number, done: (body: Buffer | null) => void): void {
-  process.nextTick(() => {
-    // What came with the head is here by now: nearly every body. Listening for it takes longer.
-    const first = request.read() as Buffer | null;
-    if (first !== null && first.length === length) done(first);
-    else readOn(request, first, length, done);
-  });
+  process.nextTick(readArrived, request, length, done);
+}
+
+function readArrived(request: IncomingMessage, length: number, done: (body: Buffer | null) => void): void {
+  // What came with the head is here by now: nearly every body. Listening for it takes longer.
+  const first = request.read() as Buffer | null;
+  if (first !== null && first.length === length) done(first);
+  else readOn(request, first, length, done);
 }
 
 function readOn(

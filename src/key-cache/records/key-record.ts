@@ -16,7 +16,8 @@ export interface SecretFacts {
   readonly createdAtMs: number;
   readonly revokedAtMs: number | null;
   readonly expiresAtMs: number | null;
-  readonly lastUsedAtMs: number | null;
+  /** As far as it is known here; not part of any decision. */
+  lastUsedAtMs: number | null;
 }
 
 /** One key, as a decision needs it. Instants are Unix milliseconds. */

@@ -58,7 +58,7 @@ export class SlotDesk implements SlotHandler {
     for (const account of accounts) {
       const entry = this.host.entryOf(account);
       if (entry === null) return unavailable(1_000);
-      entry.touchedAtMs = nowMs;
+      entry.touchedAtMs = Math.floor(nowMs);
       if (entry.isRefused(1n, nowMs)) return concurrencyLimited(entry);
     }
     return null;

@@ -15,19 +15,19 @@ export const LAST_USED_EVERY_MS = 60_000;
 const MAX_PENDING = 20_000;
 
 /**
- * Collects when keys were last used, off the path of the answer. What is remembered per key hangs on its cached
- * record, so it needs no bound of its own and goes with it; the writer refuses what another replica has written.
+ * Collects when keys were last used, off the path of the answer. What is remembered of a key is in its cached record,
+ * so it needs no bound of its own and goes with it; the writer refuses what another replica has written.
  */
 export class LastUsed {
-  private readonly notedAtMs = new WeakMap<object, number>();
   private pending = new Map<string, Use>();
 
   /** Notes a use at `nowMs` (Unix, database clock) unless the same secret was noted within the last minute. */
   note(record: KeyRecord, nowMs: number): void {
     const { secret } = record;
-    const notedAtMs = this.notedAtMs.get(secret) ?? secret.lastUsedAtMs ?? Number.NEGATIVE_INFINITY;
-    if (nowMs - notedAtMs < LAST_USED_EVERY_MS || this.pending.size >= MAX_PENDING) return;
-    this.notedAtMs.set(secret, nowMs);
+    const { lastUsedAtMs } = secret;
+    if (lastUsedAtMs !== null && nowMs - lastUsedAtMs < LAST_USED_EVERY_MS) return;
+    if (this.pending.size >= MAX_PENDING) return;
+    secret.lastUsedAtMs = nowMs;
     this.pending.set(secret.kid, { keyId: secret.keyId, kid: secret.kid, atMs: nowMs });
   }
 
