@@ -43,6 +43,7 @@ import { RenewedLeases1790000003300 } from './migrations/1790000003300-renewed-l
 import { StandingLeases1790000003400 } from './migrations/1790000003400-standing-leases.js';
 import { AuditSegments1790000003500 } from './migrations/1790000003500-audit-segments.js';
 import { AuditSyslog1790000003600 } from './migrations/1790000003600-audit-syslog.js';
+import { UsageSummedLater1790000004000 } from './migrations/1790000004000-usage-summed-later.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -91,4 +92,5 @@ export const migrations = [
   StandingLeases1790000003400,
   AuditSegments1790000003500,
   AuditSyslog1790000003600,
+  UsageSummedLater1790000004000,
 ];

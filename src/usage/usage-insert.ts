@@ -20,16 +20,16 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book_5(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
+  FROM usage_book_6(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
-const WITHOUT_SLOTS = { name: 'book-usage-5', text: TEXT };
+const WITHOUT_SLOTS = { name: 'book-usage-6', text: TEXT };
 
 /**
  * Slots are freed by the same commit, after everything else that the statement locks. A report that is refused changes
  * nothing: its call keeps its slot. An entry that has no row was booked.
  */
 const WITH_SLOTS = {
-  name: 'book-usage-5-slots',
+  name: 'book-usage-6-slots',
   text: `WITH booked AS MATERIALIZED (${TEXT}), refused AS MATERIALIZED (
     SELECT entry FROM booked WHERE outcome IN ('repeated', 'over-ceiling', 'refused'))
   SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM refused) >= 0 THEN ARRAY(
@@ -50,7 +50,7 @@ export interface BookTerms {
  * The statement that books a batch in one transaction; its rows are {@link BookRow}s. No two entries may have the same
  * id.
  *
- * @see src/database/functions/usage_book_5.sql
+ * @see src/database/functions/usage_book_6.sql
  */
 export function insertUsageStatement(entries: readonly BookEntry[], { defaultHold, ceiling }: BookTerms): QueryConfig {
   const ofReport =
