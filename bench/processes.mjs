@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -69,10 +69,33 @@ export async function loadOf(pid, cpu, options) {
   return { ...run, microsecondsEach: (seconds / run.requests) * 1e6 };
 }
 
+/**
+ * Processor time so far, in microseconds, of a PostgreSQL and all its sessions, those that have ended among them.
+ *
+ * @param pid of its first process
+ */
+export async function processorTimeOfPostgres(pid) {
+  let ticks = 0;
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const fields = await statOf(name).catch(() => null);
+    // The first process also has the time of its children that have ended.
+    if (fields !== null && Number(name) === pid) ticks += sumOf(fields, 11, 15);
+    else if (fields !== null && Number(fields[1]) === pid) ticks += sumOf(fields, 11, 13);
+  }
+  return (ticks / TICKS_PER_SECOND) * 1e6;
+}
+
+const sumOf = (fields, from, to) => fields.slice(from, to).reduce((sum, field) => sum + Number(field), 0);
+
 async function ticksOf(pid) {
+  return sumOf(await statOf(pid), 11, 13);
+}
+
+/** What the kernel says of a process, from its state on. */
+async function statOf(pid) {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 /** Processor time of `pid` while `work` runs, in microseconds. */

@@ -175,14 +175,22 @@ export class ApiKeysRepository {
     userId: string | null,
   ): Promise<Map<string, Omit<ApiKeyDetails, 'key' | 'secrets'>>> {
     const rows = await this.manager.query<StandingRow[]>(
-      `SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active, u.kind,
+      `WITH pending AS MATERIALIZED (
+         SELECT key_id, saturated(sum(requests)) AS requests, saturated(sum(input_tokens)) AS input, saturated(sum(output_tokens)) AS output,
+                saturated(sum(cost_micro_cents)) AS cost, max(booked_at) AS at
+           FROM usage_pending_rows() WHERE key_id = ANY($1) GROUP BY key_id)
+       SELECT k.id AS key_id, u.name, u.is_active AND u.deleted_at IS NULL AS is_active, u.kind,
               ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = k.owner_id) AS manager_ids,
               EXISTS (SELECT FROM project_member m WHERE m.project_id = k.project_id AND m.user_id = $5 AND m.role = 'admin') AS is_project_admin,
-              t.requests, t.input_tokens::numeric + t.output_tokens AS tokens, t.cost_micro_cents, nullif(t.last_used_at, '-infinity') AS last_used_at,
+              saturating_add(coalesce(t.requests, 0), coalesce(p.requests, 0)) AS requests,
+              saturating_add(coalesce(t.input_tokens, 0), coalesce(p.input, 0))::numeric
+                + saturating_add(coalesce(t.output_tokens, 0), coalesce(p.output, 0)) AS tokens,
+              saturating_add(coalesce(t.cost_micro_cents, 0), coalesce(p.cost, 0)) AS cost_micro_cents,
+              nullif(key_last_used(t.last_used_at, p.at), '-infinity') AS last_used_at,
               o.name AS hand_over_by_name
          FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[]) AS k (id, owner_id, hand_over_by, project_id)
          LEFT JOIN users u ON u.id = k.owner_id LEFT JOIN users o ON o.id = k.hand_over_by
-         LEFT JOIN key_totals t ON t.key_id = k.id`,
+         LEFT JOIN key_totals t ON t.key_id = k.id LEFT JOIN pending p ON p.key_id = k.id`,
       [
         keys.map((key) => key.id),
         keys.map((key) => key.ownerId),

@@ -50,6 +50,7 @@ import { EventsBySubject1790000003810 } from './migrations/1790000003810-events-
 import { StepsOfAccounts1790000003900 } from './migrations/1790000003900-steps-of-accounts.js';
 import { StepsThatAreThere1790000003910 } from './migrations/1790000003910-steps-that-are-there.js';
 import { IndexOfSteps1790000003920 } from './migrations/1790000003920-index-of-steps.js';
+import { UsageSummedLater1790000004000 } from './migrations/1790000004000-usage-summed-later.js';
 import { AuditSealing1790000004050 } from './migrations/1790000004050-audit-sealing.js';
 
 /** All migrations, oldest first. */
@@ -106,5 +107,6 @@ export const migrations = [
   StepsOfAccounts1790000003900,
   StepsThatAreThere1790000003910,
   IndexOfSteps1790000003920,
+  UsageSummedLater1790000004000,
   AuditSealing1790000004050,
 ];

@@ -249,13 +249,20 @@ const NAMES: Readonly<Record<LimitMember, string>> = {
     'SELECT DISTINCT member_id AS id, subject AS name FROM limit_subject WHERE member_id = ANY($1) AND subject IS NOT NULL',
 };
 
-/** Rows of reports since an hour, of all keys. */
-const ROWS_OF_ALL = 'SELECT r.* FROM usage_rollup_hour r WHERE r.hour >= since';
+const USED = 'r.model, r.input_tokens, r.output_tokens, r.cost_micro_cents';
+
+/** Rows of reports since an hour, of all keys: those of an hour, and what is not added to them yet (docs/adr/0053). */
+const ROWS_OF_ALL = `
+  SELECT ${USED} FROM usage_rollup_hour r WHERE r.hour >= since
+  UNION ALL SELECT ${USED} FROM usage_pending_rows() r WHERE r.hour >= since`;
 
 /** Of the keys of a target `$4`, `$5`. A key that has no row counts as one, so that so many keys are not looked up. */
 const ROWS_OF_TARGET = `
-  SELECT r.* FROM (SELECT $4::text AS target_kind, $5::uuid AS target_id) AS l
-    CROSS JOIN LATERAL ${KEYS_OF} AS k LEFT JOIN usage_rollup_hour r ON r.key_id = k.id AND r.hour >= since`;
+  SELECT ${USED} FROM (SELECT $4::text AS target_kind, $5::uuid AS target_id) AS l
+    CROSS JOIN LATERAL ${KEYS_OF} AS k LEFT JOIN usage_rollup_hour r ON r.key_id = k.id AND r.hour >= since
+  UNION ALL
+  SELECT ${USED} FROM (SELECT $4::text AS target_kind, $5::uuid AS target_id) AS l
+    CROSS JOIN usage_pending_rows() r JOIN api_key k ON k.id = r.key_id WHERE r.hour >= since AND ${BINDS_KEY}`;
 
 /** What reports tell of each unit. */
 const REPORTED = { cents: 'f.cost_micro_cents', tokens: 'f.input_tokens + f.output_tokens' } as const;

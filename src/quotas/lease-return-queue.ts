@@ -7,18 +7,23 @@ const MOST = 10_000;
 /** Permits that may wait: those of all windows in memory, nearly. More count until their bucket has left. */
 const MOST_PERMITS = 300_000;
 const RETRY_MS = 250;
+/** So many times slices fail while permits wait; then permits go without them: it may not be the connection. */
+const MOST_FAILURES = 4;
 /** How often it is looked whether asks are still under way. */
 const LOOK_MS = 10;
 
 /**
  * What is on its way back to the store. Slices are sent until it is known that they arrived (their return number
- * makes that safe); permits are sent once and an unknown outcome is forgotten, because they have no such number.
+ * makes that safe); permits are sent once and an unknown outcome is forgotten, because they have no such number. So
+ * permits wait until slices have arrived: what fails for them would fail for permits too, and lose them.
  */
 export class LeaseReturnQueue {
   private readonly leases = new Map<string, LeaseReturn>();
   private windows: PermitReturn[] = [];
   private isSending = false;
   private notBeforeMs = 0;
+  /** Of slices, one after the other, since permits wait. */
+  private failures = 0;
   private whenEmpty: (() => void)[] = [];
 
   constructor(private readonly store: QuotaStore) {}
@@ -32,6 +37,7 @@ export class LeaseReturnQueue {
   }
 
   addPermits(back: PermitReturn): void {
+    if (this.windows.length === 0) this.failures = 0;
     if (this.windows.length < MOST_PERMITS) this.windows.push(back);
   }
 
@@ -47,16 +53,19 @@ export class LeaseReturnQueue {
   /** Sends what waits, one call after the other. */
   flush(now: () => number): void {
     if (this.isSending || this.size === 0 || now() < this.notBeforeMs) return;
-    const leases = [...firstOf(this.leases.values(), BATCH)];
-    const windows = this.windows.splice(0, BATCH);
+    const goAlone = this.leases.size === 0 || (this.failures >= MOST_FAILURES && this.windows.length > 0);
+    const leases = goAlone ? [] : [...firstOf(this.leases.values(), BATCH)];
+    const windows = goAlone ? this.windows.splice(0, BATCH) : [];
     this.isSending = true;
     this.store.giveBack({ leases, windows }).then(
       () => {
         for (const back of leases) this.leases.delete(back.leaseId);
+        this.failures = 0;
         this.settled();
         this.flush(now);
       },
       () => {
+        this.failures = goAlone ? 0 : this.failures + 1;
         this.holdUntil(now() + RETRY_MS);
         this.settled();
       },

@@ -65,8 +65,12 @@ const OF_ACTIVE_KEYS = `JOIN api_key k ON k.id = a.key_id JOIN users u ON u.id =
   WHERE k.is_active AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1)
     AND a.spent_micro_cents < a.limit_micro_cents`;
 
+/** What is booked and not in rollups yet (docs/adr/0053), summed up once for all keys. */
+const PENDING = `WITH pending AS MATERIALIZED (
+  SELECT key_id, sum(cost_micro_cents) AS cost FROM usage_pending_rows() WHERE hour >= $3 AND hour <= $1 GROUP BY key_id)`;
+
 const COST = `(SELECT coalesce(sum(r.cost_micro_cents), 0) FROM usage_rollup_hour r
-  WHERE r.key_id = a.key_id AND r.hour >= $3 AND r.hour <= $1)`;
+  WHERE r.key_id = a.key_id AND r.hour >= $3 AND r.hour <= $1) + coalesce((SELECT p.cost FROM pending p WHERE p.key_id = a.key_id), 0)`;
 
 /** Reads what budgets have spent, and how fast. */
 @Injectable()
@@ -80,7 +84,8 @@ export class BudgetForecastsRepository {
   async mostUsed(now: Date, month: string, since: Date, projectId: string | null): Promise<BudgetSpend[]> {
     const accounts = projectId === null ? OF_ALL : OF_PROJECT;
     const rows = await this.manager.query<Row[]>(
-      `SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents - a.carried_micro_cents AS observed
+      `${PENDING}
+       SELECT ${COLUMNS}, 'monthly' AS type, a.spent_micro_cents - a.carried_micro_cents AS observed
          FROM ${candidates(accounts, '$2', MONTHLY_CANDIDATES)} a ${OF_ACTIVE_KEYS}
        UNION ALL
        SELECT ${COLUMNS}, 'total', ${COST} FROM ${candidates(accounts, `'total'`, TOTAL_CANDIDATES)} a ${OF_ACTIVE_KEYS}`,
@@ -98,7 +103,9 @@ export class BudgetForecastsRepository {
   /** What a key has cost since an instant. */
   async costSince(keyId: string, since: Date): Promise<bigint> {
     const [row] = await this.manager.query<{ cost: string }[]>(
-      `SELECT coalesce(sum(cost_micro_cents), 0) AS cost FROM usage_rollup_hour WHERE key_id = $1 AND hour >= $2`,
+      `SELECT coalesce(sum(cost_micro_cents), 0) AS cost FROM (
+         SELECT cost_micro_cents FROM usage_rollup_hour WHERE key_id = $1 AND hour >= $2
+         UNION ALL SELECT cost_micro_cents FROM usage_pending_rows() WHERE key_id = $1 AND hour >= $2) r`,
       [keyId, since],
     );
     return BigInt(row!.cost);

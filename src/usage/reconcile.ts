@@ -28,6 +28,23 @@ const upTo = (sum: string) => `saturated(coalesce(${sum}, 0))`;
 const ALL_EVENTS = `(SELECT key_id, ${sums} FROM (
     SELECT key_id, ${AMOUNTS.join(', ')} FROM usage_event UNION ALL SELECT key_id, ${AMOUNTS.join(', ')} FROM usage_archived_sum) a
   GROUP BY key_id)`;
+/** Totals of keys with what is booked and not added yet (docs/adr/0053). */
+const ALL_TOTALS = `(SELECT key_id, ${sums} FROM (
+    SELECT key_id, ${AMOUNTS.join(', ')} FROM key_totals UNION ALL SELECT key_id, ${AMOUNTS.join(', ')} FROM usage_pending_rows()) a
+  GROUP BY key_id)`;
+/** The same of the rollups of an hour. */
+const ALL_ROLLUPS = `(SELECT key_id, hour, model, ${sums} FROM (
+    SELECT key_id, hour, model, ${AMOUNTS.join(', ')} FROM usage_rollup_hour
+    UNION ALL SELECT key_id, hour, model, ${AMOUNTS.join(', ')} FROM usage_pending_rows()) a
+  GROUP BY key_id, hour, model)`;
+/** And of what rollups have of other versions than their own. */
+const ALL_MOVED = `(SELECT key_id, hour, model, version_id, ${sums} FROM (
+    SELECT key_id, hour, model, version_id, ${AMOUNTS.join(', ')} FROM usage_rollup_moved
+    UNION ALL
+    SELECT p.key_id, p.hour, p.model, p.version_id, ${AMOUNTS.map((name) => `p.${name}`).join(', ')} FROM usage_pending_rows() p
+      JOIN usage_rollup_hour r USING (key_id, hour, model)
+     WHERE p.version_id IS DISTINCT FROM r.version_id AND p.version_id IS NOT NULL) a
+  GROUP BY key_id, hour, model, version_id)`;
 /** Whether the events of an hour are in the database, and in no file. */
 const isHere = (hour: string) =>
   `NOT EXISTS (SELECT FROM usage_archive a WHERE a.month = date_trunc('month', ${hour} AT TIME ZONE 'UTC')::date)`;
@@ -37,7 +54,7 @@ const USAGE: readonly Comparison[] = [
   {
     check: 'totals of keys = Σ events',
     sql: `SELECT key_id::text AS subject, ${row('t')}::text AS found, ${row('e')}::text AS expected
-            FROM key_totals t FULL JOIN ${ALL_EVENTS} e USING (key_id)
+            FROM ${ALL_TOTALS} t FULL JOIN ${ALL_EVENTS} e USING (key_id)
            WHERE ${row('t')} <> ${row('e')}`,
   },
   {
@@ -49,7 +66,7 @@ const USAGE: readonly Comparison[] = [
   {
     check: 'hourly rollups = Σ events',
     sql: `SELECT concat_ws(' ', key_id, hour, model) AS subject, ${row('r')}::text AS found, ${row('e')}::text AS expected
-            FROM (SELECT * FROM usage_rollup_hour WHERE ${isHere('hour')}) r
+            FROM (SELECT * FROM ${ALL_ROLLUPS} h WHERE ${isHere('hour')}) r
             FULL JOIN (SELECT key_id, date_trunc('hour', received_at, 'UTC') AS hour, model, ${sums} FROM usage_event
                         WHERE ${isHere('received_at')} GROUP BY 1, 2, 3) e
                  USING (key_id, hour, model)
@@ -61,7 +78,7 @@ const USAGE: readonly Comparison[] = [
     check: 'rollups of archived months = Σ archived events',
     sql: `SELECT concat_ws(' ', key_id, archive_month) AS subject, ${row('r')}::text AS found, ${row('e')}::text AS expected
             FROM (SELECT h.key_id, a.month AS archive_month, ${sums} FROM usage_archive a
-                    JOIN usage_rollup_hour h ON h.hour >= a.month::timestamp AT TIME ZONE 'UTC'
+                    JOIN ${ALL_ROLLUPS} h ON h.hour >= a.month::timestamp AT TIME ZONE 'UTC'
                          AND h.hour < (a.month + interval '1 month') AT TIME ZONE 'UTC' GROUP BY 1, 2) r
             FULL JOIN (SELECT key_id, archive_month, ${sums} FROM (
                          SELECT key_id, archive_month, ${AMOUNTS.join(', ')} FROM usage_archived_sum
@@ -76,7 +93,7 @@ const USAGE: readonly Comparison[] = [
     // Reports by owner and tag rest on it: what a rollup has of other versions than its own.
     check: 'versions in rollups = Σ events',
     sql: `SELECT concat_ws(' ', key_id, hour, model, version_id) AS subject, ${row('m')}::text AS found, ${row('e')}::text AS expected
-            FROM (SELECT * FROM usage_rollup_moved WHERE ${isHere('hour')}) m
+            FROM (SELECT * FROM ${ALL_MOVED} h WHERE ${isHere('hour')}) m
             FULL JOIN (SELECT v.key_id, r.hour, v.model, v.version_id, ${AMOUNTS.map((name) => `sum(v.${name}) AS ${name}`).join(', ')}
                          FROM usage_event v
                          JOIN usage_rollup_hour r ON r.key_id = v.key_id AND r.hour = date_trunc('hour', v.received_at, 'UTC')

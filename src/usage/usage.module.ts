@@ -26,6 +26,7 @@ import { UsageWriter } from './usage-writer.js';
 import { RenewalsService } from './renewals.service.js';
 import { UsageController } from './usage.controller.js';
 import { UsageRepository } from './usage.repository.js';
+import { UsageRollUp } from './usage-roll-up.js';
 import { UsageService } from './usage.service.js';
 import { VerdictCounter } from './verdict-counter.js';
 import { ReportReader } from './report-reader.js';
@@ -67,12 +68,13 @@ const LIMITS = {
     UsageEventsRepository,
     UsageHousekeeping,
     UsageArchives,
+    UsageRollUp,
     VerdictRecorder,
     { provide: VerdictCounter, useFactory: (clock: Clock) => new VerdictCounter(clock), inject: [Clock] },
     {
       provide: UsageBatcher,
       useFactory: batcher,
-      inject: [DataSource, Config, Clock, Metrics, Conditions, VerdictCounter],
+      inject: [DataSource, Config, Clock, Metrics, Conditions, VerdictCounter, UsageRollUp],
     },
   ],
   exports: [VerdictCounter, UsageBatcher],
@@ -86,13 +88,16 @@ function batcher(
   meters: Metrics,
   conditions: Conditions,
   verdicts: VerdictCounter,
+  rollUp: UsageRollUp,
 ): UsageBatcher<BookEntry, BookResult> {
   const writer = new UsageWriter(dataSource, {
     defaultHold: microCentsFromCents(config.defaultReservationCents),
     ceiling: microCentsFromCents(config.maxEventCostCents),
   });
   const made = new UsageBatcher<BookEntry, BookResult>(
-    metered(meters, conditions, (entries) => traceWork('usage', () => writer.write(entries))),
+    metered(meters, conditions, (entries) =>
+      traceWork('usage', () => writer.write(entries)).finally(() => rollUp.noteBooked()),
+    ),
     clock,
     LIMITS,
   );

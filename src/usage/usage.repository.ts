@@ -51,6 +51,9 @@ interface SumsRow {
 
 const SUMS = `sum(requests) AS requests, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cost_micro_cents) AS cost`;
 
+/** The same as text: an object of JSON keeps every digit of it. */
+const SUMS_AS_TEXT = SUMS.replaceAll(') AS', ')::text AS');
+
 /**
  * Where sums come from: `events` where rollups do not tell them apart. Both have the same columns, and those of events
  * more.
@@ -59,9 +62,20 @@ export type SumSource = 'rollups' | 'events';
 
 const AMOUNTS = 'requests, input_tokens, output_tokens, cost_micro_cents';
 
+/** A total `t` with what is pending `p`, either of which may be none: what will be stored. */
+const TOTAL_WITH_PENDING = AMOUNTS.split(', ')
+  .map((name) => `saturating_add(coalesce(t.${name}, 0), saturated(coalesce(p.${name}, 0))) AS ${name}`)
+  .join(', ');
+
+const ROLLUPS = 'usage_rollup_hour WHERE hour >= $1 AND hour < $2';
+
+/** What is booked and not in rollups yet (docs/adr/0053). */
+const PENDING = 'usage_pending_rows() WHERE hour >= $1 AND hour < $2';
+
 /** Usage from $1 to before $2. */
 const SOURCES: Record<SumSource, string> = {
-  rollups: `(SELECT *, hour AS at FROM usage_rollup_hour WHERE hour >= $1 AND hour < $2)`,
+  rollups: `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM ${ROLLUPS}
+             UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM ${PENDING})`,
   events: `(SELECT *, received_at AS at FROM usage_event WHERE received_at >= $1 AND received_at < $2)`,
 };
 
@@ -71,8 +85,10 @@ const SOURCES: Record<SumSource, string> = {
  * `project`: the parameter of the project whose keys of all times are enough; null: of all keys.
  */
 const BY_VERSION: Record<SumSource, (project: string | null) => string> = {
-  rollups: (project) => `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM usage_rollup_hour
-              WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)}
+  rollups: (
+    project,
+  ) => `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM ${ROLLUPS} ${ofKeys('key_id', project)}
+             UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM ${PENDING} ${ofKeys('key_id', project)}
              UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM usage_rollup_moved
               WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)}
              UNION ALL SELECT key_id, hour, model, from_version_id, -requests, -input_tokens, -output_tokens, -cost_micro_cents
@@ -152,13 +168,18 @@ export class UsageRepository {
         last_used_at: Date | null;
       }[]
     >(
-      `WITH today AS (SELECT * FROM usage_rollup_hour WHERE key_id = $1 AND hour >= date_trunc('day', now(), 'UTC'))
-       SELECT (SELECT row_to_json(s) FROM (SELECT requests::text, input_tokens::text, output_tokens::text, cost_micro_cents::text AS cost FROM key_totals WHERE key_id = $1) s) AS total,
-              (SELECT row_to_json(s) FROM (SELECT ${SUMS.replaceAll(') AS', ')::text AS')} FROM today) s) AS today,
-              (SELECT row_to_json(s) FROM (SELECT ${SUMS.replaceAll(') AS', ')::text AS')} FROM today WHERE hour = date_trunc('hour', now(), 'UTC')) s) AS hour,
+      `WITH pending AS MATERIALIZED (SELECT * FROM usage_pending_rows() WHERE key_id = $1),
+            total AS (SELECT ${TOTAL_WITH_PENDING}
+                        FROM (SELECT ${SUMS}_micro_cents FROM pending) p LEFT JOIN key_totals t ON t.key_id = $1),
+            today AS (SELECT hour, ${AMOUNTS} FROM usage_rollup_hour WHERE key_id = $1 AND hour >= date_trunc('day', now(), 'UTC')
+                      UNION ALL SELECT hour, ${AMOUNTS} FROM pending WHERE hour >= date_trunc('day', now(), 'UTC'))
+       SELECT (SELECT row_to_json(s) FROM (SELECT ${SUMS_AS_TEXT} FROM total) s) AS total,
+              (SELECT row_to_json(s) FROM (SELECT ${SUMS_AS_TEXT} FROM today) s) AS today,
+              (SELECT row_to_json(s) FROM (SELECT ${SUMS_AS_TEXT} FROM today WHERE hour = date_trunc('hour', now(), 'UTC')) s) AS hour,
               (SELECT jsonb_object_agg(code, n) FROM (SELECT code, sum(count) AS n FROM verdict_minute
                 WHERE key_id = $1 AND minute >= date_trunc('day', now(), 'UTC') GROUP BY code) v) AS verdicts,
-              (SELECT nullif(last_used_at, '-infinity') FROM key_totals WHERE key_id = $1) AS last_used_at`,
+              (SELECT nullif(key_last_used(t.last_used_at, p.at), '-infinity')
+                 FROM (SELECT max(booked_at) AS at FROM pending) p LEFT JOIN key_totals t ON t.key_id = $1) AS last_used_at`,
       [keyId],
     );
     return {

@@ -336,7 +336,7 @@ async function startAfresh(app: TestApp): Promise<void> {
   try {
     const { rows } = await owner.query<{ name: string }>(
       `SELECT quote_ident(c.relname) AS name FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
-          AND c.relname IN ('users', 'role', 'api_key', 'usage_id', 'usage_event', 'usage_rollup_hour', 'verdict_minute', 'refused_call', 'quota_limit', 'project')`,
+          AND c.relname IN ('users', 'role', 'api_key', 'usage_id', 'usage_event', 'usage_pending', 'usage_rollup_hour', 'verdict_minute', 'refused_call', 'quota_limit', 'project')`,
     );
     await owner.query(`TRUNCATE ${rows.map(({ name }) => name).join(', ')} CASCADE`);
   } finally {

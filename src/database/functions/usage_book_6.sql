@@ -1,16 +1,15 @@
 -- Books a batch of reports and releases in one statement, so that no row of it stays locked during a round trip.
 -- Events have tags and the version of their key (docs/adr/0033): the newest that is committed.
--- `e_tags` has the text of an array for each entry. A rollup belongs to the version that its first event had; what
--- other versions used in that hour is also counted in usage_rollup_moved.
+-- `e_tags` has the text of an array for each entry. Totals and rollups grow later: what counted is one row of
+-- usage_pending, which `usage_roll_up` adds to them (docs/adr/0053).
 -- Entries come as lists: `e_` one value each (lists that are shorter are NULL from there on), `h_` the holds of
 -- their reservations. An entry without `e_id_hash` is a release. No two entries may have the same id. Entries with one
 -- reservation are decided in their order. `p_refused` names entries (from 1) that may only be repeats: what is not one
 -- is `over-ceiling`, and its id stays free. Returns a row for each entry that is more than an event which counted now
 -- and cost no more than its reservation: `repeated` with the payload under its id, `over-ceiling`, or what
 -- `quota_settle_5` says. Sums saturate (docs/adr/0031): no amounts of a caller raise an exception here. Order of locks:
--- ids, subjects, accounts and leases, events, totals, rollups, moved rollups, and inside each by key. Ids are taken first: a second caller with
--- the same id waits for the first one's commit. The last use moves only when a minute has passed: it is indexed, and
--- a charge that leaves it is an update in place.
+-- ids, subjects, accounts of keys and their leases, events, and inside each by key; then accounts of limits and their leases, for
+-- which every caller waits (docs/adr/0051). Ids are taken first: a second caller with the same id waits for the first one's commit.
 -- Reservations charge the accounts that they name. A report without one charges the accounts of limits that bind its key and
 -- its model when it is received, read from rows and not from a replica's record (docs/adr/0043, rule 5). Each event keeps
 -- the project of its key, the accounts of limits that it charged, and the tokens that those of tokens were charged with
@@ -34,18 +33,14 @@ DECLARE
   v_taken bytea[];
   v_payload bytea[] := array_fill(NULL::bytea, ARRAY[v_count]);
   v_refused boolean[] := array_fill(false, ARRAY[v_count]);
+  v_is_plain boolean;
   v_outcome text[];
   v_late boolean[];
   v_excess bigint[];
   v_version bigint[];
-  v_current bigint[];
-  v_moved_key uuid[];
-  v_moved_model text[];
-  v_moved_from bigint[];
   v_hold_event integer[] := h_event; v_account uuid[] := h_account; v_period text[] := h_period; v_lease uuid[] := h_lease;
-  v_limit uuid[] := '{}'; v_member uuid[] := '{}'; v_subject text[];
-  -- What was charged to limits, in order of entries, and where the part of each entry begins and ends.
-  v_charged integer[]; v_charged_account uuid[]; v_charged_period text[];
+  v_limit uuid[] := '{}'; v_member uuid[] := '{}'; v_subject text[]; v_is_tokens boolean[]; v_has_ended boolean[];
+  -- Where the part of each entry of what is charged to limits begins and ends.
   v_begins integer[] := '{}'; v_stops integer[] := '{}';
   v_project uuid[] := '{}';
   v_row record;
@@ -103,10 +98,21 @@ BEGIN
       PERFORM limit_subjects_note(v_account, v_limit, v_member, v_subject, false);
     END IF;
   END IF;
-  SELECT array_agg(s.outcome ORDER BY s.event), array_agg(s.is_late ORDER BY s.event), array_agg(s.excess ORDER BY s.event)
-    INTO v_outcome, v_late, v_excess
-    FROM quota_settle_5(v_kind, e_key, e_reservation, v_month, e_reserved, e_amount, e_by, array_fill(p_default, ARRAY[v_count]),
-      v_hold_event, v_account, v_period, v_lease, v_limit, v_member, e_reserved_tokens, e_tokens) s;
+  -- Nothing but costs that nobody reserved, each of them for the first time: charged at once, or by the settlement.
+  v_is_plain := v_usages = v_count AND cardinality(v_taken) = v_count AND p_default = 0 AND cardinality(h_event) = 0
+    AND cardinality(array_remove(e_reservation, NULL)) = 0;
+  IF v_is_plain AND usage_charge(e_key, e_amount, v_now_month) THEN
+    v_outcome := array_fill('settled'::text, ARRAY[v_count]);
+    v_late := array_fill(false, ARRAY[v_count]);
+    v_excess := array_fill(0::bigint, ARRAY[v_count]);
+    v_has_ended := v_late;
+  ELSE
+    SELECT array_agg(s.outcome ORDER BY s.event), array_agg(s.is_late ORDER BY s.event), array_agg(s.excess ORDER BY s.event),
+        array_agg(s.has_ended ORDER BY s.event)
+      INTO v_outcome, v_late, v_excess, v_has_ended
+      FROM quota_settle_5(v_kind, e_key, e_reservation, v_month, e_reserved, e_amount, e_by, array_fill(p_default, ARRAY[v_count]),
+        h_event, h_account, h_period, h_lease) s;
+  END IF;
   IF array_remove(v_outcome, 'settled') <> '{}' THEN
     -- Nothing of these was applied: their ids stay free.
     DELETE FROM usage_id u
@@ -116,15 +122,15 @@ BEGIN
   END IF;
   PERFORM FROM unnest(v_hold_event, v_account) AS h(event, account) WHERE h.account <> e_key[h.event] LIMIT 1;
   IF FOUND THEN
-    SELECT array_agg(h.event ORDER BY h.event, h.n), array_agg(h.account ORDER BY h.event, h.n), array_agg(h.period ORDER BY h.event, h.n)
-      INTO v_charged, v_charged_account, v_charged_period
-      FROM unnest(v_hold_event, v_account, v_period) WITH ORDINALITY AS h(event, account, period, n)
-      WHERE v_outcome[h.event] = 'settled' AND h.account <> e_key[h.event]
-        AND EXISTS (SELECT FROM budget_account a WHERE a.key_id = h.account AND a.period = h.period);
-    FOR i IN 1 .. coalesce(cardinality(v_charged), 0) LOOP
-      v_begins[v_charged[i]] := coalesce(v_begins[v_charged[i]], i);
-      v_stops[v_charged[i]] := i;
+    SELECT array_agg(c.event), array_agg(c.account), array_agg(c.period), array_agg(c.lease), array_agg(c.is_tokens)
+      INTO v_hold_event, v_account, v_period, v_lease, v_is_tokens
+      FROM limit_accounts_prepare(e_key, v_outcome, v_hold_event, v_account, v_period, v_lease, v_limit, v_member) c;
+    FOR i IN 1 .. coalesce(cardinality(v_hold_event), 0) LOOP
+      v_begins[v_hold_event[i]] := coalesce(v_begins[v_hold_event[i]], i);
+      v_stops[v_hold_event[i]] := i;
     END LOOP;
+  ELSE
+    v_hold_event := '{}';
   END IF;
   PERFORM FROM project LIMIT 1;
   IF FOUND THEN
@@ -133,61 +139,32 @@ BEGIN
   END IF;
   SELECT array_agg((SELECT v.id FROM key_version v WHERE v.key_id = e.key ORDER BY v.id DESC LIMIT 1) ORDER BY e.n)
     INTO v_version FROM unnest(e_key) WITH ORDINALITY AS e(key, n);
-  v_current := array_remove(v_version, NULL);
   INSERT INTO usage_event (key_id, caller_id, event_id, month, reservation_id, requests, input_tokens, output_tokens, cost_micro_cents,
                            model, chatbot, endpoint, status_code, latency_ms, occurred_at, is_late, excess_micro_cents, version_id, tags,
                            project_id, charged_accounts, charged_periods, charged_tokens, subject)
     SELECT e.key, e.caller, e.id, e.month::date, e.reservation, e.requests, e.input, e.output, e.amount,
            coalesce(e.model, ''), e.chatbot, e.endpoint, e.status, e.latency, e.occurred, e.is_late, e.excess, e.version,
-           e.tags::text[], v_project[e.n], CASE WHEN v_begins[e.n] IS NOT NULL THEN v_charged_account[v_begins[e.n]:v_stops[e.n]] END,
-           CASE WHEN v_begins[e.n] IS NOT NULL THEN v_charged_period[v_begins[e.n]:v_stops[e.n]] END,
+           e.tags::text[], v_project[e.n], CASE WHEN v_begins[e.n] IS NOT NULL THEN v_account[v_begins[e.n]:v_stops[e.n]] END,
+           CASE WHEN v_begins[e.n] IS NOT NULL THEN v_period[v_begins[e.n]:v_stops[e.n]] END,
            CASE WHEN v_begins[e.n] IS NOT NULL THEN coalesce(e_tokens[e.n], 0) END, e_subject[e.n]
     FROM unnest(v_outcome, e_key, e_caller, e_id, v_month, e_reservation, e_requests, e_input, e_output, e_amount, e_model, e_chatbot,
                 e_endpoint, e_status, e_latency, e_occurred, v_late, v_excess, v_version, e_tags) WITH ORDINALITY
          AS e(outcome, key, caller, id, month, reservation, requests, input, output, amount, model, chatbot,
               endpoint, status, latency, occurred, is_late, excess, version, tags, n)
     WHERE e.outcome = 'settled';
-  INSERT INTO key_totals AS t (key_id, requests, input_tokens, output_tokens, cost_micro_cents, last_used_at)
-    SELECT e.key, saturated(sum(e.requests)), saturated(sum(e.input)), saturated(sum(e.output)), saturated(sum(e.amount)), now()
-    FROM unnest(v_outcome, e_key, e_requests, e_input, e_output, e_amount) AS e(outcome, key, requests, input, output, amount)
-    WHERE e.outcome = 'settled' GROUP BY e.key ORDER BY e.key
-    ON CONFLICT (key_id) DO UPDATE
-      SET requests = saturating_add(t.requests, EXCLUDED.requests),
-          input_tokens = saturating_add(t.input_tokens, EXCLUDED.input_tokens),
-          output_tokens = saturating_add(t.output_tokens, EXCLUDED.output_tokens),
-          cost_micro_cents = saturating_add(t.cost_micro_cents, EXCLUDED.cost_micro_cents),
-          last_used_at = CASE WHEN t.last_used_at > EXCLUDED.last_used_at - interval '1 minute' THEN t.last_used_at ELSE EXCLUDED.last_used_at END;
-  WITH rolled AS (
-    INSERT INTO usage_rollup_hour AS r (key_id, hour, model, version_id, requests, input_tokens, output_tokens, cost_micro_cents)
-    SELECT e.key, date_trunc('hour', now(), 'UTC'), coalesce(e.model, ''), min(e.version),
-           saturated(sum(e.requests)), saturated(sum(e.input)), saturated(sum(e.output)), saturated(sum(e.amount))
-    FROM unnest(v_outcome, e_key, e_model, v_version, e_requests, e_input, e_output, e_amount)
-         AS e(outcome, key, model, version, requests, input, output, amount)
-    WHERE e.outcome = 'settled' GROUP BY e.key, coalesce(e.model, '') ORDER BY e.key, coalesce(e.model, '')
-    ON CONFLICT (key_id, hour, model) DO UPDATE
-      SET requests = saturating_add(r.requests, EXCLUDED.requests),
-          input_tokens = saturating_add(r.input_tokens, EXCLUDED.input_tokens),
-          output_tokens = saturating_add(r.output_tokens, EXCLUDED.output_tokens),
-          cost_micro_cents = saturating_add(r.cost_micro_cents, EXCLUDED.cost_micro_cents)
-    RETURNING r.key_id, r.model, r.version_id
-  )
-  -- A version belongs to one key, so a rollup of another version than its key has now is in none of those of the batch.
-  SELECT array_agg(r.key_id), array_agg(r.model), array_agg(r.version_id) INTO v_moved_key, v_moved_model, v_moved_from
-    FROM rolled r WHERE r.version_id IS NULL OR r.version_id <> ALL (v_current);
-  IF v_moved_key IS NOT NULL THEN
-    INSERT INTO usage_rollup_moved AS m (key_id, hour, model, version_id, from_version_id, requests, input_tokens, output_tokens, cost_micro_cents)
-      SELECT e.key, date_trunc('hour', now(), 'UTC'), o.model, e.version, o.version,
-             saturated(sum(e.requests)), saturated(sum(e.input)), saturated(sum(e.output)), saturated(sum(e.amount))
-      FROM unnest(v_moved_key, v_moved_model, v_moved_from) AS o(key, model, version)
-      JOIN unnest(v_outcome, e_key, e_model, v_version, e_requests, e_input, e_output, e_amount)
-           AS e(outcome, key, model, version, requests, input, output, amount) ON e.key = o.key AND coalesce(e.model, '') = o.model
-      WHERE e.outcome = 'settled' AND e.version IS NOT NULL GROUP BY e.key, o.model, e.version, o.version ORDER BY e.key, o.model
-      ON CONFLICT (key_id, hour, model, version_id) DO UPDATE
-        SET requests = saturating_add(m.requests, EXCLUDED.requests),
-            input_tokens = saturating_add(m.input_tokens, EXCLUDED.input_tokens),
-            output_tokens = saturating_add(m.output_tokens, EXCLUDED.output_tokens),
-            cost_micro_cents = saturating_add(m.cost_micro_cents, EXCLUDED.cost_micro_cents);
+  IF array_remove(v_outcome, 'settled') = '{}' THEN
+    INSERT INTO usage_pending (keys, models, versions, requests, input_tokens, output_tokens, cost_micro_cents)
+      VALUES (e_key, e_model, v_version, e_requests, e_input, e_output, e_amount);
+  ELSE
+    INSERT INTO usage_pending (keys, models, versions, requests, input_tokens, output_tokens, cost_micro_cents)
+      SELECT array_agg(e.key), array_agg(e.model), array_agg(e.version), array_agg(e.requests), array_agg(e.input), array_agg(e.output),
+             array_agg(e.amount)
+      FROM unnest(v_outcome, e_key, e_model, v_version, e_requests, e_input, e_output, e_amount)
+           AS e(outcome, key, model, version, requests, input, output, amount)
+      WHERE e.outcome = 'settled' HAVING count(*) > 0;
   END IF;
+  PERFORM limit_accounts_charge(v_late, v_has_ended, e_reserved, e_amount, e_reserved_tokens, e_tokens,
+    v_hold_event, v_account, v_period, v_lease, v_is_tokens);
   IF array_remove(v_outcome, 'settled') <> '{}' OR array_position(v_late, true) IS NOT NULL OR array_remove(v_excess, 0) <> '{}' THEN
     RETURN QUERY
       SELECT e.n::integer, CASE WHEN e.payload IS NOT NULL THEN 'repeated' WHEN e.refused THEN 'over-ceiling' ELSE e.outcome END,

@@ -4,6 +4,7 @@ import { dataSource } from '../../../src/database/data-source.js';
 import { describe as lineOf, examine } from '../../../src/health/doctor.js';
 import { storeLimit } from '../../support/made-limits.js';
 import { TestApp, testConfig } from '../../support/app.js';
+import { untilSummedUp } from '../../support/summed-up.js';
 import { TestProvider } from '../../support/key-set.js';
 import { reserve } from '../../support/reserve.js';
 
@@ -44,6 +45,7 @@ describe('The doctor', () => {
     key = created.body.apiKey.id;
     await reserve(app, key, { cents: 3, callerId: created.body.apiKey.ownerId });
     await app.post('/usage', { token, body: { events: [{ id: 'a', apiKeyId: key, costCents: 5 }] } });
+    await untilSummedUp(app.dataSource);
   });
   afterAll(async () => {
     await owner.destroy();

@@ -312,12 +312,30 @@ describe('Booking a batch', () => {
     expect(row).toEqual(report);
   });
 
+  it('locks accounts in one order, whatever that of the entries: batches side by side never deadlock', async () => {
+    const keys = await Promise.all(Array.from({ length: 30 }, () => newKey()));
+    const entries = (ids: readonly string[]) => ids.map((keyId) => event(fresh(), { keyId, costMicroCents: CENT }));
+    const deadlocks = async () => {
+      const [row] = await app.dataSource.query<{ n: number }[]>(
+        'SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()',
+      );
+      return row!.n;
+    };
+    const before = await deadlocks();
+    for (let round = 0; round < 15; round += 1) {
+      const [forth, back] = [entries(keys), entries(keys.toReversed())];
+      await Promise.all([writer.write(forth), writer.write(back), writer.write(entries(keys))]);
+    }
+    expect(await deadlocks()).toBe(before);
+    for (const id of keys) expect((await accountOf(id))!.spent).toBe(45 * Number(CENT));
+  });
+
   it('keeps nothing of a batch whose connection dies in the middle, and counts it once when it comes again', async () => {
     const entries = Array.from({ length: 100 }, () => event(fresh(), { costMicroCents: CENT }));
     const before = await accountOf(key);
     const blocker = app.dataSource.createQueryRunner();
     await blocker.startTransaction();
-    await blocker.query('SELECT FROM key_totals WHERE key_id = $1 FOR UPDATE', [key]);
+    await blocker.query('LOCK TABLE usage_pending IN EXCLUSIVE MODE');
     // By now its ids are taken, its accounts charged and its events written.
     const stuck = writer.write(entries).then(
       () => 'committed',

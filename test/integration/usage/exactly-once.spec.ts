@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import fc from 'fast-check';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp } from '../../support/app.js';
+import { untilSummedUp } from '../../support/summed-up.js';
 
 interface Sent {
   id: string;
@@ -159,6 +160,7 @@ describe('Usage over two replicas', () => {
   it('is found out when the books are wrong', async () => {
     const id = (await one.post('/api-keys', { token })).body.apiKey.id as string;
     await send(one, [{ id: 'a', apiKeyId: id, costCents: 5, model: 'm' }]);
+    await untilSummedUp(one.dataSource);
     const broken = async (sql: string, undo: string) => {
       await one.dataSource.query(sql, [id]);
       const checks = (await reconcileUsage(one.dataSource)).map(({ check }) => check);

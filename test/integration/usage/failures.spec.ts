@@ -3,8 +3,9 @@ import { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp } from '../../support/app.js';
+import { untilSummedUp } from '../../support/summed-up.js';
 
-/** A trigger on `key_totals` that misbehaves for keys whose requests come to 13. */
+/** A trigger on `usage_event` that misbehaves for events of 13 requests. */
 const FAULT = `
   CREATE FUNCTION usage_fault() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN
@@ -41,7 +42,7 @@ describe('When the database refuses, dies or hangs', () => {
       'GRANT SELECT ON usage_fault_kind TO latchkey_app',
       'GRANT USAGE ON usage_fault_seq TO latchkey_app',
       FAULT,
-      'CREATE TRIGGER usage_fault BEFORE INSERT OR UPDATE ON key_totals FOR EACH ROW EXECUTE FUNCTION usage_fault()',
+      'CREATE TRIGGER usage_fault BEFORE INSERT ON usage_event FOR EACH ROW EXECUTE FUNCTION usage_fault()',
     ]) {
       await owner.query(statement);
     }
@@ -106,6 +107,7 @@ describe('When the database refuses, dies or hangs', () => {
     );
     expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(['accepted', 'accepted']);
     expect((await app.get(`/api-keys/${sick}`, { token })).body.totalCostCents).toBe(9223372036854.775);
+    await untilSummedUp(owner);
     await owner.query('UPDATE key_totals SET cost_micro_cents = 1000000 WHERE key_id = $1', [sick]);
   });
 

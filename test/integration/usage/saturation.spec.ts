@@ -11,6 +11,7 @@ import { entryOf, type UsageEntry, type UsageReport } from '../../../src/usage/u
 import { UsageWriter } from '../../../src/usage/usage-writer.js';
 import { TestApp } from '../../support/app.js';
 import { HOUR_TIMEOUT_MS, withinOneHour } from '../../support/hours.js';
+import { untilSummedUp } from '../../support/summed-up.js';
 
 const END = 9_000_000_000_000_000_000n;
 const MAX_BIGINT = 2n ** 63n - 1n;
@@ -198,6 +199,7 @@ describe('Sums that reach their end', () => {
       const key = await newKey();
       const most = { requests: 1_000_000, inputTokens: 1e9, outputTokens: 1e9, costMicroCents: MOST };
       await writer.write([event(key, most)]);
+      await untilSummedUp(app.dataSource);
       const tables = ['key_totals', 'usage_rollup_hour'];
       for (const table of tables) {
         await owner.query(
@@ -208,6 +210,8 @@ describe('Sums that reach their end', () => {
       await spentBefore(key, END - 1n);
       const results = await writer.write(Array.from({ length: 150 }, () => event(key, most)));
       expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(['accepted']));
+      expect(await findTotalsAtEnd(app.dataSource)).toContain(`totals of key ${key}`);
+      await untilSummedUp(app.dataSource);
       const read = await app.get(`/api-keys/${key}`, { token });
       expect(read.body).toMatchObject({ totalRequests: 9e18, totalTokens: 18e18, totalCostCents: 9e12 });
       expect((await app.get('/api-keys?size=100', { token })).status).toBe(200);

@@ -6,6 +6,7 @@ import { entryOf } from '../../../src/usage/usage-entry.js';
 import { UsageWriter } from '../../../src/usage/usage-writer.js';
 import { TestApp } from '../../support/app.js';
 import { HOUR_TIMEOUT_MS, withinOneHour } from '../../support/hours.js';
+import { untilSummedUp } from '../../support/summed-up.js';
 
 const CALLER = randomUUID();
 const CENT = 1_000_000n;
@@ -105,6 +106,7 @@ describe('Versions of keys', () => {
   it('are the first one for a rollup from before versions were kept, in its hour too', async () => {
     const key = await newKey();
     await book(key, 1);
+    await untilSummedUp(app.dataSource);
     await app.dataSource.query('UPDATE usage_rollup_hour SET version_id = NULL WHERE key_id = $1', [key]);
     await app.dataSource.query('UPDATE usage_event SET version_id = NULL WHERE key_id = $1', [key]);
     await transfer(key, owners[1]);
@@ -116,6 +118,7 @@ describe('Versions of keys', () => {
     await book(key, 1);
     await transfer(key, owners[1]);
     await book(key, 1);
+    await untilSummedUp(app.dataSource);
     const move = (sign: string) =>
       app.dataSource.query(
         `UPDATE usage_rollup_moved SET cost_micro_cents = cost_micro_cents ${sign} 1 WHERE key_id = $1`,

@@ -208,7 +208,10 @@ async function checkAfterwards(
       }
     }
   }
-  const [row] = await cluster.database.query<{ events: number }>('SELECT sum(requests)::int AS events FROM key_totals');
+  const [row] = await cluster.database.query<{ events: number }>(
+    `SELECT sum(requests)::int AS events FROM (
+       SELECT requests FROM key_totals UNION ALL SELECT requests FROM usage_pending_rows()) r`,
+  );
   if (row!.events < settled)
     violations.push(`${settled} settles were acknowledged, and ${row!.events} are in the books`);
   const versions = await cluster.database.query<{ pepper_version: string; tag_version: string }>(

@@ -255,7 +255,8 @@ async function endProblems(
   const problems: string[] = [];
   const { client } = cluster.replica(0);
   const [sums] = await cluster.database.query<{ spent: string; total: string }>(
-    `SELECT a.spent_micro_cents::text AS spent, t.cost_micro_cents::text AS total FROM budget_account a
+    `SELECT a.spent_micro_cents::text AS spent, saturating_add(t.cost_micro_cents, saturated(coalesce((
+              SELECT sum(p.cost_micro_cents) FROM usage_pending_rows() p WHERE p.key_id = a.key_id), 0)))::text AS total FROM budget_account a
        JOIN key_totals t USING (key_id) WHERE a.key_id = $1 AND a.period = 'total'`,
     [id],
   );
