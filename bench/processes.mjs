@@ -82,6 +82,17 @@ export async function processorTimeOf(pid, work) {
   return (((await ticksOf(pid)) - before) / TICKS_PER_SECOND) * 1e6;
 }
 
+/**
+ * Processor time that the children of `pid` have spent until now, in microseconds: the sessions of a PostgreSQL, as far
+ * as they are still open.
+ */
+export async function processorTimeOfChildren(pid) {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  let ticks = 0;
+  for (const child of children.split(' ').filter(Boolean)) ticks += await ticksOf(child).catch(() => 0);
+  return (ticks / TICKS_PER_SECOND) * 1e6;
+}
+
 /** Resident memory of a process in MB, as the kernel counts it. */
 export async function residentMb(pid) {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');

@@ -28,10 +28,13 @@ const keyOf = (name) => createHash('sha256').update(SECRETS[name].replace(/^1:/,
 export const QUESTION = { ip: '203.0.113.7', model: 'gpt-4o-mini', scopes: ['chat:write'] };
 
 export class Latchkey {
-  /** `root`: another checkout of the product, built, whose server is run instead of this one's. */
-  static async start({ cpu = 0, replicas = 1, environment = {}, root = ROOT } = {}) {
+  /**
+   * `root`: another checkout of the product, built, whose server is run instead of this one's. `settings`: of PostgreSQL,
+   * beside the launcher's own.
+   */
+  static async start({ cpu = 0, replicas = 1, environment = {}, root = ROOT, settings = {} } = {}) {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-bench-'));
-    const postgres = await startEmbeddedPostgres({ dataDir });
+    const postgres = await startEmbeddedPostgres({ dataDir, settings });
     const product = new Latchkey(dataDir, postgres, cpu, environment, root);
     for (let index = 0; index < replicas; index += 1) await product.addReplica();
     const answer = await product.call('/auth/login', {
