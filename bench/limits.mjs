@@ -4,11 +4,14 @@
  * `results/limits.json`.
  *
  *   npm run --prefix bench limits -- [--rounds 5] [--seconds 4] [--only reports,checks,slots,members,end]
+ *     [--build DIRECTORY]
  *
+ * `--build` measures the server of another checkout, which is built.
  * Rounds are interleaved: in each, every variant is measured in turn, on the same build and database. Medians are quoted,
  * with the lowest and the highest. A run on a machine that was busy with other work is void.
  */
 import { loadavg } from 'node:os';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as checks from './limits/checks.mjs';
 import * as end from './limits/end.mjs';
@@ -25,6 +28,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
     only: { type: 'string', default: Object.keys(SCENARIOS).join(',') },
+    build: { type: 'string' },
   },
 });
 const chosen = values.only.split(',').map((name) => {
@@ -36,6 +40,7 @@ const rows = [];
 const before = loadavg()[0];
 const latchkey = await Latchkey.start({
   cpu: 0,
+  ...(values.build === undefined ? {} : { root: resolve(values.build) }),
   settings: { shared_preload_libraries: 'pg_stat_statements' },
 });
 try {
@@ -57,6 +62,8 @@ try {
 const isVoid = before > MOST_LOAD;
 await report('limits', rows, { loadBefore: before, loadAfter: loadavg()[0], isVoid });
 if (isVoid) {
-  console.error(`VOID: the load was ${before.toFixed(1)} before the run, above ${MOST_LOAD}: the machine did other work.`);
+  console.error(
+    `VOID: the load was ${before.toFixed(1)} before the run, above ${MOST_LOAD}: the machine did other work.`,
+  );
   process.exitCode = 1;
 }

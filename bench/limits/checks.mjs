@@ -60,7 +60,8 @@ async function keysOf(bench, { ofOwner, ofProject }) {
   const [owner] = await giveToOwners(bench, keys, 1);
   const project = (await latchkey.call('/projects', { name: `Project ${randomUUID()}` })).id;
   await latchkey.query('UPDATE api_key SET project_id = $2 WHERE id = ANY ($1)', [keys.map(({ id }) => id), project]);
-  for (const draft of DRAFTS.slice(0, ofOwner)) await makeLimit(bench, { ...draft, target: { kind: 'owner', id: owner } });
+  for (const draft of DRAFTS.slice(0, ofOwner))
+    await makeLimit(bench, { ...draft, target: { kind: 'owner', id: owner } });
   for (const draft of DRAFTS.slice(0, ofProject))
     await makeLimit(bench, { ...draft, target: { kind: 'project', id: project } });
   return latchkey.writeBodies(keys);

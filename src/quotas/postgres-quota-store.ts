@@ -177,8 +177,8 @@ class Statement {
   }
 }
 
-const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_4($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
-       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}', $13::bigint[], $14::bigint[])`;
+const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_with_limits($1::text[], $2::uuid[], $3::uuid[], $4::text[],
+       $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], $13::bigint[], $14::bigint[])`;
 /** Slots are freed by the same commit, after all other accounts. */
 const SETTLE_AND_FREE = `WITH settled AS MATERIALIZED (${SETTLE})
   SELECT s.event, s.outcome, s.is_late, s.excess
