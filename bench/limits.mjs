@@ -4,7 +4,7 @@
  * `results/limits.json`.
  *
  *   npm run --prefix bench limits -- [--rounds 5] [--seconds 4] [--only reports,checks,slots,members,end]
- *     [--build DIRECTORY]
+ *     [--replicas 1,3] [--build DIRECTORY]
  *
  * `--build` measures the server of another checkout, which is built.
  * Rounds are interleaved: in each, every variant is measured in turn, on the same build and database. Medians are quoted,
@@ -28,6 +28,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
     only: { type: 'string', default: Object.keys(SCENARIOS).join(',') },
+    replicas: { type: 'string', default: '1,3' },
     build: { type: 'string' },
   },
 });
@@ -41,12 +42,12 @@ const before = loadavg()[0];
 const latchkey = await Latchkey.start({
   cpu: 0,
   ...(values.build === undefined ? {} : { root: resolve(values.build) }),
-  settings: { shared_preload_libraries: 'pg_stat_statements' },
+  settings: { shared_preload_libraries: 'pg_stat_statements', track_functions: 'pl' },
 });
 try {
   await latchkey.query('CREATE EXTENSION IF NOT EXISTS pg_stat_statements');
   const bench = { latchkey, loaderCpu: 1, rounds: Number(values.rounds), seconds: Number(values.seconds) };
-  for (const replicas of [1, 3]) {
+  for (const replicas of values.replicas.split(',').map(Number)) {
     while (latchkey.replicas.length < replicas) await latchkey.addReplica();
     for (const scenario of chosen.filter((one) => one.replicas.includes(replicas))) {
       for await (const row of scenario.run(bench, replicas)) {

@@ -70,9 +70,14 @@ export async function loadOf(pid, cpu, options) {
 }
 
 async function ticksOf(pid) {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = await statOf(pid);
   return Number(fields[11]) + Number(fields[12]);
+}
+
+/** What `/proc/<pid>/stat` says behind the name. */
+async function statOf(pid) {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 /** Processor time of `pid` while `work` runs, in microseconds. */
@@ -82,13 +87,11 @@ export async function processorTimeOf(pid, work) {
   return (((await ticksOf(pid)) - before) / TICKS_PER_SECOND) * 1e6;
 }
 
-/**
- * Processor time that the children of `pid` have spent until now, in microseconds: the sessions of a PostgreSQL, as far
- * as they are still open.
- */
+/** Processor time that the children of `pid` have spent until now, also those that have ended, in microseconds. */
 export async function processorTimeOfChildren(pid) {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  let ticks = 0;
+  const fields = await statOf(pid);
+  let ticks = Number(fields[13]) + Number(fields[14]);
   for (const child of children.split(' ').filter(Boolean)) ticks += await ticksOf(child).catch(() => 0);
   return (ticks / TICKS_PER_SECOND) * 1e6;
 }

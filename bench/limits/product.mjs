@@ -38,7 +38,7 @@ export async function giveToOwners({ latchkey }, keys, count) {
   return owners;
 }
 
-/** The same load on every replica, the connections divided among them; rates are sums, latencies those of the slowest. */
+/** The same load on every replica, the connections divided among them; rates are sums. */
 export async function loadAll({ latchkey, loaderCpu }, path, { connections, ...options }) {
   const { replicas, serviceKey } = latchkey;
   const runs = await Promise.all(
@@ -51,9 +51,12 @@ export async function loadAll({ latchkey, loaderCpu }, path, { connections, ...o
       }),
     ),
   );
-  for (const run of runs) requireGood(path, run);
   const total = (pick) => runs.reduce((sum, run) => sum + pick(run), 0);
-  return { requests: total((run) => run.requests), requestsPerSecond: total((run) => run.requestsPerSecond) };
+  return {
+    requests: total((run) => run.requests - run.non2xx - run.errors),
+    requestsPerSecond: total((run) => run.requestsPerSecond * (1 - (run.non2xx + run.errors) / run.requests)),
+    unanswered: total((run) => run.non2xx + run.errors),
+  };
 }
 
 /** A run that measured errors is no run. */
