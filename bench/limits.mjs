@@ -1,14 +1,14 @@
 /**
- * What limits that keys share cost, as ratios of one run: reports and acquires with and without a limit, a warm verify of
- * keys that more and more limits bind, the end of an account, calls in flight, new members. Writes
+ * What limits that keys share cost, as ratios of one run: reports and acquires with and without a limit, a warm verify
+ * of keys that more and more limits bind, the end of an account, calls in flight, new members. Writes
  * `results/limits.json`.
  *
  *   npm run --prefix bench limits -- [--rounds 5] [--seconds 4] [--only reports,checks,slots,members,end]
  *     [--replicas 1,3] [--build DIRECTORY]
  *
  * `--build` measures the server of another checkout, which is built.
- * Rounds are interleaved: in each, every variant is measured in turn, on the same build and database. Medians are quoted,
- * with the lowest and the highest. A run on a machine that was busy with other work is void.
+ * Rounds are interleaved: in each, every variant is measured in turn, on the same build and database. Medians are
+ * quoted, with the lowest and the highest. A run on a machine that was busy with other work is void.
  */
 import { loadavg } from 'node:os';
 import { resolve } from 'node:path';

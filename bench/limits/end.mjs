@@ -1,6 +1,6 @@
 /**
- * The last 2 % of an account that all keys share: 64 clients over three replicas reserve a cent a call and report it, until
- * nothing is left. The same number of calls far from the end is what it is compared with.
+ * The last 2 % of an account that all keys share: 64 clients over three replicas reserve a cent a call and report it,
+ * until nothing is left. The same number of calls far from the end is what it is compared with.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { median, percentile } from '../report.mjs';

@@ -1,4 +1,4 @@
-/** New members: each verify is the first of its key, which reserves from the key's own account of a limit of each key. */
+/** New members: each verify is the first of its key, and reserves from an account of a limit that the key has alone. */
 import { load } from '../processes.mjs';
 import { median } from '../report.mjs';
 import { makeLimit, rangeOf, removeLimits, requireGood, round } from './product.mjs';

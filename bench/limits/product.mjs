@@ -1,4 +1,4 @@
-/** The product with limits: they are made by its routes, so that every replica knows them, and removed without a trace. */
+/** The product with limits, made by its routes, so that every replica knows them, and removed without a trace. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { load } from '../processes.mjs';
@@ -6,7 +6,7 @@ import { load } from '../processes.mjs';
 /** What replicas have in hand of a limit is handed back in that time once it is deleted. */
 const HANDED_BACK_MS = 2_000;
 
-/** Makes a limit of the installation by month, unless `draft` says otherwise; gives its id. Every replica knows it then. */
+/** Makes a limit of the installation by month, unless `draft` says otherwise. Gives its id: every replica knows it. */
 export async function makeLimit({ latchkey }, draft) {
   const limit = { name: `Limit ${randomUUID()}`, per: 'month', target: { kind: 'installation' }, ...draft };
   return (await latchkey.call('/limits?wait=true', limit)).id;

@@ -1,6 +1,6 @@
 /**
- * Calls in flight: each takes a slot by a durable statement and frees it with its report. Compared with calls that reserve
- * a cent, which memory covers.
+ * Calls in flight: each takes a slot by a durable statement and frees it with its report. Compared with calls that
+ * reserve a cent, which memory covers.
  */
 import { processorTimeOf, processorTimeOfChildren } from '../processes.mjs';
 import { median, percentile } from '../report.mjs';
