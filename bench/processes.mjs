@@ -92,7 +92,7 @@ async function ticksOf(pid) {
   return sumOf(await statOf(pid), 11, 13);
 }
 
-/** What the kernel says of a process, from its state on. */
+/** What `/proc/<pid>/stat` says behind the name. */
 async function statOf(pid) {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -103,6 +103,15 @@ export async function processorTimeOf(pid, work) {
   const before = await ticksOf(pid);
   await work();
   return (((await ticksOf(pid)) - before) / TICKS_PER_SECOND) * 1e6;
+}
+
+/** Processor time that the children of `pid` have spent until now, also those that have ended, in microseconds. */
+export async function processorTimeOfChildren(pid) {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  const fields = await statOf(pid);
+  let ticks = Number(fields[13]) + Number(fields[14]);
+  for (const child of children.split(' ').filter(Boolean)) ticks += await ticksOf(child).catch(() => 0);
+  return (ticks / TICKS_PER_SECOND) * 1e6;
 }
 
 /** Resident memory of a process in MB, as the kernel counts it. */

@@ -30,7 +30,7 @@ export const QUESTION = { ip: '203.0.113.7', model: 'gpt-4o-mini', scopes: ['cha
 export class Latchkey {
   /**
    * `root`: another checkout of the product, built, whose server is run instead of this one's. `settings`: of
-   * PostgreSQL.
+   * PostgreSQL, beside the launcher's own.
    */
   static async start({ cpu = 0, replicas = 1, environment = {}, root = ROOT, settings = {} } = {}) {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-bench-'));

@@ -52,7 +52,7 @@ const takeShared = (
 ) => `(SELECT string_agg(concat_ws(',', b.is_found::integer, concat(b.period), b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc,
     b.slice, b.admit_for_ms, b.clock_ms, b.ends_in_ms, b.raise_mc,
     (SELECT string_agg(CASE WHEN v AND b.is_unheld THEN '3' ELSE coalesce(v::integer, 2)::text END, '' ORDER BY at) FROM unnest(b.verdicts) WITH ORDINALITY AS u(v, at))), ';' ORDER BY b.ask)
-  FROM quota_acquire_limits(?::text, ?::integer, ?::uuid[], ?::text[], ${limits}, ?::uuid[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[],
+  FROM quota_acquire_limits_2(?::text, ?::integer, ?::uuid[], ?::text[], ${limits}, ?::uuid[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[],
     ?::integer[], ?::bigint[], ?::integer[], ?::uuid[], ?::integer[]) b) AS taken`;
 const lookAtLimits = (limits: string) => `quota_look_at_limits(?::uuid[], ${limits}, ?::uuid[]) AS looked_at_limits`;
 const PLAIN = '?::uuid[]';
@@ -120,7 +120,7 @@ export class PostgresQuotaStore implements QuotaStore {
     if (leases.length > 0) {
       await retrying(() =>
         this.sql(
-          'SELECT quota_give_back_2($1::uuid[], $2::integer[], $3::bigint[])',
+          'SELECT quota_give_back_3($1::uuid[], $2::integer[], $3::bigint[])',
           [
             list(leases.map((one) => one.leaseId)),
             list(leases.map((one) => one.number)),
@@ -221,8 +221,8 @@ class Statement {
   }
 }
 
-const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_5($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[],
-       $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], '{}', '{}', $13::bigint[], $14::bigint[])`;
+const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_with_limits($1::text[], $2::uuid[], $3::uuid[], $4::text[],
+       $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], $13::bigint[], $14::bigint[])`;
 /** Slots are freed by the same commit, after all other accounts. */
 const SETTLE_AND_FREE = `WITH settled AS MATERIALIZED (${SETTLE})
   SELECT s.event, s.outcome, s.is_late, s.excess
