@@ -5,6 +5,7 @@ import type { LimitMember } from '../../packages/contract/src/limit.js';
 import { IS_SLIDING, SPENT_OF_ACCOUNT, SPENT_OF_WINDOW, STATE_OF_WINDOW } from '../quotas/limits/account-amounts.js';
 import {
   ACCOUNTS_OF_PAIRS,
+  BINDS_KEY,
   type AccountOrder,
   type AccountPlace,
   type AccountRow,

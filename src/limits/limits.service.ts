@@ -148,6 +148,7 @@ export class LimitsService {
     const kept = overrides.length === 0 ? {} : { overrides: listedOverrides(after.unit, overrides) };
     const limit = await this.insert(change, after, { replaces: before.id, ...kept });
     change.write(accounts.addOverrides(after.id, overrides));
+    if (isKept && after.each === 'subject') change.write(accounts.keepSubjects(before.id, after.id));
     return { limit, isNew: true, replaced: before };
   }
 

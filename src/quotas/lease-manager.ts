@@ -241,7 +241,8 @@ export class LeaseManager implements AcquireHandler {
   findWindow(window: RateWindow): WindowState | null {
     const entry = this.windows.find(window);
     if (entry === undefined || entry.free === null) return null;
-    return { limit: window.limit, ...entry.stateOf(window.limit, this.clock.monotonicMs()) };
+    const limit = entry.amountOf(window);
+    return limit === null ? null : { limit, ...entry.stateOf(limit, this.clock.monotonicMs()) };
   }
 
   /** What is known of a budget, or null before the first acquire. What this memory has not given away is not leased. */

@@ -214,6 +214,11 @@ export class WindowEntry {
     this.refusedUntilMs = 0;
   }
 
+  /** The amount in force, as far as it is known here; null: it is not. */
+  amountOf({ limit }: RateWindow): number | null {
+    return this.of === undefined ? limit : (this.inForce?.amount ?? null);
+  }
+
   /**
    * What replicas that count alone divide among them; null: the amount of the limit is not known here. That of a limit
    * which refuses nothing is more than can be used.

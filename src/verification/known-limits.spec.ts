@@ -32,7 +32,7 @@ function told(
   const record = { key: { ...KEY, limits: own }, limits: boundBy(own, KEY, facts) } as unknown as KeyRecord;
   const quotas = { findBudget: ({ id }: { id: string }) => states[id] ?? null } as unknown as Quotas;
   const limits = new KnownLimits(quotas);
-  const asked = { record, model: undefined, viewer: ALL, rateLimits: [], nowMs: NOW, ...call };
+  const asked = { record, limits: record.limits, model: undefined, viewer: ALL, rateLimits: [], nowMs: NOW, ...call };
   return { tightest: limits.tightest(asked), all: limits.all(asked) };
 }
 

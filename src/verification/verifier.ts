@@ -9,6 +9,7 @@ import { VerdictCounter } from '../usage/verdict-counter.js';
 import { DENIED, type StaticDecision, type VerdictCode, decide, explainChecks } from './checks.js';
 import { UNKNOWN_VIEWER, credentialViewer } from './credential-viewer.js';
 import type { KeyRecord } from '../key-cache/records/key-record.js';
+import { ofSubject } from '../quotas/key-limits.js';
 import { KeyResolver, type Recognised, type ResolvedKey } from './key-resolver.js';
 import { KnownLimits, type ToldCall } from './known-limits.js';
 import { LastUsed } from './last-used/last-used.js';
@@ -307,19 +308,19 @@ function asksForLimits({ include, explain }: VerifyQuestion): boolean {
 }
 
 /** Whether limits that keys share bind a key. */
-function hasLimits({ limits: { limits, slots } }: KeyRecord): boolean {
-  return limits.length + slots.length > 0;
+function hasLimits({ limits: { limits, slots, sliding, bySubject } }: KeyRecord): boolean {
+  return limits.length + slots.length + sliding.length > 0 || bySubject !== null;
 }
 
 /** A call whose limits are told. */
 function toldCall(
   { rateLimits = NO_WINDOWS }: VerdictView,
   { record, databaseNowMs: nowMs }: Recognised,
-  { model }: VerifyQuestion,
+  { model, subject }: VerifyQuestion,
   { principal }: VerifyingCaller,
 ): ToldCall {
   const viewer = hasLimits(record) ? credentialViewer(principal, record.key) : UNKNOWN_VIEWER;
-  return { record, model, viewer, rateLimits, nowMs };
+  return { record, limits: ofSubject(record.limits, subject), model, viewer, rateLimits, nowMs };
 }
 
 const NO_WINDOWS: RateLimitView[] = [];

@@ -20,7 +20,7 @@ BEGIN
     ORDER BY 1, 2
   LOOP
     PERFORM limit_accounts_open(ARRAY[v_row.account], ARRAY[m.limit_id], ARRAY[m.member_id], ARRAY[v_row.period])
-      FROM limit_account_named(v_row.account, v_row.key) m;
+      FROM limit_account_named_2(v_row.account, v_row.key) m;
   END LOOP;
   RETURN QUERY
     SELECT h.event, h.account, h.period, h.lease, coalesce(l.unit = 'tokens', false)

@@ -42,13 +42,9 @@ BEGIN
   SELECT array_agg(f.name ORDER BY f.n) INTO v_asked FROM quota_periods(p_type, p_limit, v_now) f;
   PERFORM quota_open_months(array_agg(u.id), array_agg(u.period))
     FROM unnest(p_account, p_type, p_limit, v_asked) AS u(id, type, lim, period) WHERE u.lim IS NULL AND u.type = 'monthly' HAVING count(*) > 0;
-  -- Accounts of keys before those of limits, as a settle locks them; one that is made is locked as well.
-  PERFORM FROM budget_account a
-    WHERE (a.key_id, a.period) IN (SELECT u.id, u.period FROM unnest(p_account, v_asked, p_limit) AS u(id, period, lim) WHERE u.lim IS NULL)
-    ORDER BY a.key_id, a.period FOR UPDATE;
   PERFORM limit_accounts_open(p_account, p_limit, p_member, v_asked);
   PERFORM FROM budget_account a
-    WHERE (a.key_id, a.period) IN (SELECT u.id, u.period FROM unnest(p_account, v_asked, p_limit) AS u(id, period, lim) WHERE u.lim IS NOT NULL)
+    WHERE (a.key_id, a.period) IN (SELECT u.id, u.period FROM unnest(p_account, v_asked) AS u(id, period))
     ORDER BY a.key_id, a.period FOR UPDATE;
   -- The clock after the lock: waiting for it must not shorten or date back what is granted.
   v_now := quota_clock();

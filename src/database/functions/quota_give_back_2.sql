@@ -1,11 +1,11 @@
 -- Returns what is left of leases; each lease at most once per call. A return number that was seen before, or a closed
 -- lease, changes nothing. A lease of requests ends with its return: what is not returned was used, and is spent
--- (docs/adr/0045). Accounts of keys are locked before those of limits (docs/adr/0051).
+-- (docs/adr/0045).
 CREATE OR REPLACE FUNCTION quota_give_back_2(p_lease uuid[], p_number integer[], p_amount bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM FROM budget_account a
     WHERE (a.key_id, a.period) IN (SELECT l.key_id, l.period FROM budget_lease l WHERE l.id = ANY (p_lease))
-    ORDER BY a.limit_id IS NOT NULL, a.key_id, a.period FOR UPDATE;
+    ORDER BY a.key_id, a.period FOR UPDATE;
   WITH back AS MATERIALIZED (
     SELECT l.id, l.key_id, l.period, b.number, l.kind = 'counted' AS is_counted, l.granted_micro_cents AS granted,
       least(coalesce(b.amount, l.granted_micro_cents - l.settled_micro_cents), l.granted_micro_cents - l.settled_micro_cents) AS amount

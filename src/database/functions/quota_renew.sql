@@ -18,10 +18,10 @@ DECLARE
   v_until timestamptz[] := array_fill(NULL::timestamptz, ARRAY[v_count]);
   v_row record;
 BEGIN
-  -- In the order in which a statement that books usage locks them: of keys, of limits, and those of calls in flight last.
+  -- In the order in which a statement that books usage locks them: those of calls in flight last.
   PERFORM FROM budget_account a LEFT JOIN quota_limit q ON q.id = a.limit_id
     WHERE (a.key_id, a.period) IN (SELECT l.key_id, l.period FROM budget_lease l WHERE l.id = ANY (h_lease))
-    ORDER BY a.limit_id IS NOT NULL, coalesce(q.unit = 'slots', false), a.key_id, a.period FOR UPDATE OF a;
+    ORDER BY coalesce(q.unit = 'slots', false), a.key_id, a.period FOR UPDATE OF a;
   v_now := quota_clock();
   FOR v_row IN
     SELECT h.event, l.id, l.kind, l.granted_micro_cents > l.settled_micro_cents

@@ -6,24 +6,30 @@
 -- other. Plans are made once a connection and pinned to index look-ups: a plan that was made while a table was small
 -- would read all of it for good. Accounts are charged by INSERT ... ON CONFLICT, which locks one after the other in the
 -- order of its rows; an UPDATE promises no order.
--- Holds may be of accounts of limits. They are looked at, and not charged: an entry is late where the lease of one is gone, and the
--- caller gives all of them to `limit_accounts_charge` before it commits (docs/adr/0051). `has_ended`: a release had ended the
--- reservation before, so nothing of it is held any more.
+-- Holds may be of accounts of limits (docs/adr/0043, docs/adr/0044). One of a limit of tokens is charged with the tokens of its entry,
+-- and holds the tokens that it reserved; every other one with cents (docs/adr/0045). One whose lease is null names what is charged and was not
+-- held. `h_limit` and `h_member` name what an account is of, where the caller knows it. An account of a limit that is missing,
+-- because it was swept, is made; where the limit is gone too, nothing of it is charged. The amount in force is written into
+-- accounts of limits once they are locked.
 CREATE OR REPLACE FUNCTION quota_settle_4(
   e_kind text[], e_key uuid[], e_reservation uuid[], e_month text[], e_reserved bigint[], e_amount bigint[], e_by text[], e_default bigint[],
-  h_event integer[], h_account uuid[], h_period text[], h_lease uuid[]
-) RETURNS TABLE (event integer, outcome text, is_late boolean, excess bigint, has_ended boolean) LANGUAGE plpgsql
+  h_event integer[], h_account uuid[], h_period text[], h_lease uuid[], h_limit uuid[], h_member uuid[],
+  e_reserved_tokens bigint[], e_tokens bigint[]
+) RETURNS TABLE (event integer, outcome text, is_late boolean, excess bigint) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   v_now timestamptz := quota_clock();
   v_count integer := cardinality(e_kind);
   v_month text[] := e_month;
   v_is_plain boolean;
+  v_is_shared boolean;
+  v_locked text[];
   v_outcome text[] := array_fill(NULL::text, ARRAY[v_count]);
   v_late boolean[] := array_fill(false, ARRAY[v_count]);
-  v_has_ended boolean[];
   v_ended bytea[];
   v_size bigint[] := '{}';
+  -- What each hold had reserved, and what it is charged, in the unit of its account.
+  v_reserved bigint[] := '{}'; v_amount bigint[] := '{}';
   v_event integer[] := h_event; v_account uuid[] := h_account; v_period text[] := h_period; v_lease uuid[] := h_lease;
   v_row record;
   v_end record;
@@ -70,7 +76,7 @@ BEGIN
         overdraft_micro_cents = a.overdraft_micro_cents + CASE WHEN a.limit_micro_cents IS NULL THEN 0 ELSE greatest(0, least(
           saturating_add(a.spent_micro_cents, EXCLUDED.spent_micro_cents) - a.spent_micro_cents,
           saturating_add(a.spent_micro_cents, EXCLUDED.spent_micro_cents) + a.leased_micro_cents - a.limit_micro_cents)) END;
-      RETURN QUERY SELECT n, v_outcome[n], false, 0::bigint, false FROM generate_series(1, v_count) AS n;
+      RETURN QUERY SELECT n, v_outcome[n], false, 0::bigint FROM generate_series(1, v_count) AS n;
       RETURN;
     END IF;
     -- The first end of each reservation wins; a second caller waits here for the first one's commit.
@@ -119,7 +125,20 @@ BEGIN
         END IF;
       END LOOP;
     END IF;
-    v_has_ended := v_late;
+    SELECT bool_or(h.account <> e_key[h.event]) INTO v_is_shared FROM unnest(h_event, h_account) AS h(event, account);
+    IF v_is_shared THEN
+      PERFORM limit_accounts_open(h_account, h_limit, h_member, h_period);
+      FOR v_row IN
+        SELECT DISTINCT h.account, h.period COLLATE "C" AS period, e_key[h.event] AS key
+        FROM unnest(h_event, h_account, h_period) AS h(event, account, period)
+        WHERE v_outcome[h.event] IN ('settled', 'released') AND h.account <> e_key[h.event]
+          AND NOT EXISTS (SELECT FROM budget_account a WHERE a.key_id = h.account AND a.period = h.period)
+        ORDER BY 1, 2
+      LOOP
+        PERFORM limit_accounts_open(ARRAY[v_row.account], ARRAY[m.limit_id], ARRAY[m.member_id], ARRAY[v_row.period])
+          FROM limit_account_named(v_row.account, v_row.key) m;
+      END LOOP;
+    END IF;
     -- Accounts: the key's own two, and those the holds name. Leases need their accounts' locks.
     PERFORM FROM budget_account a
       JOIN (
@@ -127,16 +146,50 @@ BEGIN
         UNION
         SELECT e.key, e.month FROM unnest(e_key, v_month) WITH ORDINALITY AS e(key, month, n) WHERE v_outcome[e.n] IN ('settled', 'released')
         UNION
-        SELECT h.account, h.period FROM unnest(h_event, h_account, h_period) AS h(event, account, period)
-          WHERE v_outcome[h.event] IN ('settled', 'released') AND h.account = e_key[h.event]
+        SELECT h.account, h.period FROM unnest(h_event, h_account, h_period) AS h(event, account, period) WHERE v_outcome[h.event] IN ('settled', 'released')
       ) named(key_id, period) ON a.key_id = named.key_id AND a.period = named.period
       ORDER BY a.key_id, a.period FOR UPDATE OF a;
+    IF v_is_shared THEN
+      -- Swept before the lock, and perhaps made again by another settle: look once more, by what is locked. A row that is
+      -- merely seen may be swept before it is charged. An account whose limit is gone stays missing.
+      SELECT array_agg(l.name) INTO v_locked FROM (
+        SELECT concat(a.key_id, a.period) AS name FROM budget_account a
+        JOIN (
+          SELECT DISTINCT h.account, h.period FROM unnest(h_event, h_account, h_period) AS h(event, account, period)
+          WHERE v_outcome[h.event] IN ('settled', 'released') AND h.account <> e_key[h.event]
+        ) n ON a.key_id = n.account AND a.period = n.period
+        ORDER BY a.key_id, a.period FOR UPDATE OF a
+      ) l;
+      PERFORM FROM unnest(h_event, h_account, h_period) AS h(event, account, period)
+        WHERE v_outcome[h.event] IN ('settled', 'released') AND h.account <> e_key[h.event]
+          AND concat(h.account, h.period) <> ALL (coalesce(v_locked, '{}'))
+          AND EXISTS (SELECT FROM limit_account_named(h.account, e_key[h.event]));
+      IF FOUND THEN
+        RAISE EXCEPTION 'An account of a limit that was to be charged is gone' USING ERRCODE = 'serialization_failure';
+      END IF;
+      PERFORM limit_accounts_refresh(array_agg(h.account), array_agg(h.period))
+        FROM unnest(h_event, h_account, h_period) AS h(event, account, period) WHERE v_outcome[h.event] IN ('settled', 'released');
+    END IF;
+    FOR i IN 1 .. cardinality(v_event) LOOP
+      v_reserved[i] := e_reserved[v_event[i]];
+      v_amount[i] := e_amount[v_event[i]];
+    END LOOP;
+    IF v_is_shared THEN
+      FOR v_row IN
+        SELECT h.n, h.event FROM unnest(v_event, v_account, v_period) WITH ORDINALITY AS h(event, account, period, n)
+        JOIN budget_account a ON a.key_id = h.account AND a.period = h.period
+        JOIN quota_limit l ON l.id = a.limit_id
+        WHERE l.unit = 'tokens'
+      LOOP
+        v_reserved[v_row.n] := coalesce(e_reserved_tokens[v_row.event], 0);
+        v_amount[v_row.n] := coalesce(e_tokens[v_row.event], 0);
+      END LOOP;
+    END IF;
     -- Sizes of the holds that are still open; a hold without its lease is late.
     FOR i IN 1 .. cardinality(v_event) LOOP
       v_size[i] := 0;
-      CONTINUE WHEN v_outcome[v_event[i]] NOT IN ('settled', 'released') OR v_late[v_event[i]] OR v_lease[i] IS NULL
-        OR v_account[i] <> e_key[v_event[i]];
-      v_size[i] := e_reserved[v_event[i]];
+      CONTINUE WHEN v_outcome[v_event[i]] NOT IN ('settled', 'released') OR v_late[v_event[i]] OR v_lease[i] IS NULL;
+      v_size[i] := v_reserved[i];
     END LOOP;
     FOR v_row IN
       SELECT h.n, h.event FROM unnest(v_event, v_lease) WITH ORDINALITY AS h(event, lease, n)
@@ -159,13 +212,14 @@ BEGIN
       CONTINUE WHEN NOT FOUND;
       v_event := v_event || i; v_account := v_account || v_row.key_id; v_period := v_period || v_row.period;
       v_lease := v_lease || v_row.id; v_size := v_size || least(e_default[i], v_row.open)::bigint;
+      v_amount := v_amount || e_amount[i];
     END LOOP;
     UPDATE budget_lease l SET
       settled_micro_cents = l.settled_micro_cents + s.used,
       granted_micro_cents = l.granted_micro_cents - s.rest
     FROM (
-      SELECT h.lease, sum(least(e_amount[h.event], h.size))::bigint AS used, sum(h.size - least(e_amount[h.event], h.size))::bigint AS rest
-      FROM unnest(v_event, v_lease, v_size) AS h(event, lease, size) WHERE h.size > 0 GROUP BY h.lease
+      SELECT h.lease, sum(least(h.amount, h.size))::bigint AS used, sum(h.size - least(h.amount, h.size))::bigint AS rest
+      FROM unnest(v_lease, v_size, v_amount) AS h(lease, size, amount) WHERE h.size > 0 GROUP BY h.lease
     ) s WHERE l.id = s.lease;
     UPDATE budget_account a SET
       spent_micro_cents = saturating_add(a.spent_micro_cents, s.amount),
@@ -181,8 +235,8 @@ BEGIN
         FROM (
           SELECT e.key, 'total', e.n, 0, e.amount FROM unnest(e_key, e_amount) WITH ORDINALITY AS e(key, amount, n)
           UNION ALL SELECT e.key, e.month, e.n, 0, e.amount FROM unnest(e_key, v_month, e_amount) WITH ORDINALITY AS e(key, month, amount, n)
-          UNION ALL SELECT h.account, h.period, h.event, h.size, e_amount[h.event]
-            FROM unnest(v_event, v_account, v_period, v_size) AS h(event, account, period, size) WHERE h.account = e_key[h.event]
+          UNION ALL SELECT h.account, h.period, h.event, h.size, h.amount
+            FROM unnest(v_event, v_account, v_period, v_size, v_amount) AS h(event, account, period, size, amount)
         ) p(key_id, period, n, size, amount)
         WHERE v_outcome[p.n] IN ('settled', 'released')
         GROUP BY p.key_id, p.period, p.n
@@ -190,25 +244,27 @@ BEGIN
     ) s WHERE a.key_id = s.key_id AND a.period = s.period;
   EXCEPTION WHEN check_violation THEN
     IF v_count = 1 THEN
-      RETURN QUERY SELECT 1, 'refused'::text, false, 0::bigint, false;
+      RETURN QUERY SELECT 1, 'refused'::text, false, 0::bigint;
       RETURN;
     END IF;
     FOR i IN 1 .. v_count LOOP
       RETURN QUERY
-        SELECT i, s.outcome, s.is_late, s.excess, s.has_ended FROM quota_settle_4(
+        SELECT i, s.outcome, s.is_late, s.excess FROM quota_settle_4(
           e_kind[i:i], e_key[i:i], e_reservation[i:i], v_month[i:i], e_reserved[i:i], e_amount[i:i], e_by[i:i], e_default[i:i],
           (SELECT coalesce(array_agg(1), '{}') FROM unnest(h_event) AS h(event) WHERE h.event = i),
           (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_account) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
           (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_period) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
-          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_lease) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i)
+          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_lease) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
+          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_limit) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
+          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_member) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
+          e_reserved_tokens[i:i], e_tokens[i:i]
         ) s;
     END LOOP;
     RETURN;
   END;
   RETURN QUERY
     SELECT e.n::integer, v_outcome[e.n], v_late[e.n],
-      CASE WHEN v_outcome[e.n] = 'settled' AND e.reservation IS NOT NULL AND e.reserved > 0 THEN greatest(0, e.amount - e.reserved) ELSE 0 END,
-      v_has_ended[e.n]
+      CASE WHEN v_outcome[e.n] = 'settled' AND e.reservation IS NOT NULL AND e.reserved > 0 THEN greatest(0, e.amount - e.reserved) ELSE 0 END
     FROM unnest(e_reservation, e_amount, e_reserved) WITH ORDINALITY AS e(reservation, amount, reserved, n)
     WHERE e.n <= v_count
     ORDER BY e.n;

@@ -1,4 +1,4 @@
--- Charges and releases as `quota_settle_4`, and accounts of limits after those of keys. An entry that violates the overspend
+-- Charges and releases as `quota_settle_5`, and accounts of limits after those of keys. An entry that violates the overspend
 -- constraint of one, which only a defect can cause, is told apart from the others by trying them one by one.
 CREATE OR REPLACE FUNCTION quota_settle_with_limits(
   e_kind text[], e_key uuid[], e_reservation uuid[], e_month text[], e_reserved bigint[], e_amount bigint[], e_by text[], e_default bigint[],
@@ -14,7 +14,7 @@ BEGIN
     SELECT array_agg(s.outcome ORDER BY s.event), array_agg(s.is_late ORDER BY s.event), array_agg(s.excess ORDER BY s.event),
         array_agg(s.has_ended ORDER BY s.event)
       INTO v_outcome, v_late, v_excess, v_has_ended
-      FROM quota_settle_4(e_kind, e_key, e_reservation, e_month, e_reserved, e_amount, e_by, e_default, h_event, h_account, h_period, h_lease) s;
+      FROM quota_settle_5(e_kind, e_key, e_reservation, e_month, e_reserved, e_amount, e_by, e_default, h_event, h_account, h_period, h_lease) s;
     PERFORM limit_accounts_charge(v_late, v_has_ended, e_reserved, e_amount, e_reserved_tokens, e_tokens,
         array_agg(c.event), array_agg(c.account), array_agg(c.period), array_agg(c.lease), array_agg(c.is_tokens))
       FROM limit_accounts_prepare(e_key, v_outcome, h_event, h_account, h_period, h_lease, '{}', '{}') c;

@@ -8,8 +8,7 @@
 -- is `over-ceiling`, and its id stays free. Returns a row for each entry that is more than an event which counted now
 -- and cost no more than its reservation: `repeated` with the payload under its id, `over-ceiling`, or what
 -- `quota_settle_4` says. Sums saturate (docs/adr/0031): no amounts of a caller raise an exception here. Order of locks:
--- ids, accounts of keys and their leases, events, totals, rollups, moved rollups, and inside each by key; then accounts of limits and
--- their leases, for which every caller waits (docs/adr/0051). Ids are taken first: a second caller with
+-- ids, accounts and leases, events, totals, rollups, moved rollups, and inside each by key. Ids are taken first: a second caller with
 -- the same id waits for the first one's commit. The last use moves only when a minute has passed: it is indexed, and
 -- a charge that leaves it is an update in place.
 -- Reservations charge the accounts that they name. A report without one charges the accounts of limits that bind its key and
@@ -41,10 +40,10 @@ DECLARE
   v_moved_key uuid[];
   v_moved_model text[];
   v_moved_from bigint[];
-  v_has_ended boolean[];
-  -- What is charged to limits, in order of entries, and where the part of each entry begins and ends.
   v_hold_event integer[] := h_event; v_account uuid[] := h_account; v_period text[] := h_period; v_lease uuid[] := h_lease;
-  v_limit uuid[]; v_member uuid[]; v_is_tokens boolean[];
+  v_limit uuid[] := '{}'; v_member uuid[] := '{}';
+  -- What was charged to limits, in order of entries, and where the part of each entry begins and ends.
+  v_charged integer[]; v_charged_account uuid[]; v_charged_period text[];
   v_begins integer[] := '{}'; v_stops integer[] := '{}';
   v_project uuid[] := '{}';
   v_row record;
@@ -85,18 +84,6 @@ BEGIN
       v_refused[v_row.n] := true;
     END LOOP;
   END IF;
-  SELECT array_agg(s.outcome ORDER BY s.event), array_agg(s.is_late ORDER BY s.event), array_agg(s.excess ORDER BY s.event),
-      array_agg(s.has_ended ORDER BY s.event)
-    INTO v_outcome, v_late, v_excess, v_has_ended
-    FROM quota_settle_4(v_kind, e_key, e_reservation, v_month, e_reserved, e_amount, e_by, array_fill(p_default, ARRAY[v_count]),
-      h_event, h_account, h_period, h_lease) s;
-  IF array_remove(v_outcome, 'settled') <> '{}' THEN
-    -- Nothing of these was applied: their ids stay free.
-    DELETE FROM usage_id u
-      USING unnest(e_key, e_caller, e_id_hash, v_kind, v_outcome) AS e(key, caller, id_hash, kind, outcome)
-      WHERE e.kind = 'settle' AND e.outcome <> 'settled'
-        AND u.key_id = e.key AND u.caller_id = e.caller AND u.id_hash = e.id_hash;
-  END IF;
   PERFORM FROM quota_limit LIMIT 1;
   IF FOUND THEN
     v_limit := array_fill(NULL::uuid, ARRAY[cardinality(h_event)]);
@@ -108,15 +95,29 @@ BEGIN
       FROM limits_of_reports_2(e_key, e_model, (
         SELECT array_agg(coalesce(k.kind = 'settle' AND k.reservation IS NULL, false) ORDER BY k.n)
         FROM unnest(v_kind, e_reservation) WITH ORDINALITY AS k(kind, reservation, n)), quota_clock()) c;
-    SELECT array_agg(c.event), array_agg(c.account), array_agg(c.period), array_agg(c.lease), array_agg(c.is_tokens)
-      INTO v_hold_event, v_account, v_period, v_lease, v_is_tokens
-      FROM limit_accounts_prepare(e_key, v_outcome, v_hold_event, v_account, v_period, v_lease, v_limit, v_member) c;
-    FOR i IN 1 .. coalesce(cardinality(v_hold_event), 0) LOOP
-      v_begins[v_hold_event[i]] := coalesce(v_begins[v_hold_event[i]], i);
-      v_stops[v_hold_event[i]] := i;
+  END IF;
+  SELECT array_agg(s.outcome ORDER BY s.event), array_agg(s.is_late ORDER BY s.event), array_agg(s.excess ORDER BY s.event)
+    INTO v_outcome, v_late, v_excess
+    FROM quota_settle_4(v_kind, e_key, e_reservation, v_month, e_reserved, e_amount, e_by, array_fill(p_default, ARRAY[v_count]),
+      v_hold_event, v_account, v_period, v_lease, v_limit, v_member, e_reserved_tokens, e_tokens) s;
+  IF array_remove(v_outcome, 'settled') <> '{}' THEN
+    -- Nothing of these was applied: their ids stay free.
+    DELETE FROM usage_id u
+      USING unnest(e_key, e_caller, e_id_hash, v_kind, v_outcome) AS e(key, caller, id_hash, kind, outcome)
+      WHERE e.kind = 'settle' AND e.outcome <> 'settled'
+        AND u.key_id = e.key AND u.caller_id = e.caller AND u.id_hash = e.id_hash;
+  END IF;
+  PERFORM FROM unnest(v_hold_event, v_account) AS h(event, account) WHERE h.account <> e_key[h.event] LIMIT 1;
+  IF FOUND THEN
+    SELECT array_agg(h.event ORDER BY h.event, h.n), array_agg(h.account ORDER BY h.event, h.n), array_agg(h.period ORDER BY h.event, h.n)
+      INTO v_charged, v_charged_account, v_charged_period
+      FROM unnest(v_hold_event, v_account, v_period) WITH ORDINALITY AS h(event, account, period, n)
+      WHERE v_outcome[h.event] = 'settled' AND h.account <> e_key[h.event]
+        AND EXISTS (SELECT FROM budget_account a WHERE a.key_id = h.account AND a.period = h.period);
+    FOR i IN 1 .. coalesce(cardinality(v_charged), 0) LOOP
+      v_begins[v_charged[i]] := coalesce(v_begins[v_charged[i]], i);
+      v_stops[v_charged[i]] := i;
     END LOOP;
-  ELSE
-    v_hold_event := '{}';
   END IF;
   PERFORM FROM project LIMIT 1;
   IF FOUND THEN
@@ -131,8 +132,8 @@ BEGIN
                            project_id, charged_accounts, charged_periods, charged_tokens)
     SELECT e.key, e.caller, e.id, e.month::date, e.reservation, e.requests, e.input, e.output, e.amount,
            coalesce(e.model, ''), e.chatbot, e.endpoint, e.status, e.latency, e.occurred, e.is_late, e.excess, e.version,
-           e.tags::text[], v_project[e.n], CASE WHEN v_begins[e.n] IS NOT NULL THEN v_account[v_begins[e.n]:v_stops[e.n]] END,
-           CASE WHEN v_begins[e.n] IS NOT NULL THEN v_period[v_begins[e.n]:v_stops[e.n]] END,
+           e.tags::text[], v_project[e.n], CASE WHEN v_begins[e.n] IS NOT NULL THEN v_charged_account[v_begins[e.n]:v_stops[e.n]] END,
+           CASE WHEN v_begins[e.n] IS NOT NULL THEN v_charged_period[v_begins[e.n]:v_stops[e.n]] END,
            CASE WHEN v_begins[e.n] IS NOT NULL THEN coalesce(e_tokens[e.n], 0) END
     FROM unnest(v_outcome, e_key, e_caller, e_id, v_month, e_reservation, e_requests, e_input, e_output, e_amount, e_model, e_chatbot,
                 e_endpoint, e_status, e_latency, e_occurred, v_late, v_excess, v_version, e_tags) WITH ORDINALITY
@@ -180,8 +181,6 @@ BEGIN
             output_tokens = saturating_add(m.output_tokens, EXCLUDED.output_tokens),
             cost_micro_cents = saturating_add(m.cost_micro_cents, EXCLUDED.cost_micro_cents);
   END IF;
-  PERFORM limit_accounts_charge(v_late, v_has_ended, e_reserved, e_amount, e_reserved_tokens, e_tokens,
-    v_hold_event, v_account, v_period, v_lease, v_is_tokens);
   IF array_remove(v_outcome, 'settled') <> '{}' OR array_position(v_late, true) IS NOT NULL OR array_remove(v_excess, 0) <> '{}' THEN
     RETURN QUERY
       SELECT e.n::integer, CASE WHEN e.payload IS NOT NULL THEN 'repeated' WHEN e.refused THEN 'over-ceiling' ELSE e.outcome END,

@@ -1,5 +1,5 @@
 -- Charges the costs of a batch that nobody reserved to its keys' accounts, the total and that of a month, where each of them
--- is there; false: nothing was charged, and `quota_settle_4` decides each entry by itself. One update, without a look
+-- is there; false: nothing was charged, and `quota_settle_5` decides each entry by itself. One update, without a look
 -- before it: a row that is missing shows in the count. Rows are locked by key and period, as everywhere: one group a key,
 -- in their order, looks up its rows in the index. Sums saturate (docs/adr/0031).
 CREATE OR REPLACE FUNCTION usage_charge(e_key uuid[], e_amount bigint[], p_month text) RETURNS boolean LANGUAGE plpgsql

@@ -31,7 +31,8 @@ export class Subjects1790000003800 implements MigrationInterface {
     );
     await runner.query(`DELETE FROM quota_limit WHERE each = 'subject'`);
     await runner.query(`
-      DROP FUNCTION IF EXISTS usage_book_6, limits_of_reports_3, quota_settle_5, limit_account_named_2, limit_subjects_note,
+      DROP FUNCTION IF EXISTS usage_book_6, limits_of_reports_3, quota_settle_with_limits, quota_settle_5, limit_accounts_charge,
+        limit_accounts_prepare, quota_acquire_limits_2, quota_give_back_3, quota_renew_2, limit_account_named_2, limit_subjects_note,
         limit_subjects_sweep, limit_subject_id`);
     await runner.query(`ALTER TABLE usage_event DROP COLUMN subject`);
     await runner.query(`DROP TABLE limit_subject, limit_subject_count`);

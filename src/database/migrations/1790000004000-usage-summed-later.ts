@@ -37,7 +37,7 @@ export class UsageSummedLater1790000004000 implements MigrationInterface {
     await runner.query(`DO $$ BEGIN
         IF to_regproc('usage_roll_up') IS NOT NULL THEN PERFORM usage_roll_up(2147483647); END IF;
       END $$`);
-    await runner.query(`DROP FUNCTION IF EXISTS usage_book_6, usage_charge, usage_roll_up, usage_pending_rows, key_last_used`);
+    await runner.query(`DROP FUNCTION IF EXISTS usage_charge, usage_roll_up, usage_pending_rows, key_last_used`);
     await runner.query(`DROP TABLE usage_pending`);
   }
 }

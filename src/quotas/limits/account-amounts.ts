@@ -8,10 +8,12 @@ const CHARGED = 'coalesce(a.spent_micro_cents, 0)';
 
 /** Whether a limit `l` counts in a window that ends now. Its account is a row of `rate_window`. */
 export const IS_SLIDING = `coalesce(l.per IN ('minute', 'hour'), false)`;
-/** The state `s` of the window of a member `m` of a limit `l`; none where it counts by the calendar. */
+/** The state `s` of a window `w` of a limit `l`. */
+export const STATE_OF_WINDOW = 'limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, quota_ms(quota_clock())) s';
+/** The window `w` of a member `m` of a limit `l`, and its state `s`; none where it counts by the calendar. */
 export const WINDOW_STATE = `
   LEFT JOIN rate_window w ON ${IS_SLIDING} AND w.key_id = limit_account_id(l.id, m.id)
-  LEFT JOIN LATERAL limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, quota_ms(quota_clock())) s ON ${IS_SLIDING}`;
+  LEFT JOIN LATERAL ${STATE_OF_WINDOW} ON ${IS_SLIDING}`;
 /**
  * When the account of a limit `l` in a period `p` began, and when it counts from 0 again; of a window that is when
  * nothing counts any more of what has been used, and null where nothing does.
@@ -22,5 +24,9 @@ export const ENDS_AT = `CASE WHEN NOT ${IS_SLIDING} THEN nullif(p.ends_at, 'infi
 
 /** What a replica or a reservation has of the account, of whatever unit. */
 export const LEASED = 'coalesce(a.leased_micro_cents, 0)';
-export const SPENT = `CASE WHEN ${IS_SLIDING} THEN coalesce(s.used, 0) WHEN ${IS_USED_AT_ONCE} THEN saturating_add(${CHARGED}, ${LEASED}) ELSE ${CHARGED} END`;
+/** What is used of the account `a` of a limit that counts by the calendar, in total, or calls in flight. */
+export const SPENT_OF_ACCOUNT = `CASE WHEN ${IS_USED_AT_ONCE} THEN saturating_add(${CHARGED}, ${LEASED}) ELSE ${CHARGED} END`;
+/** What is used of the window `s` of a limit. */
+export const SPENT_OF_WINDOW = 'coalesce(s.used, 0)';
+export const SPENT = `CASE WHEN ${IS_SLIDING} THEN ${SPENT_OF_WINDOW} ELSE ${SPENT_OF_ACCOUNT} END`;
 export const HELD = `CASE WHEN ${IS_USED_AT_ONCE} THEN 0 ELSE ${LEASED} END`;

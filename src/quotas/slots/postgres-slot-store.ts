@@ -70,7 +70,7 @@ export class PostgresSlotStore implements SlotStore {
     const rows = await retrying(() =>
       this.sql(
         `SELECT outcome, until_ms
-           FROM quota_renew($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::uuid[], $6::boolean[]) ORDER BY event`,
+           FROM quota_renew_2($1::uuid[], $2::uuid[], $3::integer[], $4::integer[], $5::uuid[], $6::boolean[]) ORDER BY event`,
         [
           list(renewals.map(({ keyId }) => keyId)),
           list(renewals.map(({ reservationId }) => reservationId)),

@@ -249,22 +249,22 @@ describe('Limits that keys share', () => {
 
   it('may begin only when no replica runs that does not enforce them', async () => {
     const mayBegin = async () => {
-      const limits = ['cents day', 'tokens day', 'requests day', 'slots', 'requests minute', 'requests hour'];
+      const limits = ['cents day', 'tokens day', 'requests day', 'slots', 'requests minute', 'requests hour', 'cents day subject'];
       return Promise.all(
         limits.map((limit) => {
-          const [unit = '', per = null] = limit.split(' ');
-          return limitsMayBegin(app.dataSource, unit, per);
+          const [unit = '', per = null, each = null] = limit.split(' ');
+          return limitsMayBegin(app.dataSource, { unit, per, each });
         }),
       );
     };
-    expect(await mayBegin()).toEqual([true, true, true, true, true, true]);
+    expect(await mayBegin()).toEqual([true, true, true, true, true, true, true]);
     const older = '00000000-0000-7000-8000-0000000000aa';
     await app.dataSource.query(`INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 3)`, [older]);
-    expect(await mayBegin()).toEqual([false, false, false, false, false, false]);
+    expect(await mayBegin()).toEqual([false, false, false, false, false, false, false]);
     await app.dataSource.query(`UPDATE replica SET build_level = 4 WHERE id = $1`, [older]);
-    expect(await mayBegin()).toEqual([true, false, false, false, false, false]);
+    expect(await mayBegin()).toEqual([true, false, false, false, false, false, false]);
     await app.dataSource.query(`UPDATE replica SET build_level = 5 WHERE id = $1`, [older]);
-    expect(await mayBegin()).toEqual([true, true, true, true, false, false]);
+    expect(await mayBegin()).toEqual([true, true, true, true, false, false, false]);
     await app.dataSource.query(`DELETE FROM replica WHERE id = $1`, [older]);
   });
 });
