@@ -92,7 +92,7 @@ describe('/limits', () => {
     });
 
     it.each([
-      [{ name: ' ', amountCents: -1, per: 'hour' }, ['amountCents', 'name', 'per']],
+      [{ name: ' ', amountCents: -1, per: 'quarter' }, ['amountCents', 'name', 'per']],
       [{ amountCents: 1.1234567 }, ['amountCents']],
       [{ unit: 'litres' }, ['unit']],
       [{ amountCents: undefined }, ['amountCents']],
