@@ -15,6 +15,8 @@ const UPSTREAM = process.env.UPSTREAM_URL ?? `http://127.0.0.1:${process.env.UPS
 const MAX_CALL_SECONDS = 600;
 /** What a call holds is free again so long after the gateway has died; the client renews it while the call runs. */
 const HOLD_SECONDS = 90;
+/** What Latchkey takes as the end user of a call. */
+const SUBJECT = /^(?!\.{1,2}$)[!-~]{1,128}$/;
 
 const latchkey = new LatchkeyClient({
   baseUrl: process.env.LATCHKEY_URL ?? 'http://127.0.0.1:3000',
@@ -24,9 +26,11 @@ const app = Fastify({ trustProxy: ['127.0.0.1'], logger: { level: 'warn' } });
 
 app.post('/v1/chat/completions', async (request, reply) => {
   const key = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
-  const { model, messages, max_completion_tokens: asked, n = 1 } = request.body ?? {};
+  const { model, messages, max_completion_tokens: asked, n = 1, user } = request.body ?? {};
   if (!Array.isArray(messages) || n !== 1)
     return reply.code(400).send(errorBody('messages must be given, and n must be 1.', 'invalid_request_error', null));
+  if (user !== undefined && !(typeof user === 'string' && SUBJECT.test(user)))
+    return reply.code(400).send(errorBody('user must be a plain id.', 'invalid_request_error', null, 'user'));
   const price = findPrice(model);
   if (price === null)
     return reply
@@ -42,7 +46,8 @@ app.post('/v1/chat/completions', async (request, reply) => {
   try {
     return await latchkey.withReservation(
       key,
-      { cents: costCents(price, most), tokens, ttlSeconds: HOLD_SECONDS },
+      // The end user of the client, as OpenAI's protocol has it: limits may count for each.
+      { cents: costCents(price, most), tokens, subject: user, ttlSeconds: HOLD_SECONDS },
       (hold) => forward(request, reply, most, meterOf(hold, model, price)),
       question,
     );

@@ -1,6 +1,7 @@
 /**
- * Makes a key for the gateway, a project whose keys share a budget, tokens a month and calls in flight, and a key in it
- * for Ada, who may use the gpt-4o models for 0.3 cents a month. Prints keys as shell commands for `eval`.
+ * Makes a key for the gateway, a project whose keys share a budget, tokens a month and calls in flight, and whose end
+ * users have so many calls a day, and a key in it for Ada, who may use the gpt-4o models for 0.3 cents a month. Prints
+ * keys as shell commands for `eval`.
  */
 import { LatchkeyClient } from '@latchkey/client';
 
@@ -26,6 +27,7 @@ for (const [alias, limit] of [
   ['llm-example-budget', { amountCents: 100, per: 'month' }],
   ['llm-example-tokens', { unit: 'tokens', amount: 1_000_000, per: 'month' }],
   ['llm-example-calls', { unit: 'slots', amount: 5 }],
+  ['llm-example-users', { unit: 'requests', amount: 200, per: 'day', each: 'subject' }],
 ]) {
   await admin('PUT', `/limits/by-alias/${alias}?wait=true`, {
     name: `LLM example: ${limit.unit ?? 'budget'}`,
