@@ -59,7 +59,7 @@ export class KnownLimits {
       const share = numbers === UNTOLD ? Infinity : shareLeft(numbers);
       if (share < least) [least, window, bound] = [share, undefined, one];
     }
-    if (window !== undefined) return toldWindow(window, nowMs);
+    if (window !== undefined) return toldWindow(window);
     if (bound !== undefined) return this.told(bound, true, nowMs);
     if (own !== undefined && state !== null) return toldBudget(own, state, nowMs);
     const narrowest = narrowestOf(call);
@@ -69,7 +69,7 @@ export class KnownLimits {
   /** All of them: those of the key itself, then from the narrowest to the widest. */
   all(call: ToldCall): VerdictLimitView[] {
     const { record, model, rateLimits, nowMs } = call;
-    const views = rateLimits.map((one) => toldWindow(one, nowMs));
+    const views = rateLimits.map(toldWindow);
     const [own] = record.key.limits.accounts;
     const budget = own === undefined ? null : this.quotas.findBudget(own);
     if (own !== undefined && budget !== null) views.push(toldBudget(own, budget, nowMs));

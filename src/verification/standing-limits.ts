@@ -28,7 +28,7 @@ export function standingLimits(
   nowMs: number,
 ): { limits: VerdictLimitView[]; tightest: VerdictLimitView | null } {
   const told: readonly Told[] = [
-    ...rateLimits.map((one) => ({ view: toldWindow(one, nowMs), share: one.remaining / one.limit })),
+    ...rateLimits.map((one) => ({ view: toldWindow(one), share: one.remaining / one.limit })),
     ...(budget === null ? [] : [toldBudget(budget, nowMs)]),
     ...bound.map((one) => toldBinding(one, seesBinding(viewer, one), nowMs)),
   ];

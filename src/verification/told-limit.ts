@@ -56,12 +56,11 @@ export function addNumbers(view: LimitNumbersView, unit: LimitUnit, { amount, us
   view.remaining = left > 0n ? inUnit(unit, left) : 0;
 }
 
-/** A rate limit of the key itself, as a verdict tells limits. */
-export function toldWindow({ window, limit, remaining, resetSeconds }: RateLimitView, nowMs: number): VerdictLimitView {
+/** A rate limit of the key itself, as a verdict tells limits: it slides, and counts from no instant. */
+export function toldWindow({ window, limit, remaining, resetSeconds }: RateLimitView): VerdictLimitView {
   return {
     ...{ id: null, unit: 'requests', per: PERIOD_OF_WINDOW[window], state: remaining > 0 ? 'ok' : 'exhausted' },
-    ...{ amount: limit, used: limit - remaining, held: 0, remaining },
-    ...{ resetsAt: new Date(nowMs + resetSeconds * 1000).toISOString(), resetSeconds },
+    ...{ amount: limit, used: limit - remaining, held: 0, remaining, resetSeconds },
   };
 }
 

@@ -62,15 +62,14 @@ export class VerdictLimitView extends LimitNumbersView {
   state: 'ok' | 'exhausted';
 
   /**
-   * When it counts from 0 again; absent: never. Of a rate limit of the key, when all of it is there again if nothing
-   * more is used.
+   * When it counts from 0 again; absent: never, or it is a rate limit of the key.
    * @example "2030-02-01T00:00:00.000Z"
    */
   @ApiPropertyOptional()
   resetsAt?: string;
 
   /**
-   * Seconds until then.
+   * Seconds until then; of a rate limit of the key, until all of it is there again if nothing more is used.
    * @example 86400
    */
   resetSeconds?: number;

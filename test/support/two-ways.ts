@@ -81,7 +81,7 @@ export class Way {
 }
 
 /** Members whose values depend on the instant. */
-const VOLATILE = /"(remaining|resetSeconds|retryAfterSeconds|degraded|expiresAt)":("[^"]*"|[a-z0-9.]+)/g;
+const VOLATILE = /"(remaining|used|resetSeconds|retryAfterSeconds|degraded|expiresAt)":("[^"]*"|[a-z0-9.]+)/g;
 
 function blanked(text: string): string {
   return (

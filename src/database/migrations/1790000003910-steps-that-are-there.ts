@@ -4,7 +4,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * What: the steps of accounts of members whose period runs.
  * Why: accounts that were made before have none, and would be missing in lists.
  * Lock taken: the rows of these accounts until the end, in the order in which all lock them: calls that draw from them
- * wait for it, 100 000 accounts took 2 s. Can old code run against it: yes.
+ * wait for it. Can old code run against it: yes.
  */
 export class StepsThatAreThere1790000003910 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -3,8 +3,15 @@ import type { SlotAnswer, SlotRequest } from '../../../src/quotas/slots/slot-sto
 import { Violation } from '../books.js';
 import type { SlotLimit, SlotStoreModel } from './slot-store-model.js';
 
+/** A slot that no admitted call has is given back within this, where nothing is cut off. */
+const MOST_UNUSED_MS = 15_000;
+/** A refusal is remembered, and on its way, for no longer than this. */
+const MOST_REFUSED_MS = 6_000;
+
 interface Slot {
   readonly account: string;
+  /** A call was admitted with it. */
+  isUsed: boolean;
   /** When its hold began, and the earliest and latest instant at which that may end, by the store's clock. */
   heldFrom: number;
   holdUntil: number;
@@ -14,6 +21,8 @@ interface Slot {
 export class SlotBooks {
   private readonly slots = new Map<string, Slot>();
   private readonly ended = new Set<string>();
+  /** When an account was full for the last time. */
+  private readonly fullAt = new Map<string, number>();
 
   constructor(
     private readonly store: SlotStoreModel,
@@ -31,7 +40,9 @@ export class SlotBooks {
       const verdict = answer.calls[index]!;
       const full = needs.map(({ account }) => {
         const most = this.mostOf(account.id, answer.clockMs);
-        return most !== null && this.inFlight(account.id) >= most;
+        const isFull = most !== null && this.inFlight(account.id) >= most;
+        if (isFull) this.fullAt.set(account.id, answer.clockMs);
+        return isFull;
       });
       must(
         verdict.granted === !full.includes(true),
@@ -40,7 +51,7 @@ export class SlotBooks {
       if (!verdict.granted) return must(full[verdict.refusedBy] === true, 'another account refused than was told');
       const holdUntil = answer.clockMs + 7_000 + ttlSeconds * 1000;
       for (const { account, leaseId } of needs)
-        this.slots.set(leaseId, { account: account.id, heldFrom: answer.clockMs, holdUntil });
+        this.slots.set(leaseId, { account: account.id, isUsed: false, heldFrom: answer.clockMs, holdUntil });
     });
     this.compare();
   }
@@ -51,6 +62,26 @@ export class SlotBooks {
     if (mode === 'observe') return null;
     const override = overrides.get(member);
     return override !== undefined && (override.untilMs ?? Infinity) > clockMs ? override.amount : amount;
+  }
+
+  /** A call was admitted with these slots: one of each of so many accounts. */
+  admitted(leaseIds: readonly string[], accounts: number): void {
+    const slots = leaseIds.map((id) => this.slots.get(id));
+    const named = new Set(slots.map((slot) => slot?.account));
+    must(leaseIds.length === accounts && named.size === accounts, 'a call was admitted without a slot in each account');
+    for (const slot of slots) if (slot !== undefined) slot.isUsed = true;
+  }
+
+  /** Where nothing is cut off: no slot is kept that no call has. */
+  unused(clockMs: number): void {
+    for (const [id, { isUsed, heldFrom }] of this.slots)
+      must(isUsed || clockMs - heldFrom < MOST_UNUSED_MS, `slot ${id}, which no call has, was not given back`);
+  }
+
+  /** Where nothing is cut off: a call is refused only where an account was full a moment ago. */
+  refused(account: string, clockMs: number): void {
+    const agoMs = clockMs - (this.fullAt.get(account) ?? -Infinity);
+    must(agoMs < MOST_REFUSED_MS, `${account} refused, and was full ${agoMs} ms ago`);
   }
 
   freed(leaseIds: readonly string[]): void {

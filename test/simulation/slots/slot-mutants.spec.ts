@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { ofTier } from '../../tiers.mjs';
 import { SimulationFailure } from '../world.js';
+import { type SlotManagerFault, faultySlotManager } from './faulty-slot-manager.js';
 import { SlotSimulation } from './slot-simulation.js';
 import type { SlotStoreFault } from './slot-store-fault.js';
 
@@ -25,10 +26,24 @@ const FAULTS: Record<SlotStoreFault, number> = {
   'observe-is-not-counted': 60,
 };
 
-async function firstCaught(fault: SlotStoreFault, within: number): Promise<string | null> {
+const MANAGER_FAULTS: Record<SlotManagerFault, number> = {
+  'keeps-slots-of-refused-calls': 100,
+  'keeps-late-grants': 100,
+  'keeps-grants-of-unknown-outcome': 100,
+  'frees-once': 100,
+  'frees-slots-of-admitted-calls': 60,
+  'asks-in-the-first-account-alone': 60,
+  'asks-for-a-second': 60,
+  'asks-with-one-lease-for-two': 60,
+  'takes-the-answer-of-another-call': 60,
+  'remembers-refusals-too-long': 100,
+  'admits-without-the-amount': 60,
+};
+
+async function firstCaught(run: (seed: number) => Promise<unknown>, within: number): Promise<string | null> {
   for (let seed = 1; seed <= within; seed++) {
     try {
-      await new SlotSimulation(seed, fault).run();
+      await run(seed);
     } catch (error) {
       if (!(error instanceof SimulationFailure)) throw error;
       return error.message.split('\n')[0] ?? '';
@@ -41,7 +56,18 @@ describe('the simulation of calls in flight notices', () => {
   it.each(ofTier(Object.entries(FAULTS)))(
     'a store with the fault %s',
     async (fault, within) => {
-      const caught = await firstCaught(fault as SlotStoreFault, within);
+      const caught = await firstCaught((seed) => new SlotSimulation(seed, fault as SlotStoreFault).run(), within);
+      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
+      expect(caught).not.toBeNull();
+    },
+    120_000,
+  );
+
+  it.each(ofTier(Object.entries(MANAGER_FAULTS)))(
+    'a replica with the fault %s',
+    async (fault, within) => {
+      const Manager = faultySlotManager(fault as SlotManagerFault);
+      const caught = await firstCaught((seed) => new SlotSimulation(seed, null, Manager).run(), within);
       if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
       expect(caught).not.toBeNull();
     },

@@ -1,12 +1,13 @@
 import type { Admission } from '../../../src/quotas/admission.js';
 import { LeaseManager } from '../../../src/quotas/lease-manager.js';
-import { type Account, type QuotaStore, type RateWindow, SLOT } from '../../../src/quotas/quota-store.js';
+import { type Account, type Hold, type QuotaStore, type RateWindow, SLOT } from '../../../src/quotas/quota-store.js';
 import type { SlotStore } from '../../../src/quotas/slots/slot-store.js';
 import { Violation } from '../books.js';
 import { QuotaStoreModel, WallViolation } from '../quota-store-model.js';
 import { uuidOf } from '../random.js';
 import { Replica, World } from '../world.js';
 import type { FaultTally } from '../world.js';
+import { type HeldAmount, SlotAmounts } from './slot-amounts.js';
 import { SlotBooks } from './slot-books.js';
 import { type SlotLimit, SlotStoreModel } from './slot-store-model.js';
 import type { SlotStoreFault } from './slot-store-fault.js';
@@ -18,6 +19,9 @@ export interface SlotTally extends FaultTally {
   shared: number;
   concurrencyLimited: number;
   rateLimited: number;
+  budgetExceeded: number;
+  /** Calls with a slot and an amount. */
+  withAmount: number;
   unavailable: number;
   settled: number;
   released: number;
@@ -38,14 +42,35 @@ interface Call {
   readonly reservationId: string;
   readonly leaseIds: readonly string[];
   readonly ttlSeconds: number;
+  /** Null: it holds nothing beside its slots. */
+  readonly amount: HeldAmount | null;
   /** Until when, by the simulated time, its caller was promised that it may act. */
   untilMs: number;
+}
+
+/** What a call has asked for. */
+interface Asked {
+  readonly ttlSeconds: number;
+  readonly budget: Account | null;
+  readonly reserve: bigint;
+  /** Accounts in which it needs a slot. */
+  readonly slots: number;
 }
 
 /** Three lease managers, a store of calls in flight, callers that renew, end or get lost, from one seed. */
 export class SlotSimulation extends World {
   readonly tally: SlotTally = {
-    ...{ admitted: 0, shared: 0, concurrencyLimited: 0, rateLimited: 0, unavailable: 0, settled: 0, released: 0 },
+    ...{
+      admitted: 0,
+      shared: 0,
+      withAmount: 0,
+      concurrencyLimited: 0,
+      rateLimited: 0,
+      budgetExceeded: 0,
+      unavailable: 0,
+      settled: 0,
+      released: 0,
+    },
     ...{ lost: 0, renewed: 0, renewedTooLate: 0, closed: 0, changes: 0 },
     ...{ kills: 0, pauses: 0, suspensions: 0, outages: 0 },
   };
@@ -53,13 +78,20 @@ export class SlotSimulation extends World {
   private readonly quotas: QuotaStoreModel;
   private readonly store: SlotStoreModel;
   private readonly books: SlotBooks;
+  private readonly amounts: SlotAmounts;
+  private readonly budgets = new Map<string, Account>();
   private readonly windows = new Map<string, readonly RateWindow[]>();
 
-  constructor(seed: number, fault: SlotStoreFault | null = null) {
+  constructor(
+    seed: number,
+    fault: SlotStoreFault | null = null,
+    private readonly Manager: typeof LeaseManager = LeaseManager,
+  ) {
     super(seed);
     const clock = (): number => Math.floor(this.clockMs());
     this.quotas = new QuotaStoreModel(clock);
     this.store = new SlotStoreModel(clock, fault);
+    this.amounts = new SlotAmounts(this.quotas);
     this.books = new SlotBooks(this.store, this.store.limits);
     this.replicas = this.makeReplicas((replica) => this.makeManager(replica));
   }
@@ -79,6 +111,7 @@ export class SlotSimulation extends World {
       for (const replica of this.replicas) void replica.leaseManager.stop();
       await this.advance(2 * (LONGEST_TTL_SECONDS + 20) * 1000 + 60_000);
       this.books.compare();
+      this.amounts.compare();
       if (this.store.leases.size > 0) throw new Violation(`${this.store.leases.size} slots never came back`);
       return this.tally;
     } catch (error) {
@@ -90,7 +123,7 @@ export class SlotSimulation extends World {
   private makeManager(replica: Replica): LeaseManager {
     const newId = (): string => this.newId();
     const options = { replicaId: replica.name };
-    const manager = new LeaseManager(this.wireOf(replica), replica, newId, options, this.slotsOf(replica));
+    const manager = new this.Manager(this.wireOf(replica), replica, newId, options, this.slotsOf(replica));
     manager.setLiveReplicas(3);
     return manager;
   }
@@ -100,6 +133,8 @@ export class SlotSimulation extends World {
     for (const [index, id] of KEYS.entries()) {
       const limit = random.pick([5, 30, 1_000]);
       this.windows.set(id, random.chance(0.3) ? [{ id: uuidOf(0xa000 + index), window: 'minute', limit }] : []);
+      const budget = this.amounts.addTo(random, index);
+      if (budget !== null) this.budgets.set(id, budget);
     }
     for (let count = random.between(1, 4); count > 0; count--) {
       const id = `limit-${count}`;
@@ -121,6 +156,7 @@ export class SlotSimulation extends World {
       this.often(0.3, 40_000, () => this.outage());
     }
     this.often(0.8, 6_000, () => this.change());
+    if (this.isMild) this.often(1, 1_000, () => this.books.unused(this.clockMs()));
   }
 
   private change(): void {
@@ -175,6 +211,7 @@ export class SlotSimulation extends World {
     const order = replica.watch.closeOrder(replica.monotonicMs(), 100);
     if (order === null || !this.isUp) return;
     this.checked(() => {
+      this.quotas.closeExpired(order);
       const closed = this.store.closeExpired(order);
       this.tally.closed += closed;
       if (closed > 0) this.log(() => `${replica.name} closes ${closed}`);
@@ -194,36 +231,57 @@ export class SlotSimulation extends World {
       return { id, type: 'total', limit: { id: limit.id, member: limit.each === null ? null : keyId, unit: 'slots' } };
     });
     const ttlSeconds = random.between(1, LONGEST_TTL_SECONDS);
+    const budget = this.budgets.get(keyId) ?? null;
+    const reserve = budget !== null && random.chance(0.7) ? BigInt(random.between(1, 9)) : 0n;
     const verdict = replica.leaseManager.admit({
-      ...{ accounts: [], windows: this.windows.get(keyId)!, cost: 1, reserve: 0n, ttlSeconds, isDefaultHold: false },
-      slots: { accounts, ttlSeconds },
+      ...{ accounts: budget === null ? [] : [budget], windows: this.windows.get(keyId)!, cost: 1, reserve },
+      ...{ ttlSeconds, isDefaultHold: false, slots: { accounts, ttlSeconds } },
     });
     const { life } = replica;
     void Promise.resolve(verdict).then((admission) => {
       if (replica.life !== life) return;
       try {
-        this.decided(admission, ttlSeconds);
+        this.decided(admission, { ttlSeconds, budget, reserve, slots: accounts.length });
       } catch (error) {
         this.failure ??= error as Error;
       }
     });
   }
 
-  private decided(verdict: Admission, ttlSeconds: number): void {
+  private decided(verdict: Admission, { ttlSeconds, budget, reserve, slots }: Asked): void {
     if (!verdict.admitted) {
-      if (verdict.code === 'CONCURRENCY_LIMITED') this.tally.concurrencyLimited++;
+      if (verdict.code === 'CONCURRENCY_LIMITED') {
+        this.tally.concurrencyLimited++;
+        if (this.isMild) this.books.refused(verdict.account!.id, this.clockMs());
+      } else if (verdict.code === 'BUDGET_EXCEEDED') this.tally.budgetExceeded++;
       else if (verdict.code === 'RATE_LIMITED') this.tally.rateLimited++;
       else this.tally.unavailable++;
       return;
     }
     this.tally.admitted++;
     const holds = verdict.reservation?.holds ?? [];
-    if (holds.length === 0 || holds.some(({ period }) => period !== SLOT))
-      throw new Violation('a call was admitted without a slot');
-    if (holds.length > 1) this.tally.shared++;
+    const leaseIds = holds.flatMap(({ period, leaseId }) => (period === SLOT ? leaseId : []));
+    this.books.admitted(leaseIds, slots);
+    if (leaseIds.length > 1) this.tally.shared++;
     const untilMs = this.now + (4.9 + ttlSeconds) * 1000;
-    const leaseIds = holds.map(({ leaseId }) => leaseId);
-    this.behave({ reservationId: this.newId(), leaseIds, ttlSeconds, untilMs });
+    const reservationId = this.newId();
+    const amount = budget && this.held(budget, reservationId, reserve, holds, untilMs);
+    this.behave({ reservationId, leaseIds, ttlSeconds, amount, untilMs });
+  }
+
+  /** What a call holds of a budget. A renewal moves its slots alone. */
+  private held(
+    account: Account,
+    reservationId: string,
+    amount: bigint,
+    holds: readonly Hold[],
+    untilMs: number,
+  ): HeldAmount {
+    const held = { account, reservationId, amount, holds: holds.filter(({ period }) => period !== SLOT) };
+    this.amounts.admitted(held);
+    if (amount > 0n) this.tally.withAmount++;
+    this.at(untilMs - this.now, () => this.amounts.over(held));
+    return held;
   }
 
   /** The call runs, is renewed perhaps, and ends, or is never heard of again. */
@@ -282,10 +340,17 @@ export class SlotSimulation extends World {
         const kind = random.chance(0.3) ? 'release' : 'settle';
         const isFirst = this.store.end(kind, reservationId, leaseIds);
         this.books.ending(reservationId, leaseIds);
-        if (isFirst) this.tally[kind === 'settle' ? 'settled' : 'released']++;
+        if (!isFirst) continue;
+        this.tally[kind === 'settle' ? 'settled' : 'released']++;
+        if (call.amount !== null) this.endAmount(kind, call.amount);
       }
     });
     if (random.chance(0.2)) this.at(random.between(1, 5_000), () => this.renewTooLate(call));
+  }
+
+  private endAmount(kind: 'settle' | 'release', held: HeldAmount): void {
+    const most = Number(held.amount);
+    this.amounts.end(kind, held, BigInt(this.random.between(0, most)));
   }
 
   private renewTooLate({ reservationId, leaseIds }: Call): void {
