@@ -132,6 +132,7 @@ describe('What does not work is told', () => {
       'tables',
       'traces',
       'usageArchive',
+      'usageSums',
     ]);
     expect((await send('GET', '/health/ready')).body).toEqual(body);
   });
