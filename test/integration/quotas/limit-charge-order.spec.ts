@@ -150,7 +150,12 @@ describe('Accounts of limits, which are charged last', () => {
 
   it('are taken by a call after the account of its key, also where the call makes them', async () => {
     const key = await newKey();
-    const limit = await create({ id: randomUUID().replace(/^.{8}/, '00000000'), amount: 10_000n });
+    // The smallest ids: by id they would come first. One has an account already.
+    const [limit, used] = [
+      await create({ id: randomUUID().replace(/^.{8}/, '00000000'), amount: 10_000n }),
+      await create({ id: randomUUID().replace(/^.{8}/, '00000000'), amount: 10_000n }),
+    ];
+    await hold([accountOfLimit(used)]);
     let call: Promise<unknown> = Promise.resolve();
     // What it reserved names no limit, so that the account of the limit is not there yet.
     const holds = await hold([{ id: key, type: 'total' }]);
@@ -158,15 +163,18 @@ describe('Accounts of limits, which are charged last', () => {
       key,
       () => writer.write([report(key, 30n, holds)]),
       async () => {
-        call = hold([{ id: key, type: 'total' }, accountOfLimit(limit)]);
+        call = hold([{ id: key, type: 'total' }, accountOfLimit(limit), accountOfLimit(used)]);
         await isWaiting('quota_acquire_limits');
         const began = performance.now();
-        await hold([accountOfLimit(limit)]);
+        await Promise.race([hold([accountOfLimit(limit), accountOfLimit(used)]), sleep(AT_ONCE_MS)]);
         expect(performance.now() - began).toBeLessThan(AT_ONCE_MS);
       },
     );
     await call;
-    expect(await sums(limit)).toEqual({ spent: 0, leased: 200 });
+    expect([await sums(limit), await sums(used)]).toEqual([
+      { spent: 0, leased: 200 },
+      { spent: 0, leased: 300 },
+    ]);
     await isSound();
   });
 
