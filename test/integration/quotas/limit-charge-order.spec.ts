@@ -95,6 +95,18 @@ describe('Accounts of limits, which are charged last', () => {
   const isSound = async () =>
     expect((await reconcileBudgets(pool)).filter(({ check }) => /limits|leased/.test(check))).toEqual([]);
 
+  /** Until a statement waits for a lock that calls this function. */
+  async function isWaiting(name: string): Promise<void> {
+    for (let waiting = 0; waiting === 0;) {
+      const rows = await database.asOwner(
+        `SELECT count(*)::int AS n FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1`,
+        [`%${name}%`],
+      );
+      waiting = rows[0]!.n as number;
+    }
+  }
+
   /** Does `meanwhile` while a report of this key waits for the key's totals, which come before accounts of limits. */
   async function inTheMiddleOf<Result>(
     keyId: string,
@@ -105,14 +117,7 @@ describe('Accounts of limits, which are charged last', () => {
     await blocker.query('SELECT FROM key_totals WHERE key_id = $1 FOR UPDATE', [keyId]);
     const written = write();
     try {
-      for (let waiting = 0; waiting === 0;) {
-        const rows = await database.asOwner(
-          `SELECT count(*)::int AS n FROM pg_stat_activity
-            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%usage_book%'`,
-          [],
-        );
-        waiting = rows[0]!.n as number;
-      }
+      await isWaiting('usage_book');
       await meanwhile();
     } finally {
       await blocker.query('COMMIT');
@@ -140,6 +145,36 @@ describe('Accounts of limits, which are charged last', () => {
     );
     expect(result).toMatchObject({ outcome: 'accepted', isLate: false });
     expect(await sums(limit)).toEqual({ spent: 35, leased: 100 });
+    await isSound();
+  });
+
+  it('are taken by a call after the account of its key, also where the call makes them', async () => {
+    const key = await newKey();
+    // The smallest ids: by id they would come first. One has an account already.
+    const [limit, used] = [
+      await create({ id: randomUUID().replace(/^.{8}/, '00000000'), amount: 10_000n }),
+      await create({ id: randomUUID().replace(/^.{8}/, '00000000'), amount: 10_000n }),
+    ];
+    await hold([accountOfLimit(used)]);
+    let call: Promise<unknown> = Promise.resolve();
+    // What it reserved names no limit, so that the account of the limit is not there yet.
+    const holds = await hold([{ id: key, type: 'total' }]);
+    await inTheMiddleOf(
+      key,
+      () => writer.write([report(key, 30n, holds)]),
+      async () => {
+        call = hold([{ id: key, type: 'total' }, accountOfLimit(limit), accountOfLimit(used)]);
+        await isWaiting('quota_acquire_limits');
+        const began = performance.now();
+        await Promise.race([hold([accountOfLimit(limit), accountOfLimit(used)]), sleep(AT_ONCE_MS)]);
+        expect(performance.now() - began).toBeLessThan(AT_ONCE_MS);
+      },
+    );
+    await call;
+    expect([await sums(limit), await sums(used)]).toEqual([
+      { spent: 0, leased: 200 },
+      { spent: 0, leased: 300 },
+    ]);
     await isSound();
   });
 
