@@ -41,7 +41,7 @@ inBrowser('the overview', () => {
       `$${(cents / 100).toLocaleString('en-GB', { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
     const text = await month.innerText();
     expect(text).toContain(dollars(body.totals.costCents));
-    expect(text).toMatch(/last month to this day/);
+    expect(text).toMatch(/by this time last month/);
     expect(text).toMatch(/At this rate by/);
   }, 60_000);
 

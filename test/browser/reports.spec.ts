@@ -102,7 +102,7 @@ inBrowser('the reports of the console', () => {
       const said = percent === 0 ? 'as much as' : `${Math.abs(percent)} % ${percent > 0 ? 'more' : 'less'} than`;
       await session.goto('');
       const month = page.getByRole('region', { name: 'This month' });
-      await month.getByText(`${said} last month to this day`).waitFor();
+      await month.getByText(`${said} by this time last month`).waitFor();
     }, 60_000);
   });
 

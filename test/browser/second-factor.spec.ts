@@ -137,7 +137,7 @@ inBrowser('a second factor', () => {
     await session.goto(`/people/${user.id}`);
     await page.getByText('a password and a second factor').waitFor();
     await page.getByRole('button', { name: 'Reset second factor' }).click();
-    await page.getByRole('dialog').getByText('Make sure that it is that person who asks').waitFor();
+    await page.getByRole('dialog').getByText('Check that the request comes from that person').waitFor();
     await look('reset');
     await page.getByRole('dialog').getByRole('button', { name: 'Reset' }).click();
     await page.getByText('Second factor removed; all sessions have ended.').waitFor();
