@@ -49,7 +49,10 @@ inBrowser('an admin', () => {
     expect(await raiseOf()).toMatchObject({ cents: 2_000, reason: 'Black Friday' });
     await page.setViewportSize({ width: 1440, height: 860 });
     await admin.goto('/keys');
-    await said(/raised until/);
+    await page
+      .getByText(/raised until/)
+      .last()
+      .waitFor();
     // No column of the list lies below the one that sticks to the edge.
     const list = page.getByRole('region', { name: 'Keys' });
     expect(await list.evaluate((one) => one.scrollWidth - one.clientWidth)).toBeLessThanOrEqual(1);
