@@ -51,7 +51,7 @@ export class PostgresSlotStore implements SlotStore {
       const { found } = own[refusedBy]!;
       // Where a limit has no room for a subject, its account is not there.
       const isFull = !found && call.needs[refusedBy]!.account.limit?.subject !== undefined;
-      return { granted: false, refusedBy, found, isFull };
+      return { granted: false, refusedBy, found, ...(isFull ? { isFull } : {}) };
     });
     return { calls: verdicts, month, clockMs: Number(clockMs), admitForMs: Number(admitForMs) };
   }

@@ -99,7 +99,7 @@ describe('/limits', () => {
       [{ amount: 5 }, ['amount']],
       [{ per: undefined }, ['per']],
       [{ per: 'minute' }, ['per']],
-      [{ each: 'subject' }, ['each']],
+      [{ each: 'team' }, ['each']],
       [{ mode: 'off' }, ['mode']],
       [{ models: ['a', 'a'] }, ['models.1']],
       [{ target: { kind: 'team' } }, ['target.kind']],
