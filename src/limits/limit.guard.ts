@@ -29,9 +29,11 @@ export class LimitGuard implements CanActivate {
     const rule = this.reflector.getAllAndOverride<AccessRule>(ACCESS_RULE, [context.getHandler(), context.getClass()]);
     if (rule.kind !== 'member-or') return true;
     const { id } = request.params;
-    if (!isUuid(id)) throw invalidId('id');
     const principal = request.caller?.principal ?? null;
-    if (principal?.may(rule.permission)) return true;
+    const isHolder = principal?.may(rule.permission) === true;
+    // Who lacks the permission is not told which texts are ids.
+    if (!isUuid(id)) throw isHolder ? invalidId('id') : limitNotFound();
+    if (isHolder) return true;
     const limit = await this.limits.findById(id.toLowerCase());
     const projectId = limit?.targetKind === 'project' ? limit.targetId : null;
     const role = principal && projectId !== null ? await this.members.roleOf(principal, projectId) : null;

@@ -12,6 +12,8 @@ const SENTENCES: readonly RegExp[] = [
   /^must not be (listed|given) twice$/,
   /^must be from \d+ to \d+$/,
   /^must have (\d+ to \d+|at (most|least) \d+) (characters|entries)$/,
+  // What else a verdict may tell: src/verification/verify.dto.ts.
+  /^must be limits$/,
   // Of a grammar: packages/contract/src/grammar.ts.
   /^must be 1 to \d+ characters (without control characters|on one line, and not blank)$/,
   /^must be 1 to 128 visible ASCII characters without (quotes, backslashes and spaces|spaces, and neither \. nor \.\.)$/,

@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm';
 import { dataSource } from '../../../src/database/data-source.js';
 import { describe as lineOf, examine } from '../../../src/health/doctor.js';
 import { storeLimit } from '../../support/made-limits.js';
+import { acceptRows } from '../../../src/integrity/accept-rows.js';
 import { TestApp, testConfig } from '../../support/app.js';
 import { untilSummedUp } from '../../support/summed-up.js';
 import { TestProvider } from '../../support/key-set.js';
@@ -126,6 +127,8 @@ describe('The doctor', () => {
       await app.post('/projects', { token: await app.adminToken(), body: { name: 'Rolled back' } })
     ).body as { id: string };
     const slots = await storeLimit(app, { projectId, unit: 'slots', amount: 2 });
+    // Written past the routes.
+    await acceptRows(app.config, app.dataSource, [slots]);
     expect(await ill()).toEqual([]);
     const older = '00000000-0000-7000-8000-00000000a1de';
     await app.dataSource.query('INSERT INTO replica (id, applied_seq, build_level) VALUES ($1, 0, 4)', [older]);
