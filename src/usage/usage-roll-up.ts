@@ -1,4 +1,4 @@
-import { Injectable, Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { Conditions } from '../common/conditions.js';
 import { Periodic } from '../common/periodic.js';
@@ -26,7 +26,7 @@ const STATEMENT = { name: 'roll-up-usage', text: 'SELECT usage_roll_up($1) AS ba
  * @see docs/adr/0053-sums-of-usage-grow-later.md
  */
 @Injectable()
-export class UsageRollUp implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class UsageRollUp implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger('Usage');
   private readonly failures = new RepeatedLog((fields) => this.logger.warn(fields));
   private readonly rounds = new Periodic(EVERY_MS, () => this.round());
@@ -51,8 +51,11 @@ export class UsageRollUp implements OnApplicationBootstrap, BeforeApplicationShu
     this.rounds.start();
   }
 
-  /** What this replica has booked is added, if the database is there; a release before this one would not add it. */
-  async beforeApplicationShutdown(): Promise<void> {
+  /**
+   * Nobody reports any more: what this replica has booked is added, if the database is there. A release before this one
+   * would not add it.
+   */
+  async onApplicationShutdown(): Promise<void> {
     this.isStopping = true;
     await this.rounds.stop();
     await this.run();

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { Conditions } from '../../../src/common/conditions.js';
 import { dataSource } from '../../../src/database/data-source.js';
@@ -191,7 +192,7 @@ describe('What is booked and not in sums yet', () => {
     rollUp.onApplicationBootstrap();
     const beganMs = performance.now();
     while ((await pendingOf(key)) > 0) expect(performance.now() - beganMs).toBeLessThan(5_000);
-    await rollUp.beforeApplicationShutdown();
+    await rollUp.onApplicationShutdown();
     expect(await totalOf(key)).toBe(1);
   });
 
@@ -212,5 +213,26 @@ describe('What is booked and not in sums yet', () => {
     await owner.query('DROP FUNCTION no_totals CASCADE');
     await rollUp.run();
     expect([state(), await pendingOf(key), await totalOf(key)]).toEqual([{ status: 'up' }, 0, 3]);
+  });
+
+  // The last one: an application that was started later has taken the sign-in of this process.
+  it('is added by the end of a process, also what is reported while it ends', async () => {
+    const key = await newKey();
+    const ending = await TestApp.start({}, app.database);
+    const blocker = owner.createQueryRunner();
+    await blocker.startTransaction();
+    await blocker.query('SELECT FROM budget_account WHERE key_id = $1 FOR UPDATE', [key]);
+    const body = { events: [{ id: randomUUID(), apiKeyId: key, costCents: 1 }] };
+    const reported = ending.post('/usage', { token, body });
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%usage_book%'`;
+    while ((await app.dataSource.query<unknown[]>(waiting)).length === 0);
+    const ended = ending.stop();
+    // By now everything is done that does not wait for the report.
+    await sleep(500);
+    await blocker.rollbackTransaction();
+    await blocker.release();
+    expect((await reported).status).toBe(200);
+    await ended;
+    expect(await owner.query('SELECT requests FROM key_totals WHERE key_id = $1', [key])).toEqual([{ requests: '1' }]);
   });
 });
