@@ -46,6 +46,21 @@ describe('What is handed back', () => {
     expect(wire.queue.size).toBe(0);
   });
 
+  it('sends permits behind slices that have arrived, also where more of these come with each statement', async () => {
+    let slices = 0;
+    const wire = new Wire(() => {
+      if (slices < 100) wire.queue.addLease(slice(`s${(slices += 1)}`));
+      return true;
+    });
+    wire.queue.addLease(slice('s'));
+    wire.queue.addPermits(permits('p'));
+    await wire.look(1);
+    expect(wire.sent.slice(0, 2)).toEqual([
+      { leases: ['s'], windows: [] },
+      { leases: [], windows: ['p'] },
+    ]);
+  });
+
   it('keeps permits while slices fail, and sends them once when slices have arrived', async () => {
     let left = 3;
     const wire = new Wire(({ leases }) => leases.length === 0 || left-- <= 0);

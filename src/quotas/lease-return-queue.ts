@@ -15,7 +15,8 @@ const LOOK_MS = 10;
 /**
  * What is on its way back to the store. Slices are sent until it is known that they arrived (their return number
  * makes that safe); permits are sent once and an unknown outcome is forgotten, because they have no such number. So
- * permits wait until slices have arrived: what fails for them would fail for permits too, and lose them.
+ * permits wait until slices have arrived: what fails for them would fail for permits too, and lose them. They go next
+ * then, however many slices came meanwhile.
  */
 export class LeaseReturnQueue {
   private readonly leases = new Map<string, LeaseReturn>();
@@ -24,6 +25,8 @@ export class LeaseReturnQueue {
   private notBeforeMs = 0;
   /** Of slices, one after the other, since permits wait. */
   private failures = 0;
+  /** The last statement was of slices, and these arrived. */
+  private hasArrived = false;
   private whenEmpty: (() => void)[] = [];
 
   constructor(private readonly store: QuotaStore) {}
@@ -53,14 +56,17 @@ export class LeaseReturnQueue {
   /** Sends what waits, one call after the other. */
   flush(now: () => number): void {
     if (this.isSending || this.size === 0 || now() < this.notBeforeMs) return;
-    const goAlone = this.leases.size === 0 || (this.failures >= MOST_FAILURES && this.windows.length > 0);
+    const mayGo = this.hasArrived || this.failures >= MOST_FAILURES;
+    const goAlone = this.leases.size === 0 || (mayGo && this.windows.length > 0);
     const leases = goAlone ? [] : [...firstOf(this.leases.values(), BATCH)];
     const windows = goAlone ? this.windows.splice(0, BATCH) : [];
     this.isSending = true;
+    this.hasArrived = false;
     this.store.giveBack({ leases, windows }).then(
       () => {
         for (const back of leases) this.leases.delete(back.leaseId);
         this.failures = 0;
+        this.hasArrived = !goAlone;
         this.settled();
         this.flush(now);
       },
