@@ -84,7 +84,7 @@ export function accountValues(asks: readonly BudgetRequest[]): [string, string, 
   ];
 }
 
-/** What is asked of windows, sorted by key; those of keys before those of limits, in the order in which all lock them. */
+/** What is asked of windows, in the order in which all lock them: those of keys before those of limits, each by id. */
 export function windowRows(
   asks: readonly WindowPart[],
   live: number,

@@ -65,8 +65,9 @@ const LIMIT_WINDOWS = `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ?:
     ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS limit_windows`;
 
 /**
- * The store in PostgreSQL: one statement per call, or two where subjects are looked at beside takes, over functions of the migration, so that no row lock is held
- * while a replica thinks. Statements that touch only windows do not wait for the disk.
+ * The store in PostgreSQL: one statement per call, or two where subjects are looked at beside takes, over functions of
+ * the migration, so that no row lock is held while a replica thinks. Statements that touch only windows do not wait for
+ * the disk.
  * @see src/database/migrations/1790000000300-quotas.ts
  * @see src/database/functions
  */
