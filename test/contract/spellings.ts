@@ -150,7 +150,6 @@ const CODES: Record<string, Refusal> = {
   PERMISSION_DENIED: 'guard',
   API_KEY_NOT_FOUND: 'object',
   INVALID_KEY_ID: 'object',
-  LIMIT_NOT_FOUND: 'object',
 };
 
 /** What the framework says of a URL that it cannot decode. */
