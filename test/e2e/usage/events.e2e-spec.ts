@@ -41,7 +41,7 @@ describe('GET /usage/events', () => {
             ...{ receivedAt: expect.any(String), occurredAt: '2026-01-02T03:04:05.000Z' },
             ...{ requests: 2, inputTokens: 10, outputTokens: 5, totalTokens: 15, costCents: 1.25, excessCents: 0 },
             ...{ settledReservation: false, isLate: false, model: 'large', chatbot: 'bot', endpoint: '/chat' },
-            ...{ statusCode: 200, latencyMs: 12.5, tags: ['a', 'b'] },
+            ...{ statusCode: 200, latencyMs: 12.5, tags: ['a', 'b'], subject: null },
           },
         ],
         nextCursor: null,
