@@ -40,7 +40,6 @@ export async function hasOlderReplicas(on: Statements): Promise<boolean> {
   return row!.older;
 }
 
-/**
 /** As much of a limit as says which builds enforce it. */
 export interface LimitKind {
   readonly unit: string;
