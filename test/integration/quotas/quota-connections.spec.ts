@@ -25,7 +25,8 @@ describe('the sessions over which a replica asks for leases', () => {
     const texts = ['postgres-quota-store.ts', 'slots/postgres-slot-store.ts'].map((file) =>
       readFileSync(directory + file, 'utf8'),
     );
-    const NAMES = /^ +'([a-z]+(?:-[a-z]+)+)',$|, '([a-z]+-[a-z]+)'\)|\? '([a-z]+(?:-[a-z]+)+)' : '([a-z]+(?:-[a-z]+)+)',$/gm;
+    const NAMES =
+      /^ +'([a-z]+(?:-[a-z]+)+)',$|, '([a-z]+-[a-z]+)'\)|\? '([a-z]+(?:-[a-z]+)+)' : '([a-z]+(?:-[a-z]+)+)',$/gm;
     const names = texts.flatMap((text) => [...text.matchAll(NAMES)]);
     const found = names.flatMap(([, ...groups]) => groups.filter((name) => name !== undefined)).sort();
     const alone = ['free-slots', 'renew-reservations', 'return-leases', 'take-slots', 'take-slots-of-subjects'];
