@@ -97,14 +97,18 @@ export function inOrderOfLooks(
 }
 
 /** The answers in the order of the asks, of which some took and some only looked. */
-export function inOrderOf(asks: readonly BudgetRequest[], taken: BudgetGrant[], looked: BudgetGrant[]): BudgetGrant[] {
+export function inOrderOf(
+  asks: readonly BudgetRequest[],
+  taken: readonly BudgetGrant[],
+  looked: readonly BudgetGrant[],
+): readonly BudgetGrant[] {
   if (taken.length === 0 || looked.length === 0) return taken.length === 0 ? looked : taken;
   let took = 0;
   return asks.map((ask, index) => (takesAnything(ask) ? taken[took++] : looked[index - took]) as BudgetGrant);
 }
 
 /** Marks accounts of subjects for which their limit has no room: it was not found, so the account has no period. */
-export function withFull(asks: readonly BudgetRequest[], grants: BudgetGrant[]): BudgetGrant[] {
+export function withFull(asks: readonly BudgetRequest[], grants: readonly BudgetGrant[]): BudgetGrant[] {
   return grants.map((grant, index) =>
     grant.found || grant.period !== '' || asks[index]!.account.limit?.subject === undefined
       ? grant

@@ -84,7 +84,7 @@ export function accountValues(asks: readonly BudgetRequest[]): [string, string, 
   ];
 }
 
-/** What is asked of windows, sorted by key. */
+/** What is asked of windows, sorted by key; those of keys before those of limits, in the order in which all lock them. */
 export function windowRows(
   asks: readonly WindowPart[],
   live: number,
@@ -93,7 +93,7 @@ export function windowRows(
 ): WindowRows {
   const places = asks
     .map((_, index) => index)
-    .sort((one, other) => compare(asks[one]?.id ?? '', asks[other]?.id ?? '') || one - other);
+    .sort((one, other) => compare(placeOf(asks[one]), placeOf(asks[other])) || one - other);
   const keys: string[] = [];
   const counts: number[] = [];
   for (const place of places) {
@@ -140,6 +140,10 @@ function spans(asks: readonly { readonly needs: readonly unknown[] }[]): [number
     return first;
   });
   return [firsts, asks.map(({ needs }) => needs.length)];
+}
+
+function placeOf(ask: WindowPart | undefined): string {
+  return `${ask?.of === undefined ? 'key' : 'limit'} ${ask?.id ?? ''}`;
 }
 
 function compare(one: string, other: string): number {

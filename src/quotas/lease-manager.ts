@@ -609,12 +609,13 @@ export class LeaseManager implements AcquireHandler {
     const isStale = isLate || record.generation !== entry.generation;
     // Its row was locked, and a statement that no call waits for waits for no row.
     const isSkipped = grant.validForMs === 0;
-    if (isSkipped && ask.previous !== null) this.back.addPermits({ id: ask.id, window: ask.window, ...ask.previous });
+    const { id, window, of } = ask;
+    if (isSkipped && ask.previous !== null) this.back.addPermits({ id, window, of, ...ask.previous });
     if (grant.permits > 0) {
       const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
       const lease = isStale ? null : this.windows.keep(record, grant, deadlineMs, nowMs);
       if (lease === null)
-        this.back.addPermits({ id: ask.id, window: ask.window, bucket: grant.bucket, granted: grant.permits, used: 0 });
+        this.back.addPermits({ id, window, of, bucket: grant.bucket, granted: grant.permits, used: 0 });
       else if (!this.windows.isSmall(lease)) this.watch(this.windows.rows.get(entry.id), nowMs);
     }
     if (isRefill(ask) && grant.permits === 0 && !isStale) this.windows.dropRefill(entry, nowMs, isSkipped);

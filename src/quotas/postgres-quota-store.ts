@@ -65,7 +65,7 @@ const LIMIT_WINDOWS = `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ?:
     ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS limit_windows`;
 
 /**
- * The store in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held
+ * The store in PostgreSQL: one statement per call, or two where subjects are looked at beside takes, over functions of the migration, so that no row lock is held
  * while a replica thinks. Statements that touch only windows do not wait for the disk.
  * @see src/database/migrations/1790000000300-quotas.ts
  * @see src/database/functions
@@ -81,6 +81,8 @@ export class PostgresQuotaStore implements QuotaStore {
     const looks = takes.length === 0 ? budgets : budgets.filter((ask) => !takesAnything(ask));
     const ofLimits = looks.filter(isOfLimit);
     const ofKeys = ofLimits.length === 0 ? looks : looks.filter((ask) => !isOfLimit(ask));
+    // Subjects are noted before accounts are locked, so that no statement that notes one waits for an account of ours.
+    if (takes.length > 0 && ofLimits.some(isOfSubject)) return this.lookFirst(request, looks, takes);
     const statement = new Statement('acquire');
     // In this order: accounts are locked before windows.
     if (takes.some((ask) => isOfLimit(ask))) statement.addTakesOfLimits(request, takes);
@@ -113,6 +115,17 @@ export class PostgresQuotaStore implements QuotaStore {
         windowGrants(counted.limit_windows ?? null, sharedRows.places),
       ),
     };
+  }
+
+  /** In two statements: looks at subjects, and everything else. */
+  private async lookFirst(
+    request: AcquireRequest,
+    looks: readonly BudgetRequest[],
+    takes: readonly BudgetRequest[],
+  ): Promise<AcquireAnswer> {
+    const looked = await this.acquire({ ...request, budgets: looks, windows: [] });
+    const taken = await this.acquire({ ...request, budgets: takes });
+    return { budgets: inOrderOf(request.budgets, taken.budgets, looked.budgets), windows: taken.windows };
   }
 
   async giveBack(back: GiveBack): Promise<void> {

@@ -190,6 +190,8 @@ export interface LeaseReturn {
 export interface PermitReturn extends PermitClose {
   readonly id: string;
   readonly window: WindowName;
+  /** The limit that keys share, of which it is. Absent: of the key itself. */
+  readonly of?: AccountOfLimit | undefined;
 }
 
 /** Everything one replica hands back at once. */

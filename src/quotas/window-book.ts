@@ -194,8 +194,8 @@ export class WindowBook {
     return lease.isStanding || isNegligible(lease.granted, lease.limit, this.liveReplicas);
   }
 
-  private handBack({ id, window }: WindowEntry, closes: readonly PermitClose[]): void {
-    for (const close of closes) this.back.addPermits({ id, window, ...close });
+  private handBack({ id, window, of }: WindowEntry, closes: readonly PermitClose[]): void {
+    for (const close of closes) this.back.addPermits({ id, window, of, ...close });
   }
 }
 

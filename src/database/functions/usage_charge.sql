@@ -1,9 +1,10 @@
 -- Charges the costs of a batch that nobody reserved to its keys' accounts, the total and that of a month, where each of them
 -- is there; false: nothing was charged, and `quota_settle_5` decides each entry by itself. One update, without a look
 -- before it: a row that is missing shows in the count. Rows are locked by key and period, as everywhere: one group a key,
--- in their order, looks up its rows in the index. Sums saturate (docs/adr/0031).
+-- in their order, looks up its rows in the index, by period. A bitmap of them would lock by their place in the table, and so
+-- the total before the month, which settlements lock in the other order. Sums saturate (docs/adr/0031).
 CREATE OR REPLACE FUNCTION usage_charge(e_key uuid[], e_amount bigint[], p_month text) RETURNS boolean LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off AS $$
 DECLARE
   v_keys integer;
   v_charged integer;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { limitAccountId } from '../../../src/quotas/limits/account-id.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
@@ -91,6 +92,31 @@ describe('Windows of limits in PostgreSQL', () => {
     const rows = await database.asOwner('SELECT limit_id, member_id FROM rate_window ORDER BY member_id', []);
     expect(rows).toEqual([MEMBERS[0], MEMBERS[1]].map((member) => ({ limit_id: each.id, member_id: member })));
     await isSound();
+  });
+
+  it('are locked after those of keys by who gives permits back, as by who takes them', async () => {
+    const limit = await create({ id: uuidOf(1), amount: 100n });
+    const own: WindowAsk = { ...askOf(limit, null, { needs: [1] }), id: uuidOf(2), limit: 100, of: undefined };
+    const asks = [own, askOf(limit, null, { needs: [1] })];
+    const grants = await acquire(...asks);
+    const blocker = new Client({ connectionString: database.url });
+    await blocker.connect();
+    await blocker.query('BEGIN');
+    await blocker.query('SELECT FROM rate_window WHERE key_id = $1 FOR UPDATE', [own.id]);
+    const back = store.giveBack({
+      leases: [],
+      windows: asks.map(({ id, window, of }, at) => ({
+        ...{ id, window, of, bucket: grants[at]!.bucket, granted: grants[at]!.permits, used: 0 },
+      })),
+    });
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%quota_windows%'`;
+    while ((await database.asOwner(waiting, [])).length === 0);
+    const free = await blocker.query('SELECT FROM rate_window WHERE key_id = $1 FOR UPDATE SKIP LOCKED', [limit.id]);
+    await blocker.query('COMMIT');
+    await blocker.end();
+    await back;
+    expect(free.rowCount).toBe(1);
+    expect((await stateOf(limit))?.[0]).toBe(0);
   });
 
   it('have the amount of the rule at once, and say when a call is too large for it', async () => {

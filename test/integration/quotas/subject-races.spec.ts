@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { limitAccountId, limitSubjectId } from '../../../src/quotas/limits/account-id.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
@@ -9,7 +10,7 @@ import { PostgresSlotStore } from '../../../src/quotas/slots/postgres-slot-store
 import { reconcileBudgets } from '../../../src/usage/reconcile.js';
 import { entryOf } from '../../../src/usage/usage-entry.js';
 import { UsageWriter } from '../../../src/usage/usage-writer.js';
-import { insertLimit } from '../../support/limits.js';
+import { accountOfLimit, insertLimit } from '../../support/limits.js';
 import { createQuotaDatabase, type QuotaDatabase } from './quota-database.js';
 
 const AT_ONCE = 32;
@@ -101,6 +102,36 @@ describe('Accounts of subjects in PostgreSQL', () => {
     );
     expect(grants.map(({ verdicts }) => verdicts[0])).toEqual(grants.map(() => true));
     expect(await counted(limit)).toEqual([4, 4]);
+  });
+
+  it('are noted before an account is locked, also by a call beside which another one takes', async () => {
+    const [shared, each] = [await create({ amount: 1_000n, each: null }), await create({ amount: 1_000n })];
+    const [taken, looked] = [accountOfLimit(shared), accountOf(each, 'new')];
+    await take(taken);
+    const blocker = new Client({ connectionString: database.url });
+    await blocker.connect();
+    await blocker.query('BEGIN');
+    await blocker.query(
+      `SELECT limit_subjects_note(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$3::uuid], ARRAY['new'], true)`,
+      [...[looked.id, each.id, looked.limit!.member]],
+    );
+    const both = store.acquire({
+      ...{ replicaId: 'one', liveReplicas: 1, windows: [] },
+      budgets: [looked, taken].map((account, at) => ({
+        ...{ account, kind: 'pooled', leaseId: randomUUID(), want: 0n, needs: [{ amount: BigInt(at), own: null }] },
+      })),
+    });
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%limit_subjects_note%'`;
+    while ((await database.asOwner(waiting, [])).length === 0);
+    const free = await blocker.query('SELECT FROM budget_account WHERE key_id = $1 FOR UPDATE SKIP LOCKED', [taken.id]);
+    await blocker.query('COMMIT');
+    await blocker.end();
+    expect(free.rowCount).toBe(1);
+    expect((await both).budgets).toMatchObject([
+      { found: true, slice: 0n, verdicts: [true] },
+      { found: true, slice: 1n, verdicts: [true] },
+    ]);
+    expect(await counted(each)).toEqual([1, 1]);
   });
 
   it('are no more than there may be, but for those that came at the same time', async () => {

@@ -330,6 +330,34 @@ describe('Booking a batch', () => {
     for (const id of keys) expect((await accountOf(id))!.spent).toBe(45 * Number(CENT));
   });
 
+  it('locks the month of a key before its total, as settlements do, however full the table of accounts is', async () => {
+    const id = await newKey();
+    await writer.write([event(fresh(), { keyId: id, costMicroCents: CENT })]);
+    // As after half a year: rows are looked up in an index, or in a bitmap of it, which has another order.
+    await app.dataSource.query(
+      `INSERT INTO budget_account (key_id, period)
+       SELECT k, coalesce('2025-0' || nullif(m, 0) || '-01', 'total')
+         FROM (SELECT gen_random_uuid() AS k FROM generate_series(1, 1000)) keys, generate_series(0, 6) m`,
+    );
+    await app.dataSource.query('ANALYZE budget_account');
+    const blocker = app.dataSource.createQueryRunner();
+    await blocker.startTransaction();
+    const lock = (period: string, how: string): Promise<unknown[]> =>
+      blocker.query(`SELECT 1 FROM budget_account WHERE key_id = $1 AND period ${period} 'total' ${how}`, [id]);
+    await lock('<>', 'FOR UPDATE');
+    const booked = writer.write([event(fresh(), { keyId: id, costMicroCents: CENT })]);
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%usage_book%'`;
+    while ((await app.dataSource.query<unknown[]>(waiting)).length === 0);
+    const free = await lock('=', 'FOR UPDATE SKIP LOCKED');
+    await blocker.commitTransaction();
+    await blocker.release();
+    expect(free).toHaveLength(1);
+    expect(await booked).toMatchObject([{ outcome: 'accepted' }]);
+    await app.dataSource.query(
+      'DELETE FROM budget_account a WHERE NOT EXISTS (SELECT FROM api_key k WHERE k.id = a.key_id)',
+    );
+  });
+
   it('keeps nothing of a batch whose connection dies in the middle, and counts it once when it comes again', async () => {
     const entries = Array.from({ length: 100 }, () => event(fresh(), { costMicroCents: CENT }));
     const before = await accountOf(key);
