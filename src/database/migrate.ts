@@ -25,12 +25,21 @@ export async function migrate(
   try {
     await withMigrationLock(owner, log, async (runner) => {
       await bringUpToDate(runner, log);
+      if (!(await isOwner(runner))) return;
       await setRights(runner);
       await setOwnerTerms(runner, terms, log);
     });
   } finally {
     await owner.destroy();
   }
+}
+
+/** A server whose login does not own the tables finds nothing to migrate, and has no rights to give. */
+async function isOwner(runner: QueryRunner): Promise<boolean> {
+  const [row] = (await runner.query(
+    `SELECT pg_has_role(relowner, 'USAGE') AS "isOwner" FROM pg_class WHERE oid = 'schema_migration'::regclass`,
+  )) as { isOwner: boolean }[];
+  return row!.isOwner;
 }
 
 /** The application's role has everything a request needs, and nothing that would let it rewrite history. */
