@@ -43,7 +43,7 @@ export interface OpenOptions {
   readonly log?: SchemaLog;
   /** How long a database that is not there yet is waited for. Default: not at all. */
   readonly maxWaitMs?: number;
-  /** A server: its settings say how much of the audit trail and of usage may be removed. A command leaves that as it is. */
+  /** A server: its settings say how much of the trail and of usage may be removed. A command leaves that as it is. */
   readonly isServer?: boolean;
   /** Gives up waiting, for a migration of another process as well. */
   readonly signal?: AbortSignal;

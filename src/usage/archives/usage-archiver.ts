@@ -12,10 +12,13 @@ const MAX_MONTHS = 1200;
 
 /**
  * Months whose events are to be archived: those with events or a partition that ended `$1` months before this one, and
- * were not archived yet. Where the owner of the schema keeps more months, so many are kept. What comes into an archived month later, by a clock that was set back, stays where it is.
+ * were not archived yet. Where the owner of the schema keeps more months, so many are kept. What comes into an archived
+ * month later, by a clock that was set back, stays where it is.
  */
 const DUE = `
-  WITH kept AS (SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => greatest($1::int, (SELECT keep_months FROM usage_archiving))))::date AS first),
+  WITH kept AS (
+    SELECT (date_trunc('month', now() AT TIME ZONE 'UTC')
+            - make_interval(months => greatest($1::int, (SELECT keep_months FROM usage_archiving))))::date AS first),
   month AS (
     SELECT to_date(substr(c.relname, 13), 'YYYY_MM') AS first FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
      WHERE i.inhparent = 'usage_event'::regclass AND c.relname ~ '^usage_event_\\d{4}_\\d\\d$'

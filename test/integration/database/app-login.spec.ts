@@ -15,7 +15,7 @@ describe('A server whose login owns no table', () => {
   it('starts on a schema that is up to date, and leaves what the owner allows as it is', async () => {
     await migrate(database.ownerUrl, undefined, { auditKeepMonths: 12, usageKeepMonths: 13 });
     const directory = await createTestDirectory();
-    const settings = [
+    const settings: Record<string, string>[] = [
       {},
       { AUDIT_KEEP_MONTHS: '3', AUDIT_ARCHIVE_DIR: directory },
       { USAGE_EVENTS_KEEP_MONTHS: '3', USAGE_ARCHIVE_DIR: directory },
