@@ -131,7 +131,7 @@ function foreignWord(text: string): string {
   return words.find((word) => FOREIGN.test(word)) ?? bare(text);
 }
 
-/** One line without what stands around its secret. A longer text stays: each layer is looked for in all of it. */
+/** One line without what stands around its secret; a longer text as it is: each layer is looked for in all of it. */
 function bare(text: string): string {
   let rest = text.trim();
   if (rest.length > MAX_BARE_CHARACTERS) return rest;
