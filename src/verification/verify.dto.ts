@@ -81,7 +81,8 @@ export class VerifyDto {
 
   /**
    * The end user that the call is for, as your service names it: 1 to 128 visible ASCII characters. Where an
-   * enforced limit has an account for each subject, a call without one is refused. Send a stable id, not a name or an address.
+   * enforced limit has an account for each subject, a call without one is refused. Send a stable id, not a name or an
+   * address.
    * @example "user-4711"
    */
   @ApiPropertyOptional({ minLength: 1, maxLength: 128 })
