@@ -70,7 +70,8 @@ function workers() {
 
 export default {
   maxWorkers: workers(),
-  // Modules of a file that has ended stay in memory; what allocates much in a large heap, as simulations do, waits for its collector.
+  // Modules of a file that has ended stay in memory. What allocates much in a large heap, as simulations do, waits
+  // for its collector.
   workerIdleMemoryLimit: '700MB',
   testSequencer: '<rootDir>/test/support/longest-first.mjs',
   // Of a machine that is busy with other things: what hangs ends all the same.

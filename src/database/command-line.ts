@@ -1,7 +1,8 @@
 import { DataSource, type Migration } from 'typeorm';
 import { StartRefusal } from '../common/start-refusal.js';
 import { dataSourceOptions, type PoolOptions } from './data-source.js';
-import { migrate, type OwnerTerms } from './migrate.js';
+import { migrate } from './migrate.js';
+import type { OwnerTerms } from './owner-terms.js';
 
 /**
  * The data source of TypeORM's command line. `migration:run` goes through our runner, which takes the lock, keeps

@@ -2,20 +2,12 @@ import type { QueryRunner } from 'typeorm';
 import { APP_ROLE } from './application.js';
 import { dataSource } from './data-source.js';
 import { hasOlderReplicas } from './older-replicas.js';
+import { type OwnerTerms, setOwnerTerms } from './owner-terms.js';
 import { withMigrationLock } from './schema/migration-lock.js';
 import { bringUpToDate, type SchemaLog } from './schema/runner.js';
 
 /** One holds the lock, one migrates, and one looks at what either waits for. */
 const CONNECTIONS = 3;
-
-/** What the settings of a server let the application do. */
-export interface OwnerTerms {
-  /**
-   * How many whole months of the audit trail stay in the database; older entries may be sealed and removed. Null: all
-   * stay. Left out: as it was.
-   */
-  readonly auditKeepMonths?: number | null;
-}
 
 /**
  * Brings the schema behind `ownerUrl` up to date and checks it. Any number of processes may call it at the same time:
@@ -26,19 +18,28 @@ export interface OwnerTerms {
 export async function migrate(
   ownerUrl: string,
   log: SchemaLog = () => undefined,
-  { auditKeepMonths }: OwnerTerms = {},
+  terms: OwnerTerms = {},
 ): Promise<void> {
   const owner = dataSource(ownerUrl, { max: CONNECTIONS, isPatient: true });
   await owner.initialize();
   try {
     await withMigrationLock(owner, log, async (runner) => {
       await bringUpToDate(runner, log);
+      if (!(await isOwner(runner))) return;
       await setRights(runner);
-      if (auditKeepMonths !== undefined) await setSealing(runner, auditKeepMonths, log);
+      await setOwnerTerms(runner, terms, log);
     });
   } finally {
     await owner.destroy();
   }
+}
+
+/** A server whose login does not own the tables finds nothing to migrate, and has no rights to give. */
+async function isOwner(runner: QueryRunner): Promise<boolean> {
+  const [row] = (await runner.query(
+    `SELECT pg_has_role(relowner, 'USAGE') AS "isOwner" FROM pg_class WHERE oid = 'schema_migration'::regclass`,
+  )) as { isOwner: boolean }[];
+  return row!.isOwner;
 }
 
 /** The application's role has everything a request needs, and nothing that would let it rewrite history. */
@@ -57,23 +58,6 @@ async function setRights(owner: QueryRunner): Promise<void> {
   }
 }
 
-/** The application removes no entry of the trail but those that this row gives free: a server's settings say which. */
-async function setSealing(owner: QueryRunner, keepMonths: number | null, log: SchemaLog): Promise<void> {
-  if (keepMonths === null) {
-    const [, removed] = (await owner.query('DELETE FROM audit_sealing')) as [unknown, number];
-    if (removed > 0) log('No entry of the audit trail may be removed from now on: AUDIT_KEEP_MONTHS is not set.');
-    return;
-  }
-  const changed = (await owner.query(
-    `INSERT INTO audit_sealing (keep_months) VALUES ($1)
-     ON CONFLICT (id) DO UPDATE SET keep_months = EXCLUDED.keep_months WHERE audit_sealing.keep_months <> EXCLUDED.keep_months
-     RETURNING keep_months`,
-    [keepMonths],
-  )) as unknown[];
-  if (changed.length > 0)
-    log(`Entries of the audit trail may be sealed and removed once they are ${keepMonths} whole months old.`);
-}
-
 /**
  * Functions with the rights of the schema's owner that releases left open to every login; later ones are closed when
  * they are made.
@@ -86,9 +70,9 @@ const GRANTS = [
   `GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`,
   `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`,
   `GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`,
-  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric), usage_event_archive_2(date, text, bytea, bigint, numeric, numeric, numeric, numeric), audit_seal_2(bigint, bytea, json) TO ${APP_ROLE}`,
-  // An application of an earlier build could call it; `audit_seal_2` does, with the owner's rights.
-  `REVOKE ALL ON FUNCTION audit_seal(bigint, bytea, json) FROM ${APP_ROLE}`,
+  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive_3(date, text, bytea, bigint, numeric, numeric, numeric, numeric), audit_seal_2(bigint, bytea, json) TO ${APP_ROLE}`,
+  // An application of an earlier build could call these; those that go by the owner's rows do, with the owner's rights.
+  `REVOKE ALL ON FUNCTION audit_seal(bigint, bytea, json), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric), usage_event_archive_2(date, text, bytea, bigint, numeric, numeric, numeric, numeric) FROM ${APP_ROLE}`,
   `REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint, key_version, user_version, project_version, personal_value FROM ${APP_ROLE}`,
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON installation FROM ${APP_ROLE}`,
   `REVOKE INSERT, DELETE, TRUNCATE ON change_head FROM ${APP_ROLE}`,
@@ -99,14 +83,20 @@ const GRANTS = [
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON usage_archive, usage_archived_sum, usage_archived_account FROM ${APP_ROLE}`,
   // Rows come with a sealed segment, by a function of the owner's.
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_segment, audit_kept FROM ${APP_ROLE}`,
-  // The owner says how much of the trail may be removed.
-  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_sealing FROM ${APP_ROLE}`,
+  // The owner says how much of the trail and of usage events may be removed.
+  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_sealing, usage_archiving FROM ${APP_ROLE}`,
+  // Events leave with the end of their partition alone; an erasure takes the text of a subject out of them.
+  `REVOKE UPDATE, DELETE, TRUNCATE ON usage_event FROM ${APP_ROLE}`,
+  `GRANT UPDATE (subject) ON usage_event TO ${APP_ROLE}`,
   // Their partitions are made and dropped by a function of the owner's.
   `REVOKE UPDATE, TRUNCATE ON refused_call FROM ${APP_ROLE}`,
   // A right on all tables reached those that are there; those that are made later have none of their own.
   `DO $$ DECLARE v_part regclass; BEGIN
-     FOR v_part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'refused_call'::regclass LOOP
+     FOR v_part IN SELECT inhrelid FROM pg_inherits WHERE inhparent IN ('refused_call'::regclass, 'usage_event'::regclass) LOOP
        EXECUTE format('REVOKE UPDATE, TRUNCATE ON %s FROM ${APP_ROLE}', v_part);
+     END LOOP;
+     FOR v_part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'usage_event'::regclass LOOP
+       EXECUTE format('REVOKE DELETE ON %s FROM ${APP_ROLE}', v_part);
      END LOOP;
    END $$`,
   `REVOKE INSERT, DELETE, TRUNCATE ON refused_call_total FROM ${APP_ROLE}`,

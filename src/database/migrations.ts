@@ -52,6 +52,7 @@ import { StepsThatAreThere1790000003910 } from './migrations/1790000003910-steps
 import { IndexOfSteps1790000003920 } from './migrations/1790000003920-index-of-steps.js';
 import { UsageSummedLater1790000004000 } from './migrations/1790000004000-usage-summed-later.js';
 import { AuditSealing1790000004050 } from './migrations/1790000004050-audit-sealing.js';
+import { UsageArchiving1790000004060 } from './migrations/1790000004060-usage-archiving.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -109,4 +110,5 @@ export const migrations = [
   IndexOfSteps1790000003920,
   UsageSummedLater1790000004000,
   AuditSealing1790000004050,
+  UsageArchiving1790000004060,
 ];

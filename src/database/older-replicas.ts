@@ -40,7 +40,6 @@ export async function hasOlderReplicas(on: Statements): Promise<boolean> {
   return row!.older;
 }
 
-/**
 /** As much of a limit as says which builds enforce it. */
 export interface LimitKind {
   readonly unit: string;
@@ -50,8 +49,8 @@ export interface LimitKind {
 }
 
 /**
- * Whether every replica that has been alive of late enforces limits of this kind. One that does not would let calls pass
- * that a limit refuses, or charge another account.
+ * Whether every replica that has been alive of late enforces limits of this kind. One that does not would let calls
+ * pass that a limit refuses, or charge another account.
  */
 export async function limitsMayBegin(on: Statements, { unit, per, each }: LimitKind): Promise<boolean> {
   const isSliding = per === 'minute' || per === 'hour';
@@ -63,8 +62,8 @@ export async function limitsMayBegin(on: Statements, { unit, per, each }: LimitK
 
 /**
  * Limits that are in force beside replicas which take them for others, at most 100, and what each is of: tokens,
- * requests and calls in flight would be counted as cents, subjects as owners, and minutes and hours as days. After a roll
- * back, or in it.
+ * requests and calls in flight would be counted as cents, subjects as owners, and minutes and hours as days. After a
+ * roll back, or in it.
  */
 export async function misreadLimits(on: Statements): Promise<{ id: string; name: string; of: string }[]> {
   return on.query(

@@ -15,8 +15,9 @@ import {
   patiently,
   targetOf,
 } from './first-connection.js';
-import { migrate, type OwnerTerms } from './migrate.js';
+import { migrate } from './migrate.js';
 import { checkMigrationRights } from './migration-rights.js';
+import { type OwnerTerms, ownerTermsOf } from './owner-terms.js';
 import { checkPooling } from './pooling-check.js';
 import type { SchemaLog } from './schema/runner.js';
 import { checkServer } from './server-check.js';
@@ -42,7 +43,7 @@ export interface OpenOptions {
   readonly log?: SchemaLog;
   /** How long a database that is not there yet is waited for. Default: not at all. */
   readonly maxWaitMs?: number;
-  /** A server: its settings say how much of the audit trail may be removed. A command leaves that as it is. */
+  /** A server: its settings say how much of the trail and of usage may be removed. A command leaves that as it is. */
   readonly isServer?: boolean;
   /** Gives up waiting, for a migration of another process as well. */
   readonly signal?: AbortSignal;
@@ -63,8 +64,8 @@ export async function openDatabase(
   return openGiven(databaseUrl, databaseMigrationUrl, entities, options, termsOf(config, options));
 }
 
-function termsOf({ auditArchive }: Config, { isServer = false }: OpenOptions): OwnerTerms {
-  return isServer ? { auditKeepMonths: auditArchive?.keepMonths ?? null } : {};
+function termsOf(config: Config, { isServer = false }: OpenOptions): OwnerTerms {
+  return isServer ? ownerTermsOf(config) : {};
 }
 
 /** A PostgreSQL of the operator's own. */

@@ -8,6 +8,7 @@ import { findUnsent } from '../audit/syslog/syslog-finding.js';
 import { findCheckpointState } from '../audit/verify-command.js';
 import type { Config } from '../config/config.js';
 import { readStandbys } from '../database/standbys.js';
+import { allowedArchiving, ARCHIVING_NOT_ALLOWED } from '../usage/archives/allowed-archiving.js';
 import { findPeopleWithoutFactor } from '../users/second-factor/factor-findings.js';
 
 /** How one point of the checklist is: in order, to be done, or what only the operator can tell. */
@@ -223,6 +224,7 @@ async function sealedSegments({ config, dataSource }: Asked): Promise<string | {
 }
 
 async function archivedUsage({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
+  if (config.usageArchive !== null && (await allowedArchiving(dataSource)) === null) return ARCHIVING_NOT_ALLOWED;
   const [newest] = await dataSource.query<{ month: string }[]>(
     `SELECT to_char(month, 'YYYY-MM') AS month FROM usage_archive ORDER BY usage_archive.month DESC LIMIT 1`,
   );

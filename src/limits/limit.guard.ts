@@ -31,8 +31,8 @@ export class LimitGuard implements CanActivate {
     const { id } = request.params;
     const principal = request.caller?.principal ?? null;
     const isHolder = principal?.may(rule.permission) === true;
-    // Who lacks the permission is not told which texts are ids.
-    if (!isUuid(id)) throw isHolder ? invalidId('id') : limitNotFound();
+    // What is no id names no limit of a project: only the permission would help.
+    if (!isUuid(id)) throw isHolder ? invalidId('id') : permissionDenied(rule.permission);
     if (isHolder) return true;
     const limit = await this.limits.findById(id.toLowerCase());
     const projectId = limit?.targetKind === 'project' ? limit.targetId : null;

@@ -132,11 +132,11 @@ export class LimitsReader {
     return { data, meta: pageMeta(start, count, this.cursors.give(list, next)) };
   }
 
-  /** All accounts of a list, in batches. @throws DomainError 404, with the first */
+  /** All accounts of a list, in batches. @throws DomainError 400; 404, with the first */
   async *walkAccounts(id: string, query: ExportLimitAccountsDto): AsyncGenerator<LimitAccountView[]> {
     const limit = await this.require(id);
     const { usedAbove, sort = '-used' } = query;
-    const filter = { member: query.member?.toLowerCase(), usedAbove };
+    const filter = { member: query.member === undefined ? undefined : memberIdOf(limit, query.member), usedAbove };
     let behind: readonly string[] | null = null;
     do {
       const start: SliceStart = { offset: 0, size: BATCH, behind };

@@ -1,4 +1,4 @@
-import { EVENT_ID, INSTANT_OR_DAY, UUID } from '../../packages/contract/src/grammar.js';
+import { EVENT_ID, INSTANT_OR_DAY, SUBJECT, UUID } from '../../packages/contract/src/grammar.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
 import { Field, optional, required } from '../common/field.js';
 import { isEventCursor } from './event-cursor.js';
@@ -41,6 +41,13 @@ export class UsageEventsQuery {
   /** A reservation of the key that a verify gave: the event that settled it in the last 35 days. */
   @Field(optional(RESERVATION))
   reservationId?: string;
+
+  /**
+   * The `subject` of the events.
+   * @example "user-4711"
+   */
+  @Field(optional(SUBJECT))
+  subject?: string;
 
   /**
    * Received at this instant or later; an instant or a day in UTC.

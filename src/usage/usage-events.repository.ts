@@ -34,6 +34,7 @@ export interface EventSearch {
   readonly eventId: string | null;
   /** The id inside of a reservation. */
   readonly reservationId: string | null;
+  readonly subject: string | null;
   readonly from: Date | null;
   readonly to: Date | null;
   /** Those behind it; null: from the newest. */
@@ -70,14 +71,17 @@ export class UsageEventsRepository {
   }
 
   /** Up to `limit` events, newest first. */
-  find({ keyId, eventId, reservationId, from, to, after }: EventSearch, limit: number): Promise<StoredUsageEvent[]> {
+  find(
+    { keyId, eventId, reservationId, subject, from, to, after }: EventSearch,
+    limit: number,
+  ): Promise<StoredUsageEvent[]> {
     return this.manager.query<StoredUsageEvent[]>(
       `SELECT e.*, (extract(epoch FROM e.received_at) * 1000000)::bigint::text AS at_micros,
               e.reservation_id IS NOT NULL AS is_settlement,
               (SELECT v.owner_id FROM key_version v, LATERAL (${VERSION_OF_EVENT}) w
                 WHERE v.key_id = e.key_id AND (w.id IS NULL OR v.id = w.id) ORDER BY v.id LIMIT 1) AS owner_id
          FROM usage_event e
-        WHERE e.key_id = $1
+        WHERE e.key_id = $1 ${subject === null ? '' : 'AND e.subject = $11'}
           AND ($2::text IS NULL OR ${OF_ID}) AND ($4::uuid IS NULL OR ${OF_RESERVATION})
           AND ($5::timestamptz IS NULL OR e.received_at >= $5) AND ($6::timestamptz IS NULL OR e.received_at < $6)
           AND ($7::bigint IS NULL OR (e.received_at, e.caller_id, e.event_id) < ('epoch'::timestamptz + $7 * interval '1 microsecond', $8::uuid, $9::text))
@@ -93,6 +97,7 @@ export class UsageEventsRepository {
         after?.callerId ?? null,
         after?.eventId ?? null,
         limit,
+        ...(subject === null ? [] : [subject]),
       ],
     );
   }

@@ -31,6 +31,7 @@ export class UsageEventsService {
     const limit = Number(query.limit ?? DEFAULT_LIMIT);
     const search = {
       ...{ keyId, reservationId: this.reservationIdOf(query), eventId: query.requestId ?? null },
+      subject: query.subject ?? null,
       ...instantsOf(query),
       after: query.cursor === undefined ? null : eventPlaceOf(query.cursor),
     };

@@ -1,4 +1,4 @@
-import { INSTANT_OR_DAY, UUID, oneOf } from '../../packages/contract/src/grammar.js';
+import { INSTANT_OR_DAY, SUBJECT, UUID, oneOf } from '../../packages/contract/src/grammar.js';
 import type { Schema } from '../../packages/contract/src/schema.js';
 import { Field, optional } from '../common/field.js';
 
@@ -73,6 +73,13 @@ export class ProjectSummaryQuery extends ZonedRangeQuery {
    */
   @Field(optional(oneOf(SUMMARY_GROUPS)))
   groupBy?: SummaryGroup;
+
+  /**
+   * Only what was reported for this subject, in up to 35 days, of months that were not archived.
+   * @example "user-4711"
+   */
+  @Field(optional(SUBJECT))
+  subject?: string;
 
   /** `month`: the running month so far, instead of `from` and `to`. */
   @Field(optional(oneOf(['month'])))

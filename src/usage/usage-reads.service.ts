@@ -136,7 +136,7 @@ export class UsageReadsService {
     const assumedAt = await this.usage.assumedAt();
     const groups = await this.groupsOf(asked, MAX_ROWS + 1);
     const rows = groups.slice(0, MAX_ROWS).map(({ group, name, sums }) => UsageSummaryRowView.from(group, name, sums));
-    const totals = UsageTotalsView.from(await this.usage.sumOf(range, source, asked.projectId));
+    const totals = UsageTotalsView.from(await this.usage.sumOf(range, source, asked));
     await this.requireEvents(asked);
     return {
       ...range,
@@ -144,16 +144,16 @@ export class UsageReadsService {
       assumedBefore: assumedAt !== null && assumedAt > range.from ? assumedAt : null,
       groupBy,
       totals,
-      ...(previous === null ? {} : { previous: await this.periodOf(previous, zone, asked.projectId) }),
+      ...(previous === null ? {} : { previous: await this.periodOf(previous, asked) }),
       rows,
       isCapped: groups.length > MAX_ROWS,
     };
   }
 
-  private async periodOf(range: TimeRange, zone: TimeZone, projectId: string | null): Promise<UsagePeriodView> {
-    const source = areWholeHours([range.from, range.to]) ? 'rollups' : 'events';
-    const totals = UsageTotalsView.from(await this.usage.sumOf(range, source, projectId));
-    await this.requireEvents({ range, source, zone }, 'compare');
+  private async periodOf(range: TimeRange, asked: Summary): Promise<UsagePeriodView> {
+    const source = asked.subject === null && areWholeHours([range.from, range.to]) ? 'rollups' : 'events';
+    const totals = UsageTotalsView.from(await this.usage.sumOf(range, source, asked));
+    await this.requireEvents({ ...asked, range, source }, 'compare');
     return { ...range, totals };
   }
 
@@ -194,7 +194,8 @@ export class UsageReadsService {
     const groupBy = query.groupBy ?? 'day';
     const projectId = query.projectId?.toLowerCase() ?? null;
     const zone = TimeZone.of(query.timeZone);
-    const isOfEvents = GROUPS_OF_EVENTS.includes(groupBy);
+    const subject = query.subject ?? null;
+    const isOfEvents = subject !== null || GROUPS_OF_EVENTS.includes(groupBy);
     const rules = isOfEvents ? EVENTS_RANGE : SUMMARY_RANGE;
     const now = this.clock.now();
     if (query.period !== undefined) requireNoRange(query);
@@ -203,16 +204,16 @@ export class UsageReadsService {
     const range = rangeWithin(rules);
     const starts = groupBy === 'day' ? stepsOf(range, 'day', zone) : [];
     if (!isOfEvents && areWholeHours([range.from, range.to, ...starts]))
-      return { groupBy, zone, range, starts, source: 'rollups', projectId };
+      return { groupBy, zone, range, starts, source: 'rollups', projectId, subject };
     // The same once more, with the bound of events.
-    return { groupBy, zone, range: rangeWithin(EVENTS_RANGE), starts, source: 'events', projectId };
+    return { groupBy, zone, range: rangeWithin(EVENTS_RANGE), starts, source: 'events', projectId, subject };
   }
 
   private async groupsOf(
-    { groupBy, range, starts, source, zone, projectId }: Summary,
+    { groupBy, range, starts, source, zone, projectId, subject }: Summary,
     limit: number,
   ): Promise<GroupSums[]> {
-    const groups = await this.usage.summarize(groupBy, range, { limit, starts, source, projectId });
+    const groups = await this.usage.summarize(groupBy, range, { limit, starts, source, projectId, subject });
     if (groupBy !== 'day') return groups;
     const dayAt = (place: number) => dayText(zone.dayOf(starts[place - 1]!.getTime()));
     return groups.map(({ group, ...sums }) => ({ ...sums, group: dayAt(Number(group)) }));
@@ -276,15 +277,16 @@ function requireNoRange({ from, to }: UsageSummaryQuery): void {
 function withoutEvents(
   { month, endsAt }: ArchivedMonth,
   path: 'from' | 'compare',
-  { zone, groupBy = 'day' }: Pick<Summary, 'zone'> & Partial<Summary>,
+  { zone, groupBy = 'day', subject = null }: Pick<Summary, 'zone'> & Partial<Summary>,
 ): string {
+  const end = path === 'compare' ? 'leave it out' : `ask for a range from ${dayText(firstDayAfter(endsAt, zone))} on`;
+  if (subject !== null) return `the events of ${month} (UTC) were archived, and subject needs single events: ${end}`;
   const isOfEvents = GROUPS_OF_EVENTS.includes(groupBy) && path === 'from';
   const what = isOfEvents ? `groupBy=${groupBy}` : `the time zone ${zone.name}`;
   const ofRollups = SUMMARY_GROUPS.filter((group) => !GROUPS_OF_EVENTS.includes(group));
   return (
     `the events of ${month} (UTC) were archived, and ${what} needs single events: ` +
-    (path === 'compare' ? 'leave it out' : `ask for a range from ${dayText(firstDayAfter(endsAt, zone))} on`) +
-    `, or ${isOfEvents ? `group by ${ofRollups.join(', ')}` : 'take a time zone of whole hours, such as UTC'}`
+    `${end}, or ${isOfEvents ? `group by ${ofRollups.join(', ')}` : 'take a time zone of whole hours, such as UTC'}`
   );
 }
 
@@ -303,6 +305,8 @@ interface Summary {
   readonly source: SumSource;
   /** null: of all keys. */
   readonly projectId: string | null;
+  /** null: of all subjects, and of none. */
+  readonly subject: string | null;
 }
 
 /** Whether rollups, which are by the hour of UTC, can tell these instants apart. */

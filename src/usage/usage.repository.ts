@@ -72,39 +72,53 @@ const ROLLUPS = 'usage_rollup_hour WHERE hour >= $1 AND hour < $2';
 /** What is booked and not in rollups yet (docs/adr/0053). */
 const PENDING = 'usage_pending_rows() WHERE hour >= $1 AND hour < $2';
 
+/** What is summed up, as the names of parameters; null: all. Only events know a subject. */
+interface UsageOf {
+  /** A project whose keys of all times are enough. */
+  readonly project: string | null;
+  readonly subject: string | null;
+}
+
+const OF_ALL: UsageOf = { project: null, subject: null };
+
 /** Usage from $1 to before $2. */
-const SOURCES: Record<SumSource, string> = {
-  rollups: `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM ${ROLLUPS}
+const SOURCES: Record<SumSource, (of: UsageOf) => string> = {
+  rollups: () => `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM ${ROLLUPS}
              UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM ${PENDING})`,
-  events: `(SELECT *, received_at AS at FROM usage_event WHERE received_at >= $1 AND received_at < $2)`,
+  events: ({ subject }) =>
+    `(SELECT *, received_at AS at FROM usage_event WHERE received_at >= $1 AND received_at < $2 ${ofSubject('subject', subject)})`,
 };
 
 /**
  * Usage from $1 to before $2 by the version of its key; null: its first version. What an hour has of other versions
  * than its first is taken from that one (docs/adr/0033). What the release before books has the version of its rollup.
- * `project`: the parameter of the project whose keys of all times are enough; null: of all keys.
  */
-const BY_VERSION: Record<SumSource, (project: string | null) => string> = {
-  rollups: (
+const BY_VERSION: Record<SumSource, (of: UsageOf) => string> = {
+  rollups: ({
     project,
-  ) => `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM ${ROLLUPS} ${ofKeys('key_id', project)}
+  }) => `(SELECT key_id, hour AS at, model, version_id, ${AMOUNTS} FROM ${ROLLUPS} ${ofKeys('key_id', project)}
              UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM ${PENDING} ${ofKeys('key_id', project)}
              UNION ALL SELECT key_id, hour, model, version_id, ${AMOUNTS} FROM usage_rollup_moved
               WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)}
              UNION ALL SELECT key_id, hour, model, from_version_id, -requests, -input_tokens, -output_tokens, -cost_micro_cents
                FROM usage_rollup_moved WHERE hour >= $1 AND hour < $2 ${ofKeys('key_id', project)})`,
-  events: (
+  events: ({
     project,
-  ) => `(SELECT e.key_id, e.received_at AS at, e.model, coalesce(e.version_id, h.version_id) AS version_id, e.tags, e.chatbot, e.subject, e.endpoint, e.status_code,
+    subject,
+  }) => `(SELECT e.key_id, e.received_at AS at, e.model, coalesce(e.version_id, h.version_id) AS version_id, e.tags, e.chatbot, e.subject, e.endpoint, e.status_code,
                    e.requests, e.input_tokens, e.output_tokens, e.cost_micro_cents
               FROM usage_event e LEFT JOIN usage_rollup_hour h ON e.version_id IS NULL AND h.key_id = e.key_id
                    AND h.hour = date_trunc('hour', e.received_at, 'UTC') AND h.model = e.model
-             WHERE e.received_at >= $1 AND e.received_at < $2 ${ofKeys('e.key_id', project)})`,
+             WHERE e.received_at >= $1 AND e.received_at < $2 ${ofSubject('e.subject', subject)} ${ofKeys('e.key_id', project)})`,
 };
 
 /** The keys that were ever in a project: few beside all that have used something. */
 function ofKeys(key: string, project: string | null): string {
   return project === null ? '' : `AND ${key} IN (SELECT p.key_id FROM key_version p WHERE p.project_id = ${project})`;
+}
+
+function ofSubject(column: string, subject: string | null): string {
+  return subject === null ? '' : `AND ${column} = ${subject}`;
 }
 
 /** The name that a thing had before $2, or its first. */
@@ -134,6 +148,8 @@ export interface SummaryOptions {
   readonly source: SumSource;
   /** null: of all keys. */
   readonly projectId: string | null;
+  /** null: of all subjects, and of none. One is known to events alone. */
+  readonly subject: string | null;
 }
 
 /** Groups that rollups do not tell apart. */
@@ -144,13 +160,15 @@ const VERSION_OF_R = `(SELECT owner_id, project_id, tags FROM key_version k
     WHERE k.key_id = r.key_id AND (r.version_id IS NULL OR k.id = r.version_id) ORDER BY k.id LIMIT 1)`;
 
 /** Sums of one version of a key, with what that version says. */
-const VERSIONS = (source: SumSource, project: string | null) => `
-  (SELECT key_id, version_id, ${SUMS}_micro_cents FROM ${BY_VERSION[source](project)} s GROUP BY 1, 2) r
+const VERSIONS = (source: SumSource, of: UsageOf) => `
+  (SELECT key_id, version_id, ${SUMS}_micro_cents FROM ${BY_VERSION[source](of)} s GROUP BY 1, 2) r
   LEFT JOIN LATERAL ${VERSION_OF_R} v ON true`;
 
-/** Usage of keys while they were in the project that the parameter names. */
-const IN_PROJECT = (source: SumSource, project: string) =>
-  `(SELECT r.* FROM ${BY_VERSION[source](project)} r, LATERAL ${VERSION_OF_R} v WHERE v.project_id = ${project})`;
+/** Usage of keys, of those of a project while they were in it. */
+const USAGE_OF = (source: SumSource, of: UsageOf) =>
+  of.project === null
+    ? SOURCES[source](of)
+    : `(SELECT r.* FROM ${BY_VERSION[source](of)} r, LATERAL ${VERSION_OF_R} v WHERE v.project_id = ${of.project})`;
 
 /** Reads usage from rollups, totals, counted verdicts, and from events where those do not tell. */
 @Injectable()
@@ -202,7 +220,7 @@ export class UsageRepository {
   ): Promise<SeriesStep[]> {
     const rows = await this.inTime<SumsRow & { step: number; model: string | null }>(
       `SELECT width_bucket(r.at, $3::timestamptz[]) AS step, ${byModel ? `nullif(model, '')` : 'NULL'} AS model, ${SUMS}
-         FROM ${SOURCES[source]} r WHERE key_id = $4 GROUP BY 1, 2 ORDER BY 1`,
+         FROM ${SOURCES[source](OF_ALL)} r WHERE key_id = $4 GROUP BY 1, 2 ORDER BY 1`,
       [from, to, starts, keyId],
     );
     return rows.map((row) => ({ at: starts[row.step - 1]!, model: row.model, sums: sumsOf(row) }));
@@ -215,33 +233,33 @@ export class UsageRepository {
   async summarize(
     groupBy: SummaryGroup,
     { from, to }: TimeRange,
-    { limit, starts, source, projectId }: SummaryOptions,
+    { limit, starts, source, projectId, subject }: SummaryOptions,
   ): Promise<GroupSums[]> {
     const { group, name = 'NULL', join = '', isByVersion } = GROUPS[groupBy];
     const order = groupBy === 'day' ? '"group"::integer' : 'cost DESC, requests DESC, "group"';
     const values: unknown[] = [from, to, limit, ...(groupBy === 'day' ? [starts] : [])];
-    const project = projectId === null ? null : `$${values.push(projectId)}::uuid`;
-    const plain = project === null ? SOURCES[source] : IN_PROJECT(source, project);
-    const where = isByVersion && project !== null ? `WHERE v.project_id = ${project}` : '';
+    const of = namesIn(values, { projectId, subject });
+    const where = isByVersion && of.project !== null ? `WHERE v.project_id = ${of.project}` : '';
     const rows = await this.inTime<SumsRow & { group: string | null; name: string | null }>(
       `SELECT g.*, ${name} AS name FROM (
          SELECT s.* FROM (
            SELECT ${group} AS "group", ${SUMS}
-             FROM ${isByVersion ? VERSIONS(source, project) : `${plain} r`} ${join} ${where} GROUP BY 1
+             FROM ${isByVersion ? VERSIONS(source, of) : `${USAGE_OF(source, of)} r`} ${join} ${where} GROUP BY 1
          ) s WHERE requests > 0 ORDER BY ${order} LIMIT $3) g ORDER BY ${order}`,
       values,
     );
     return rows.map((row) => ({ group: row.group, name: row.name, sums: sumsOf(row) }));
   }
 
-  /** Everything in a range, once; with `projectId` of keys while they were in it. */
-  async sumOf({ from, to }: TimeRange, source: SumSource, projectId: string | null): Promise<UsageSums> {
-    const usage = projectId === null ? SOURCES[source] : IN_PROJECT(source, '$3::uuid');
-    const [row] = await this.inTime<SumsRow>(`SELECT ${SUMS} FROM ${usage} r`, [
-      from,
-      to,
-      ...(projectId === null ? [] : [projectId]),
-    ]);
+  /** Everything in a range, once; with `projectId` of keys while they were in it, with `subject` what is of it. */
+  async sumOf(
+    { from, to }: TimeRange,
+    source: SumSource,
+    asked: Pick<SummaryOptions, 'projectId' | 'subject'>,
+  ): Promise<UsageSums> {
+    const values: unknown[] = [from, to];
+    const usage = USAGE_OF(source, namesIn(values, asked));
+    const [row] = await this.inTime<SumsRow>(`SELECT ${SUMS} FROM ${usage} r`, values);
     return sumsOf(row!);
   }
 
@@ -298,6 +316,14 @@ export class UsageRepository {
       throw unavailable('The report was not summed up in time. Ask for a shorter range, or try again.', error);
     }
   }
+}
+
+/** The names of a project and a subject among the values of a statement, which get them. */
+function namesIn(values: unknown[], { projectId, subject }: Pick<SummaryOptions, 'projectId' | 'subject'>): UsageOf {
+  return {
+    project: projectId === null ? null : `$${values.push(projectId)}::uuid`,
+    subject: subject === null ? null : `$${values.push(subject)}::text`,
+  };
 }
 
 function sumsOf(row: SumsRow | null): UsageSums {

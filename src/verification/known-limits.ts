@@ -112,13 +112,14 @@ export class KnownLimits {
   }
 }
 
-/** What memory knows of a limit. @param endsAtMs Unix milliseconds; null: it never counts from 0 again, or nothing counts */
+/** What memory knows of a limit. */
 interface LimitState {
   readonly numbers: LimitNumbers | typeof UNTOLD;
+  /** Unix milliseconds; null: it never counts from 0 again, or nothing counts. */
   readonly endsAtMs: number | null;
 }
 
-/** The limits that bind a call, from the narrowest to the widest: windows, and those of calls in flight, are kept apart. */
+/** The limits that bind a call, from the narrowest to the widest. Windows and calls in flight are kept apart. */
 function inOrder({ limits, slots, sliding }: KeyLimits): readonly BoundLimit[] {
   if (slots.length + sliding.length === 0) return limits;
   return ORDER.flatMap((target) => [...limits, ...sliding, ...slots].filter(isOf(target)));

@@ -62,7 +62,8 @@ export class VerdictLimitView extends LimitNumbersView {
   state: 'ok' | 'exhausted';
 
   /**
-   * When it counts from 0 again; absent: never, or it is a rate limit of the key.
+   * When it counts from 0 again; of a limit by minute or hour, when nothing counts any more of what was used. Absent:
+   * never, nothing counts, or it is a rate limit of the key.
    * @example "2030-02-01T00:00:00.000Z"
    */
   @ApiPropertyOptional()

@@ -80,8 +80,9 @@ export class VerifyDto {
   chatbot?: string | null;
 
   /**
-   * The end user that the call is for, as your service names it: 1 to 128 visible ASCII characters. Where a limit has
-   * an account for each subject, a call without one is refused. Send a stable id, not a name or an address.
+   * The end user that the call is for, as your service names it: 1 to 128 visible ASCII characters. Where an
+   * enforced limit has an account for each subject, a call without one is refused. Send a stable id, not a name or an
+   * address.
    * @example "user-4711"
    */
   @ApiPropertyOptional({ minLength: 1, maxLength: 128 })

@@ -101,6 +101,17 @@ describe('the secret finder', () => {
     expect(searchTerm(text, 'lk')).not.toMatch(/[A-Za-z0-9]{13}/);
   });
 
+  it.each<[string, string]>([
+    ['letters', 'aB'.repeat(100_000)],
+    ['ends of statements', `a${';'.repeat(200_000)}a`],
+    ['labels', 'a='.repeat(100_000)],
+    ['spaces', `a${' '.repeat(200_000)}b`],
+  ])('takes no longer than a text of %s is long', (_form, text) => {
+    const beganMs = performance.now();
+    searchTerm(text, 'lk');
+    expect(performance.now() - beganMs).toBeLessThan(2_000);
+  });
+
   it('searches for a public start alone, and for a name as it is', () => {
     expect(searchTerm(`Bearer ${SECRET}`, 'lk')).toBe(KEY_PREFIX);
     expect(searchTerm(`sk-proj-${'a1'.repeat(20)}`, 'lk')).toBe('sk-proj-a1a1');

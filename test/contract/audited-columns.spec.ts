@@ -12,8 +12,8 @@ const TABLES = `
           OR EXISTS (SELECT FROM pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f'
                         AND f.confrelid IN ('api_key'::regclass, 'users'::regclass, 'role'::regclass, 'project'::regclass, 'quota_limit'::regclass))) ORDER BY 1`;
 
-/** Of those, what is no part of a key, user or role. */
-const OTHERS = new Set(['session', 'sign_in_failure', 'second_factor']);
+/** Of those, what is no part of a key, user, role, project or limit. */
+const OTHERS = new Set(['session', 'sign_in_failure', 'second_factor', 'limit_subject', 'limit_subject_count']);
 
 describe('The columns that are compared with the audit trail', () => {
   let database: TestDatabase;

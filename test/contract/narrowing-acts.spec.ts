@@ -18,6 +18,7 @@ const WAITING: Readonly<Record<string, string | null>> = {
   'limits:create': null,
   'limits:delete': 'ends nothing: a limit that is gone refuses nothing',
   'projects:create': null,
+  'subjects:erase': null,
   'roles:create': null,
   'second-factors:create': null,
   'second-factors:regenerate': null,

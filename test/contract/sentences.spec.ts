@@ -11,7 +11,7 @@ const SENTENCES: readonly RegExp[] = [
   /^is not a (field|parameter) of this request$/,
   /^must not be (listed|given) twice$/,
   /^must be from \d+ to \d+$/,
-  /^must have (\d+ to \d+|at (most|least) \d+) (characters|entries)$/,
+  /^must have (\d+ to \d+|at (most|least) \d+) (characters|entr(y|ies))$/,
   // What else a verdict may tell: src/verification/verify.dto.ts.
   /^must be limits$/,
   // Of a grammar: packages/contract/src/grammar.ts.

@@ -44,7 +44,7 @@ describe('The tiers of the tests', () => {
   });
 
   it('are selected by the sources they test', () => {
-    expect(groupsFor(['CONTRIBUTING.md', 'src/quotas/lease.ts'])).toEqual([]);
+    expect(groupsFor(['CONTRIBUTING.md', 'src/roles/role.entity.ts'])).toEqual([]);
     expect(groupsFor(['console/src/main.tsx'])).toContain('browser');
     expect(groupsFor(['docs/getting-started.md'])).toEqual(['processes']);
     expect(groupsFor(['test/gateways/nginx.spec.ts'])).toContain('gateways');

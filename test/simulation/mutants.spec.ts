@@ -53,7 +53,7 @@ const PERMIT_FAULTS: Record<PermitFault, number> = {
   'permits-handed-back-and-kept': 200,
 };
 
-/** Faults that few seeds show: the search begins near the first of them, so that it takes a second instead of a minute. */
+/** Faults that few seeds show: the search begins near the first of them, and takes a second instead of a minute. */
 const RARE: Partial<Record<QuotaStoreFault | LeaseManagerFault | PermitFault, number>> = {
   'month-made-without-raise': 168,
   'admits-past-the-raise': 38,

@@ -14,7 +14,7 @@ import { entities } from '../../src/server/entities.js';
 import { TableWatch } from '../../src/integrity/table-watch.js';
 import { SEEDED_ROLES, seed } from '../../src/users/seed.js';
 import { uuidv7 } from '../../src/common/uuid.js';
-import { allowSealing } from './allow-sealing.js';
+import { allowArchiving, allowSealing } from './allow-sealing.js';
 import { createTestDatabase, type TestDatabase } from './postgres.js';
 import { textOf } from './endless.js';
 
@@ -90,6 +90,7 @@ export class TestApp {
     const own = database ?? (await createTestDatabase());
     const pool = await dataSource(own.appUrl, { max: 10, entities }).initialize();
     if (config.auditArchive !== null) await allowSealing(own, config.auditArchive.keepMonths);
+    if (config.usageArchive !== null) await allowArchiving(own, config.usageArchive.keepMonths);
     // As in an installation of before: creators without bounds. What a new one has is tested by itself.
     const roles = SEEDED_ROLES.map((role) => ({ ...role, keyPolicy: null }));
     await seed(new Changes(pool, config), ADMIN, config, roles);

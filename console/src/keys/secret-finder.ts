@@ -22,7 +22,9 @@ const FOREIGN_START_CHARACTERS = 12;
 const FOREIGN_MIN_CHARACTERS = 33;
 
 /** So long a run of both cases and digits is part of a secret, in whatever form: no name has it. */
-const RANDOM = /(?=[A-Za-z0-9]*[a-z])(?=[A-Za-z0-9]*[A-Z])(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{24,}/;
+const RUN = /[A-Za-z0-9]{24,}/g;
+/** Longer than one word of another system's secret with all that may stand around it. */
+const MAX_BARE_CHARACTERS = 2_000;
 
 /**
  * The secrets in a pasted text, each once: in a header, quotes, an assignment, JSON, a URL, a command, a line of a log,
@@ -58,8 +60,12 @@ export function searchTerm(text: string, prefix: string): string {
   const isLong = (first?.secret?.length ?? 0) >= FOREIGN_MIN_CHARACTERS;
   if (first !== undefined && (!isForeign || isLong)) return first.keyPrefix;
   const term = text.trim().replace(/(?:…|\.{3})$/, '');
-  const run = RANDOM.exec(term);
-  return run === null ? term : term.slice(0, run.index + FOREIGN_START_CHARACTERS);
+  const run = [...term.matchAll(RUN)].find(([one]) => isRandom(one));
+  return run === undefined ? term : term.slice(0, run.index + FOREIGN_START_CHARACTERS);
+}
+
+function isRandom(run: string): boolean {
+  return /[a-z]/.test(run) && /[A-Z]/.test(run) && /\d/.test(run);
 }
 
 /** The colours of a terminal: what follows its escape character. */
@@ -125,9 +131,10 @@ function foreignWord(text: string): string {
   return words.find((word) => FOREIGN.test(word)) ?? bare(text);
 }
 
-/** One line without what stands around its secret. */
+/** One line without what stands around its secret; a longer text as it is: each layer is looked for in all of it. */
 function bare(text: string): string {
   let rest = text.trim();
+  if (rest.length > MAX_BARE_CHARACTERS) return rest;
   for (let before = ''; before !== rest;) {
     before = rest;
     rest = rest.replace(QUOTES, '').replace(LABELS, '').replace(SCHEME, '').trim();

@@ -180,7 +180,7 @@ function Accounts({ limit }: { limit: Limit }) {
             variant="default"
             onClick={() => setChosen({ act: 'give', member: { kind: limit.each ?? 'key', id: null, name: null } })}
           >
-            {limit.each === 'owner' ? 'Set an amount for one owner' : 'Set an amount for one key'}
+            {`Set an amount for one ${limit.each ?? 'key'}`}
           </Button>
         )}
       </Group>
@@ -248,6 +248,8 @@ function AccountTable({
           {accounts.map((account) => {
             const member = account.member!;
             const name = member.name ?? member.id;
+            // A request names a subject by its text.
+            const isNamed = member.kind !== 'subject' || member.name !== null;
             return (
               <Table.Tr key={member.id}>
                 <Table.Td miw={120} py="sm" className="breakable">
@@ -256,7 +258,7 @@ function AccountTable({
                 <Table.Td miw={220} py="sm">
                   <LimitBar unit={unit} per={per} account={account} />
                   <Group gap={6} mt={6}>
-                    {onGive && (
+                    {onGive && isNamed && (
                       <Button
                         size="compact-xs"
                         variant="default"
@@ -266,7 +268,7 @@ function AccountTable({
                         Change the amount
                       </Button>
                     )}
-                    {onTake && account.override !== null && (
+                    {onTake && isNamed && account.override !== null && (
                       <Button
                         size="compact-xs"
                         variant="default"

@@ -69,7 +69,10 @@ function mapPlugins(consumer: ExportRow, draft: KeyDraft): void {
     if (!KNOWN_PLUGINS.includes(name)) draft.differences.push(`plugin ${name} of the consumer stays with Kong`);
     if (name === 'ip-restriction') mapAddresses(config, draft);
     if (name !== 'rate-limiting') continue;
-    draft.differs(keys > 1, `rate-limiting: ${keys} keys of the consumer share the limit; here each has all of it`);
+    draft.differs(
+      keys > 1,
+      `rate-limiting: ${keys} keys of the consumer share the limit; here each has all of it: make a limit of requests on their owner`,
+    );
     for (const [window, ms] of Object.entries(WINDOWS_MS)) draft.limit(`rate-limiting ${window}`, config[window], ms);
     for (const window of OTHER_WINDOWS)
       draft.differs(isSet(config[window]), `rate-limiting ${window}: limits are per minute, hour or day`);

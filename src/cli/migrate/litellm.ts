@@ -98,15 +98,21 @@ function mapMetadata(row: ExportRow, draft: KeyDraft): void {
     draft.metadata(rest);
     const texts = textsOf(tags);
     if (texts.length > 0) draft.key.tags = [...new Set(texts)];
-    draft.differs(isSet(rpm) || isSet(tpm), 'model_rpm_limit, model_tpm_limit: there are no limits by model');
+    draft.differs(
+      isSet(rpm) || isSet(tpm),
+      'model_rpm_limit, model_tpm_limit: make a limit of requests or tokens on the key for each model',
+    );
   }
   for (const field of ['team_id', 'organization_id', 'project_id', 'agent_id']) draft.note(field, row[field]);
 }
 
 function nameWhatIsLeft(row: ExportRow, draft: KeyDraft): void {
-  draft.differs(isSet(row['tpm_limit']), 'tpm_limit: there is no limit of tokens; use a budget');
-  draft.differs(isSet(row['max_parallel_requests']), 'max_parallel_requests: there is no limit of parallel requests');
-  draft.differs(isSet(row['model_max_budget']), 'model_max_budget: there are no budgets by model');
+  draft.differs(
+    isSet(row['tpm_limit']),
+    'tpm_limit: tokens by minute are not bounded here; make a limit of tokens by day on the key',
+  );
+  draft.differs(isSet(row['max_parallel_requests']), 'max_parallel_requests: make a limit of slots on the key');
+  draft.differs(isSet(row['model_max_budget']), 'model_max_budget: make a limit of cents on the key for each model');
   draft.differs(isSet(row['budget_id']), 'budget_id: the limits of the budget table are not in the export');
   draft.differs(isSet(row['team_id']), 'team_id: budgets and limits of the team end; each key has its own');
   draft.differs(isSet(row['organization_id']), 'organization_id: budgets and limits of the organization end');

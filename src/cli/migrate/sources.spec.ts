@@ -73,12 +73,12 @@ describe('LiteLLM', () => {
   });
 
   it.each([
-    [{ tpm_limit: 1000 }, 'tpm_limit'],
-    [{ max_parallel_requests: 2 }, 'max_parallel_requests'],
+    [{ tpm_limit: 1000 }, 'make a limit of tokens by day'],
+    [{ max_parallel_requests: 2 }, 'make a limit of slots'],
     [{ budget_duration: '7d' }, 'budget_duration 7d'],
     [{ budget_duration: '30d', budget_reset_at: '2026-12-14T00:00:00' }, 'budget_duration 30d'],
     [{ budget_duration: '30d', budget_reset_at: null }, 'budget_duration 30d'],
-    [{ model_max_budget: { 'gpt-4o': 1 } }, 'model_max_budget'],
+    [{ model_max_budget: { 'gpt-4o': 1 } }, 'make a limit of cents'],
     [{ metadata: { model_rpm_limit: { 'gpt-4o': 1 } } }, 'model_rpm_limit'],
     [{ team_id: 'blue' }, 'team_id'],
     [{ models: ['all-team-models'] }, 'models of the team'],
@@ -244,7 +244,10 @@ describe('Kong', () => {
     [{ plugins: [{ name: 'rate-limiting', config: { second: 5 } }] }, 'second'],
     [{ plugins: [{ name: 'request-size-limiting', config: {} }] }, 'request-size-limiting'],
     [{ plugins: [{ name: 'ip-restriction', config: { deny: ['10.0.0.1'] } }] }, 'deny'],
-    [{ keyauth_credentials: [{ key: SECRET }, { key: 'another-key-0123' }] }, 'share the limit'],
+    [
+      { keyauth_credentials: [{ key: SECRET }, { key: 'another-key-0123' }] },
+      'make a limit of requests on their owner',
+    ],
     [{ keyauth_credentials: [{ key: SECRET, ttl: 3600 }] }, 'ttl'],
     [{ groups: [{ name: 'gold' }] }, 'consumer groups'],
   ])('withholds a credential with %j', async (fields, reason) => {

@@ -9,7 +9,8 @@ const CHARGED = 'coalesce(a.spent_micro_cents, 0)';
 /** Whether a limit `l` counts in a window that ends now. Its account is a row of `rate_window`. */
 export const IS_SLIDING = `coalesce(l.per IN ('minute', 'hour'), false)`;
 /** The state `s` of a window `w` of a limit `l`. */
-export const STATE_OF_WINDOW = 'limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, quota_ms(quota_clock())) s';
+export const STATE_OF_WINDOW =
+  'limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, quota_ms(quota_clock())) s';
 /** The window `w` of a member `m` of a limit `l`, and its state `s`; none where it counts by the calendar. */
 export const WINDOW_STATE = `
   LEFT JOIN rate_window w ON ${IS_SLIDING} AND w.key_id = limit_account_id(l.id, m.id)

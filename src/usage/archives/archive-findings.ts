@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
 import { sha256Of } from '../../common/whole-file.js';
 import type { Config } from '../../config/config.js';
+import { allowedArchiving, ARCHIVING_NOT_ALLOWED } from './allowed-archiving.js';
 import { type ArchiveManifest, readManifest } from './archive-file.js';
 import { UsageArchiver } from './usage-archiver.js';
 
@@ -30,6 +31,7 @@ export async function findArchives(
   const notes = [
     archived.length === 0 ? 'none' : `${archived.length} months, ${archived[0]!.month} to ${archived.at(-1)!.month}`,
     ...(due.length === 0 ? [] : [`${due.join(', ')} will be archived`]),
+    ...(usageArchive !== null && (await allowedArchiving(dataSource)) === null ? [ARCHIVING_NOT_ALLOWED] : []),
   ];
   if (usageArchiveDir === null) {
     if (archived.length > 0) notes.push('their files were not looked for: set USAGE_ARCHIVE_DIR');

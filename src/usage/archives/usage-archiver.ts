@@ -4,6 +4,7 @@ import { ADVISORY_LOCKS } from '../../database/advisory-locks.js';
 import { copyOut } from '../../database/copy.js';
 import { SessionClient } from '../../database/session-client.js';
 import { sessionConfigOf } from '../../database/session-config.js';
+import { allowedArchiving, ARCHIVING_NOT_ALLOWED } from './allowed-archiving.js';
 import { type ArchiveManifest, SUMMED, writeArchive } from './archive-file.js';
 
 /** Months that are over and wait to be archived are as many at most; more than a century of them is a defect. */
@@ -11,10 +12,13 @@ const MAX_MONTHS = 1200;
 
 /**
  * Months whose events are to be archived: those with events or a partition that ended `$1` months before this one, and
- * were not archived yet. What comes into an archived month later, by a clock that was set back, stays where it is.
+ * were not archived yet. Where the owner of the schema keeps more months, so many are kept. What comes into an archived
+ * month later, by a clock that was set back, stays where it is.
  */
 const DUE = `
-  WITH kept AS (SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1::int))::date AS first),
+  WITH kept AS (
+    SELECT (date_trunc('month', now() AT TIME ZONE 'UTC')
+            - make_interval(months => greatest($1::int, (SELECT keep_months FROM usage_archiving))))::date AS first),
   month AS (
     SELECT to_date(substr(c.relname, 13), 'YYYY_MM') AS first FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
      WHERE i.inhparent = 'usage_event'::regclass AND c.relname ~ '^usage_event_\\d{4}_\\d\\d$'
@@ -63,8 +67,11 @@ export class UsageArchiver {
   /**
    * Archives what is due. One process at a time does; the others find nothing to do. Ended at any point, the next round
    * goes on: a month is in the database, or in its file, or in both until it is dropped, and counted once.
+   *
+   * @throws Error where the owner of the schema has not allowed it
    */
   async archiveAll(onDone: (manifest: ArchiveManifest) => void = () => undefined): Promise<void> {
+    if ((await allowedArchiving(this.dataSource)) === null) throw new Error(ARCHIVING_NOT_ALLOWED);
     if ((await this.due()).length === 0) return;
     // The lock, the events and the end of the partition are of one session: who has lost the lock can finish nothing.
     const session = new SessionClient(sessionConfigOf(this.dataSource, 'usage-archive', 'reader'));
@@ -95,7 +102,7 @@ export class UsageArchiver {
       lines: () => copyOut(session, eventsOf(month)),
     });
     const sums = SUMMED.map((name) => manifest.sums[name]);
-    await session.query('SELECT usage_event_archive_2($1, $2, $3, $4, $5, $6, $7, $8)', [
+    await session.query('SELECT usage_event_archive_3($1, $2, $3, $4, $5, $6, $7, $8)', [
       first,
       manifest.file,
       Buffer.from(manifest.sha256, 'hex'),

@@ -62,6 +62,19 @@ describe('Limits as CSV', () => {
     expect(linesOf(above)).toHaveLength(2);
   });
 
+  it('have the account of one member, which is named as in the list', async () => {
+    const users = await makeLimit(app, admin, { each: 'subject' });
+    await app.put(`/limits/${users.id}/accounts/User-1`, { token: admin, body: { amountCents: 5 } });
+    const lines = async (id: string, member: string) =>
+      app.get(`/limits/${id}/accounts/export?member=${member}`, { token: admin });
+    const { status, body } = await lines(users.id, 'User-1');
+    expect([status, linesOf(body).slice(1)]).toEqual([200, [expect.stringMatching(/^"User-1","subject","User-1",/)]]);
+    expect(linesOf((await lines(users.id, 'user-1')).body)).toHaveLength(1);
+    const { body: wrong } = await lines(limit.id, 'User-1');
+    expect(wrong.errors).toEqual([{ path: 'member', message: expect.any(String) }]);
+    await app.delete(`/limits/${users.id}`, { token: admin });
+  });
+
   it('are for those who may read limits, and refuse what is wrong as a problem', async () => {
     const { token } = await app.addUser(['creator']);
     expect((await app.get('/limits/export', { token })).body).toMatchObject({ permission: 'platform:limits:read' });

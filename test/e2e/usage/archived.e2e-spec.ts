@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { UsageArchiver } from '../../../src/usage/archives/usage-archiver.js';
+import { allowArchiving } from '../../support/allow-sealing.js';
 import { TestApp } from '../../support/app.js';
 import { createTestDirectory } from '../../support/postgres.js';
 
@@ -26,6 +27,7 @@ describe('Usage of a month whose events were archived', () => {
     months = rows.map(({ day }) => day);
     for (const month of [months[0]!, months[3]!]) await book(`${month.slice(0, 8)}10T10:20:00Z`);
     const before = (await events()).body.archivedBefore;
+    await allowArchiving(app.database, 2);
     await new UsageArchiver(app.dataSource, { directory: await createTestDirectory(), keepMonths: 2 }).archiveAll();
     archivedBefore = [before, (await events()).body.archivedBefore];
   });

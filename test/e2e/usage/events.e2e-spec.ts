@@ -29,6 +29,7 @@ describe('GET /usage/events', () => {
     await report({
       ...{ id: 'req-1', apiKeyId: key, requests: 2, inputTokens: 10, outputTokens: 5, costCents: 1.25, model: 'large' },
       ...{ chatbot: 'bot', endpoint: '/chat', statusCode: 200, latencyMs: 12.5, occurredAt: '2026-01-02T03:04:05Z' },
+      subject: 'user-1',
       tags: ['b', 'a'],
     });
     const { status, body } = await events({ keyId: key, requestId: 'req-1' });
@@ -41,7 +42,7 @@ describe('GET /usage/events', () => {
             ...{ receivedAt: expect.any(String), occurredAt: '2026-01-02T03:04:05.000Z' },
             ...{ requests: 2, inputTokens: 10, outputTokens: 5, totalTokens: 15, costCents: 1.25, excessCents: 0 },
             ...{ settledReservation: false, isLate: false, model: 'large', chatbot: 'bot', endpoint: '/chat' },
-            ...{ statusCode: 200, latencyMs: 12.5, tags: ['a', 'b'] },
+            ...{ statusCode: 200, latencyMs: 12.5, subject: 'user-1', tags: ['a', 'b'] },
           },
         ],
         nextCursor: null,

@@ -249,7 +249,15 @@ describe('Limits that keys share', () => {
 
   it('may begin only when no replica runs that does not enforce them', async () => {
     const mayBegin = async () => {
-      const limits = ['cents day', 'tokens day', 'requests day', 'slots', 'requests minute', 'requests hour', 'cents day subject'];
+      const limits = [
+        'cents day',
+        'tokens day',
+        'requests day',
+        'slots',
+        'requests minute',
+        'requests hour',
+        'cents day subject',
+      ];
       return Promise.all(
         limits.map((limit) => {
           const [unit = '', per = null, each = null] = limit.split(' ');

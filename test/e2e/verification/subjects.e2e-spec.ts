@@ -301,6 +301,8 @@ describe('Limits with an account for each subject', () => {
       expect((await groups()).get('eve@example.com')).toBe(7);
       const { body: single } = await app.get(`/usage/events?keyId=${key.id}`, { token: admin });
       expect(single.data.map(({ subject }: { subject: string }) => subject)).toEqual(['sam', 'eve@example.com']);
+      const { body: ofSam } = await app.get(`/usage/events?keyId=${key.id}&subject=sam`, { token: admin });
+      expect(ofSam.data.map(({ costCents }: { costCents: number }) => costCents)).toEqual([5]);
 
       const erased = await app.post('/subjects/erase', { token: admin, body: { subject: 'eve@example.com' } });
       const memberId = limitSubjectId('eve@example.com');
@@ -319,6 +321,31 @@ describe('Limits with an account for each subject', () => {
       expect(rows[0].count).toBe(0);
       const again = await app.post('/subjects/erase', { token: admin, body: { subject: 'eve@example.com' } });
       expect(again.body).toMatchObject({ limitCount: 0, eventCount: 0 });
+    });
+
+    it('is what sums are of, in time, by key and in a project', async () => {
+      const { body: project } = await app.post('/projects', { token: admin, body: { name: 'Chat' } });
+      const [key, other] = [await newKey(), await newKey()];
+      await app.post(`/api-keys/${key.id}/transfer`, { token: admin, body: { projectId: project.id } });
+      for (const [apiKeyId, subject, costCents] of [
+        ...([
+          [key.id, 'kim', 3],
+          [key.id, 'lee', 4],
+          [other.id, 'kim', 9],
+        ] as const),
+      ])
+        await report({ apiKeyId, subject, costCents });
+      const sums = async (query: string, path = '/usage/summary') => {
+        const { body } = await app.get(`${path}?subject=kim&${query}`, { token: admin });
+        const rows = body.rows.map(({ costCents }: { costCents: number }) => costCents);
+        return [body.totals.costCents, rows.filter((cost: number) => cost > 0), body.previous?.totals.requests];
+      };
+      expect(await sums('groupBy=key')).toEqual([12, [9, 3], undefined]);
+      expect(await sums('compare=previous')).toEqual([12, [12], 0]);
+      expect(await sums('groupBy=owner')).toEqual([12, [12], undefined]);
+      expect(await sums('groupBy=project', `/projects/${project.id}/usage/summary`)).toEqual([3, [3], undefined]);
+      const { body: wrong } = await app.get('/usage/summary?subject=kim&from=2020-01-01', { token: admin });
+      expect(wrong.errors[0].path).toBe('from');
     });
 
     it('is erased by those alone who may erase people', async () => {

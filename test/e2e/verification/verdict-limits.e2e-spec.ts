@@ -21,6 +21,13 @@ interface Told {
 type Credentials = { readonly token?: string; readonly apiKey?: string };
 
 const CELLS = LIMIT_TARGETS.flatMap((kind) => MEMBERS_OF[kind].map((each) => ({ kind, each })));
+/** A limit of the installation has an account for each subject. */
+const CALL = { subject: 'eve' };
+/** Of which cells numbers are told, by target: those of all calls, each key, each owner and each subject. */
+const ALL = 'yes yes, yes yes yes, yes yes yes yes, yes yes yes yes';
+const OWNED = 'yes yes, yes yes yes, no yes yes no, no yes yes no';
+const OF_KEY = 'yes yes, no yes no, no yes no no, no yes no no';
+const NONE = 'no no, no no no, no no no no, no no no no';
 const VERIFIER = ['platform:api-keys:verify', 'platform:api-keys:read'] as const;
 
 describe('Limits in a verdict', () => {
@@ -35,7 +42,7 @@ describe('Limits in a verdict', () => {
   const cells: string[] = [];
 
   const verify = async (secret: string, body: object = {}, credentials = callers.get('a service')) =>
-    (await app.post('/verify', { ...credentials, body: { key: secret, ...body } })).body as {
+    (await app.post('/verify', { ...credentials, body: { ...CALL, key: secret, ...body } })).body as {
       code: string;
       tightest?: Told;
       limits?: Told[];
@@ -59,7 +66,10 @@ describe('Limits in a verdict', () => {
     const ids = { key: key.id, owner: owner.id, project: projectId };
     for (const { kind, each } of CELLS) {
       const target = kind === 'installation' ? { kind } : { kind, id: ids[kind] };
-      const limit = await makeLimit(app, admin, { name: `${kind} ${each ?? '-'}`, target, ...(each && { each }) });
+      // A target has three limits of cents at most.
+      const counted = each === 'subject' ? { unit: 'requests', amountCents: undefined, amount: 1000 } : {};
+      const name = `${kind} ${each ?? '-'}`;
+      const limit = await makeLimit(app, admin, { name, target, ...counted, ...(each && { each }) });
       cells.push(limit.id);
     }
     callers.set('a holder of the permission', { token: (await app.addUser(['limit-reader'])).token });
@@ -74,38 +84,44 @@ describe('Limits in a verdict', () => {
 
   /** For each cell, whether an answer tells its numbers. What is told without them has no name either. */
   const seenIn = (told: readonly Told[]): string =>
-    cells
-      .map((id) => {
-        const one = told.find((limit) => limit.id === id)!;
-        const isSeen = one.remaining !== undefined;
-        for (const field of ['name', 'amount', 'used', 'held'] as const)
-          expect([field, one[field] !== undefined]).toEqual([field, isSeen]);
-        expect(one.state).toBe('ok');
-        return isSeen ? 'yes' : 'no';
-      })
-      .join(' ');
+    byTarget((id) => {
+      const one = told.find((limit) => limit.id === id)!;
+      const isSeen = one.remaining !== undefined;
+      for (const field of ['name', 'amount', 'used', 'held'] as const)
+        expect([field, one[field] !== undefined]).toEqual([field, isSeen]);
+      expect(one.state).toBe('ok');
+      return isSeen;
+    });
+  const byTarget = (isSeen: (id: string) => boolean): string =>
+    LIMIT_TARGETS.map((kind) =>
+      cells
+        .filter((_, place) => CELLS[place]!.kind === kind)
+        .map((id) => (isSeen(id) ? 'yes' : 'no'))
+        .join(' '),
+    ).join(', ');
 
   it('are of these cells', () => {
     expect(CELLS.map(({ kind, each }) => `${kind} ${each ?? '-'}`)).toEqual([
-      ...['key -', 'owner -', 'owner key', 'project -', 'project key', 'project owner'],
-      ...['installation -', 'installation key', 'installation owner'],
+      ...['key -', 'key subject', 'owner -', 'owner key', 'owner subject'],
+      ...['project -', 'project key', 'project owner', 'project subject'],
+      ...['installation -', 'installation key', 'installation owner', 'installation subject'],
     ]);
   });
 
   describe.each([
-    ['a holder of the permission', 'yes yes yes yes yes yes yes yes yes', 'yes yes yes yes yes yes yes yes yes'],
-    ['the owner of the key', 'yes yes yes no yes yes no yes yes', 'yes yes yes no yes yes no yes yes'],
+    ['a holder of the permission', ALL, ALL],
+    ['the owner of the key', OWNED, OWNED],
     // A verify asks the database about no caller: members read the numbers at the routes.
-    ['a member of the project', 'no no no yes yes yes no no no', 'no no no no no no no no no'],
-    ['the key', 'yes no yes no yes no no yes no', 'yes no yes no yes no no yes no'],
-    ['another owner', 'no no no no no no no no no', 'no no no no no no no no no'],
-    ['a service', 'no no no no no no no no no', 'no no no no no no no no no'],
+    ['a member of the project', 'no no, no no no, yes yes yes yes, no no no no', NONE],
+    ['the key', OF_KEY, OF_KEY],
+    ['another owner', NONE, NONE],
+    ['a service', NONE, NONE],
   ])('tell %s', (who, read, verified) => {
     it(`at the routes and in an explanation: ${read}`, async () => {
       const { body: bound } = await app.get(`/api-keys/${key.id}/limits`, callers.get(who));
       const byId = new Map((bound.data as { id: string; details: object | null }[]).map((one) => [one.id, one]));
-      expect(cells.map((id) => (byId.get(id)!.details === null ? 'no' : 'yes')).join(' ')).toBe(read);
-      const { body } = await app.post(`/api-keys/${key.id}/explain`, { ...callers.get(who)!, body: {} });
+      expect(byTarget((id) => byId.get(id)!.details !== null)).toBe(read);
+      const { body } = await app.post(`/api-keys/${key.id}/explain`, { ...callers.get(who)!, body: CALL });
       expect(seenIn(body.limits)).toBe(read);
     });
 
@@ -129,7 +145,7 @@ describe('Limits in a verdict', () => {
     expect(plain.tightest).toMatchObject({ id: null });
     const batch = await app.post('/verify/batch', {
       ...callers.get('a service')!,
-      body: { items: [{ key: key.secret }, { key: key.secret, include: ['limits'] }] },
+      body: { items: [{}, { include: ['limits'] }].map((asked) => ({ ...CALL, key: key.secret, ...asked })) },
     });
     expect(batch.body.results.map(({ limits }: { limits?: Told[] }) => limits?.length)).toEqual([
       undefined,
@@ -164,7 +180,7 @@ describe('Limits in a verdict', () => {
     expect(held.tightest).toMatchObject({ id: tokens.id, name: tokens.name, per: 'month', remaining: 6000 });
     expect(Date.parse(held.tightest!.resetsAt!)).toBeGreaterThan(Date.now());
     expect(held.tightest!.resetSeconds).toBeGreaterThan(0);
-    const { body } = await app.post(`/api-keys/${one.id}/explain`, { ...reader, body: {} });
+    const { body } = await app.post(`/api-keys/${one.id}/explain`, { ...reader, body: CALL });
     expect(of(body.limits, limit.id)).toEqual(expected);
     expect(body.tightest).toMatchObject({ id: tokens.id, remaining: 6000 });
     const { body: bound } = await app.get(`/api-keys/${one.id}/limits`, reader);
@@ -218,7 +234,7 @@ describe('Limits in a verdict', () => {
       expect(told.get(observed.id)).toMatchObject({ unit: 'cents', state: 'ok' });
       expect(told.get(observed.id)!.amount).toBeUndefined();
     });
-    const { body } = await app.post(`/api-keys/${one.id}/explain`, { ...reader, body: {} });
+    const { body } = await app.post(`/api-keys/${one.id}/explain`, { ...reader, body: CALL });
     const told = new Map((body.limits as Told[]).map((limit) => [limit.id, limit]));
     expect(told.get(slots)).toMatchObject({ unit: 'slots', amount: 5, used: expect.any(Number), held: 0 });
     expect(told.get(observed.id)).toMatchObject({ amount: 1000, used: 0, remaining: 1000 });

@@ -35,7 +35,10 @@ describe('Functions that work with the rights of the schema’s owner', () => {
   it('are for the application alone: no other login may call one', async () => {
     expect((await namesOf('true')).length).toBeGreaterThanOrEqual(6);
     expect(await namesOf(`has_function_privilege($1, p.oid, 'EXECUTE')`, [reporting])).toEqual([]);
-    expect(await namesOf(`NOT has_function_privilege($1, p.oid, 'EXECUTE')`, [APP_ROLE])).toEqual([]);
+    // These are called by those that go by the owner's rows.
+    const bare = ['audit_seal', 'usage_event_archive', 'usage_event_archive_2'];
+    const closed = await namesOf(`NOT has_function_privilege($1, p.oid, 'EXECUTE')`, [APP_ROLE]);
+    expect(closed.map((name) => name.split('(')[0])).toEqual(bare);
   });
 
   it('look for tables where nobody else can make any', async () => {
@@ -51,6 +54,8 @@ describe('Functions that work with the rights of the schema’s owner', () => {
         `usage_event_archive('2020-01-01', 'file', sha256('file'), 0, 0, 0, 0, 0)`,
         `usage_event_archive_2('2020-01-01', 'file', sha256('file'), 0, 0, 0, 0, 0)`,
         `usage_event_prepare(24, '2020-01-01')`,
+        `usage_event_archive_3('2020-01-01', 'file', sha256('file'), 0, 0, 0, 0, 0)`,
+        `audit_seal_2(1, sha256('file'), '{}')`,
         'refused_calls_prepare()',
       ])
         await expect(owner.query(`SELECT ${call}`)).rejects.toMatchObject({ code: '42501' });

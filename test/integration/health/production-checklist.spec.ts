@@ -10,7 +10,7 @@ import {
   type Point,
 } from '../../../src/health/production-checklist.js';
 import { dataSource } from '../../../src/database/data-source.js';
-import { allowSealing } from '../../support/allow-sealing.js';
+import { allowArchiving, allowSealing } from '../../support/allow-sealing.js';
 import { TestApp, testConfig } from '../../support/app.js';
 import { asOwner } from '../../support/trail.js';
 
@@ -158,17 +158,20 @@ describe('The production checklist', () => {
     });
   });
 
-  it('names settings of archives that the owner of the schema does not know', async () => {
-    const name = 'Sealed segments of the audit trail are backed up';
-    const settings = { AUDIT_KEEP_MONTHS: '12', AUDIT_ARCHIVE_DIR: '/srv/latchkey/audit' };
-    expect(of(await examine(settings), name)).toMatchObject({
-      state: 'DO',
-      action: expect.stringContaining('migrate again'),
-    });
-    await allowSealing(app.database, 12);
-    expect(of(await examine(settings), name).state).toBe('ok');
-    await allowSealing(app.database, null);
-  });
+  it.each([
+    ['Sealed segments of the audit trail are backed up', 'AUDIT_KEEP_MONTHS', 'AUDIT_ARCHIVE_DIR', allowSealing],
+    ['Archived usage events are backed up', 'USAGE_EVENTS_KEEP_MONTHS', 'USAGE_ARCHIVE_DIR', allowArchiving],
+  ] as const)(
+    '%s: names settings that the owner of the schema does not know',
+    async (name, months, directory, allow) => {
+      const settings = { [months]: '12', [directory]: '/srv/latchkey' };
+      const refused = { state: 'DO', action: expect.stringContaining('migrate again') };
+      expect(of(await examine(settings), name)).toMatchObject(refused);
+      await allow(app.database, 12);
+      expect(of(await examine(settings), name)).not.toMatchObject(refused);
+      await allow(app.database, null);
+    },
+  );
 
   it('finds a server that owns its tables', async () => {
     expect(of(await examine(), 'Servers do not own the tables').state).toBe('ok');

@@ -35,6 +35,11 @@ describe('Accounts of limits, which are charged last', () => {
     writer = new UsageWriter(pool, { defaultHold: 0n, ceiling: 10n ** 15n });
     blocker = new Client({ connectionString: database.url });
     await blocker.connect();
+    await database.asOwner(
+      `CREATE FUNCTION wait_for_blocker() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END'`,
+      [],
+    );
   });
   afterAll(async () => {
     await blocker.end();
@@ -107,20 +112,26 @@ describe('Accounts of limits, which are charged last', () => {
     }
   }
 
-  /** Does `meanwhile` while a report of this key waits for the key's totals, which come before accounts of limits. */
+  /** Does `meanwhile` while a report of this key is held where it notes what sums need, before accounts of limits. */
   async function inTheMiddleOf<Result>(
     keyId: string,
     write: () => Promise<Result>,
     meanwhile: () => Promise<unknown>,
   ): Promise<Result> {
-    await blocker.query('BEGIN');
-    await blocker.query('SELECT FROM key_totals WHERE key_id = $1 FOR UPDATE', [keyId]);
+    await database.asOwner(
+      `CREATE TRIGGER wait BEFORE INSERT ON usage_pending FOR EACH ROW WHEN (NEW.keys @> ARRAY['${keyId}'::uuid])
+         EXECUTE FUNCTION wait_for_blocker()`,
+      [],
+    );
+    await blocker.query('SELECT pg_advisory_lock(4711)');
     const written = write();
     try {
       await isWaiting('usage_book');
       await meanwhile();
     } finally {
-      await blocker.query('COMMIT');
+      await blocker.query('SELECT pg_advisory_unlock(4711)');
+      await written.catch(() => undefined);
+      await database.asOwner('DROP TRIGGER wait ON usage_pending', []);
     }
     return written;
   }

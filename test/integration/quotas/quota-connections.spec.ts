@@ -25,12 +25,23 @@ describe('the sessions over which a replica asks for leases', () => {
     const texts = ['postgres-quota-store.ts', 'slots/postgres-slot-store.ts'].map((file) =>
       readFileSync(directory + file, 'utf8'),
     );
-    const names = texts.flatMap((text) => [...text.matchAll(/^ +'([a-z]+(?:-[a-z]+)+)',$|, '([a-z]+-[a-z]+)'\)/gm)]);
-    const found = names.map(([, one, other]) => one ?? other).sort();
-    expect(found).toEqual(['free-slots', 'renew-reservations', 'return-leases', 'take-slots']);
-    expect(found.filter((name) => !mayWaitForLimits(name!))).toEqual([]);
-    const parts = ['take-shared', 'take', 'look', 'look-at-limits', 'windows'];
-    expect(parts.filter((part) => mayWaitForLimits(`acquire-${part}`))).toEqual(['take-shared']);
+    const NAMES =
+      /^ +'([a-z]+(?:-[a-z]+)+)',$|, '([a-z]+-[a-z]+)'\)|\? '([a-z]+(?:-[a-z]+)+)' : '([a-z]+(?:-[a-z]+)+)',$/gm;
+    const names = texts.flatMap((text) => [...text.matchAll(NAMES)]);
+    const found = names.flatMap(([, ...groups]) => groups.filter((name) => name !== undefined)).sort();
+    const alone = ['free-slots', 'renew-reservations', 'return-leases', 'take-slots', 'take-slots-of-subjects'];
+    expect(found).toEqual(alone);
+    expect(found.filter((name) => !mayWaitForLimits(name))).toEqual([]);
+    const added = texts.flatMap((text) => [...text.matchAll(/\.add\('([a-z-]+)'/g)]).map(([, part]) => part!);
+    const parts = [...new Set(added)].sort();
+    expect(parts.filter((part) => !mayWaitForLimits(`acquire-${part}`))).toEqual([
+      'look',
+      'look-at-limits',
+      'take',
+      'windows',
+    ]);
+    const waiting = ['limit-windows', 'look-at-subjects', 'take-of-subjects', 'take-shared'];
+    expect(parts.filter((part) => mayWaitForLimits(`acquire-${part}`))).toEqual(waiting);
   });
 
   // Fewer than the sessions that are open from the start have room for, and as many as are under way at most.

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp } from '../../support/app.js';
 import { untilSummedUp } from '../../support/summed-up.js';
+import { asOwner } from '../../support/trail.js';
 
 interface Sent {
   id: string;
@@ -162,9 +163,9 @@ describe('Usage over two replicas', () => {
     await send(one, [{ id: 'a', apiKeyId: id, costCents: 5, model: 'm' }]);
     await untilSummedUp(one.dataSource);
     const broken = async (sql: string, undo: string) => {
-      await one.dataSource.query(sql, [id]);
+      await asOwner(one.database, (client) => client.query(sql, [id]));
       const checks = (await reconcileUsage(one.dataSource)).map(({ check }) => check);
-      await one.dataSource.query(undo, [id]);
+      await asOwner(one.database, (client) => client.query(undo, [id]));
       return checks;
     };
     expect(

@@ -62,9 +62,10 @@ describe('The usage of a project', () => {
     };
     const usage = new UsageRepository({ query } as unknown as EntityManager);
     const range = { from: new Date(Date.now() - 86_400_000), to: new Date(Date.now() + 86_400_000) };
-    const found = await usage.summarize(groupBy, range, { limit: 10, starts: [range.from], source, projectId });
+    const asked = { projectId, subject: null };
+    const found = await usage.summarize(groupBy, range, { limit: 10, starts: [range.from], source, ...asked });
     expect(found.map(({ sums }) => sums.costMicroCents)).toEqual([7_000_000n]);
-    expect((await usage.sumOf(range, source, projectId)).costMicroCents).toBe(7_000_000n);
+    expect((await usage.sumOf(range, source, asked)).costMicroCents).toBe(7_000_000n);
     return counts;
   };
 

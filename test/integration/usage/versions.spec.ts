@@ -7,6 +7,7 @@ import { UsageWriter } from '../../../src/usage/usage-writer.js';
 import { TestApp } from '../../support/app.js';
 import { HOUR_TIMEOUT_MS, withinOneHour } from '../../support/hours.js';
 import { untilSummedUp } from '../../support/summed-up.js';
+import { asOwner } from '../../support/trail.js';
 
 const CALLER = randomUUID();
 const CENT = 1_000_000n;
@@ -108,7 +109,9 @@ describe('Versions of keys', () => {
     await book(key, 1);
     await untilSummedUp(app.dataSource);
     await app.dataSource.query('UPDATE usage_rollup_hour SET version_id = NULL WHERE key_id = $1', [key]);
-    await app.dataSource.query('UPDATE usage_event SET version_id = NULL WHERE key_id = $1', [key]);
+    await asOwner(app.database, (client) =>
+      client.query('UPDATE usage_event SET version_id = NULL WHERE key_id = $1', [key]),
+    );
     await transfer(key, owners[1]);
     expect(await gained(() => book(key, 4))).toEqual([0, 4]);
   });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { insertLimit } from '../../support/limits.js';
+import { limitSubjectId } from '../../../src/quotas/limits/account-id.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
 import { bookDifferences } from '../harness/books.js';
 import { patiently, ProofCluster } from '../harness/cluster.js';
@@ -7,6 +8,7 @@ import type { Experiment } from '../harness/experiment.js';
 import { floor, floorsOfKinds } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
 import type { Random } from '../harness/random.js';
+import { type Admitted, mostWithin } from '../harness/sliding-window.js';
 
 const SIZES = { ci: { loadMs: 12_000, kills: 2 }, full: { loadMs: 600_000, kills: 60 } } as const;
 const CLIENTS = 24;
@@ -15,7 +17,13 @@ const CENT = 1_000_000n;
 const MICRO_CENTS = 1_000_000;
 const MODELS = [undefined, 'gpt-4', 'claude'];
 const TARGETS = ['key', 'owner', 'project', 'installation'] as const;
-const UNITS = ['cents', 'tokens', 'requests'] as const;
+const COUNTED = ['cents', 'tokens', 'requests', 'requests by minute', 'cents of each subject'] as const;
+/** End users. The first makes every fifth call, and so uses up what each may spend. */
+const SUBJECTS = Array.from({ length: 40 }, (_, index) => `user-${index}`);
+/** The end user of calls that spend nothing. */
+const OTHER_SUBJECT = 'other';
+/** Calls of one owner's two keys in any minute. */
+const PACE = 100;
 /** Requests of a key that all replicas use up at the end. Nothing is lost then: nearly all must be reached. */
 const REACHED = 300;
 const LEAST_REACHED = 0.95;
@@ -37,7 +45,8 @@ const LOSES_CHARGES = `
  * Clients reserve on one replica and settle on another, with keys of several owners and projects that all share limits,
  * while keys move and replicas are killed. No call costs or takes more than it reserved, and every report comes in
  * time: not a micro-cent, a token or a request may lie beyond any limit. What is charged to limits of the installation
- * is compared with what the clients have had acknowledged, and what one counts with the calls that passed.
+ * is compared with what the clients have had acknowledged, and what one counts with the calls that passed. Each call
+ * names its end user, or is refused; two keys of one owner share a limit by minute, and clients know when they called.
  */
 export const g39: Experiment = {
   id: 'G39',
@@ -65,7 +74,7 @@ export const g39: Experiment = {
       await Promise.all([...clients, moving]);
       const reached = await load.reach();
       const violations = [...load.violations, ...(await load.compare()), ...(await bookDifferences(cluster))];
-      const { admitted, long, refused, refusedBy, acknowledged, tokens, moves, undecided } = load;
+      const { admitted, long, refused, refusedBy, acknowledged, tokens, moves, undecided, paced, nameless } = load;
       log(
         `${admitted} admitted, ${undecided} undecided, ${moves} moves, ${killed} kills, ${acknowledged} µ¢ and ${tokens} tokens acknowledged, ${reached} of ${REACHED} requests reached`,
       );
@@ -77,12 +86,17 @@ export const g39: Experiment = {
           floor('micro-cents acknowledged', acknowledged, MICRO_CENTS),
           floor('tokens acknowledged', tokens, 1_000),
           floor('requests of a limit that were reached', reached, REACHED * LEAST_REACHED),
+          floor('calls of a limit by minute that passed', paced.length, PACE / 2),
+          floor('calls without a subject that were refused', nameless, 1),
           floor('moves of keys', moves, 2),
           floor('replicas killed', killed, kills),
           ...floorsOfKinds('calls refused by a limit of', TARGETS, refused, 1),
-          ...floorsOfKinds('calls refused by a limit that counts', UNITS, refusedBy, 1),
+          ...floorsOfKinds('calls refused by a limit that counts', COUNTED, refusedBy, 1),
         ],
-        figures: { admitted, undecided, moves, killed, acknowledged, tokens, reached, ...Object.fromEntries(refused) },
+        figures: {
+          ...{ admitted, undecided, moves, killed, acknowledged, tokens, reached, nameless, paced: paced.length },
+          ...Object.fromEntries(refused),
+        },
       };
     } finally {
       await cluster.stop();
@@ -97,16 +111,21 @@ class Load {
   moves = 0;
   acknowledged = 0;
   tokens = 0;
-  readonly refusedBy = new Map<(typeof UNITS)[number], number>();
+  /** Refused because they named no subject. */
+  nameless = 0;
+  readonly paced: Admitted[] = [];
+  readonly refusedBy = new Map<(typeof COUNTED)[number], number>();
   readonly refused = new Map<(typeof TARGETS)[number], number>();
   readonly violations: string[] = [];
   private readonly byKey = new Map<string, number>();
+  private readonly bySubject = new Map<string, number>();
   private readonly limits: LimitRow[] = [];
   private keys: { id: string; secret: string }[] = [];
   private owners: string[] = [];
   private projects: string[] = [];
   private callerSecret = '';
   private last = { id: '', secret: '' };
+  private pacedKeys: { id: string; secret: string }[] = [];
   private events = 0;
 
   constructor(
@@ -127,6 +146,7 @@ class Load {
     await create({ name: 'all', amount: 150n * CENT, per: 'month', timeZone: 'America/Havana' });
     await create({ name: 'tokens, watched', unit: 'tokens', amount: 0n, mode: 'observe', per: 'month' });
     await create({ name: 'requests, watched', unit: 'requests', amount: 0n, mode: 'observe' });
+    await create({ name: 'each subject', amount: 3n * CENT, each: 'subject', per: 'month' });
     await create({ name: 'tokens of owners', unit: 'tokens', amount: 60_000n, each: 'owner', per: 'week' });
     for (let index = 0; index < 2; index += 1) {
       this.owners.push((await this.change('/users', { name: `Owner ${index}`, kind: 'service' })).id as string);
@@ -152,6 +172,11 @@ class Load {
     this.last = last;
     const ofLast = { targetKind: 'key' as const, targetId: last.id };
     await create({ ...ofLast, name: 'reached', unit: 'requests', amount: BigInt(REACHED), per: 'day' });
+    const { id: pacedOwner } = await this.change('/users', { name: 'Paced', kind: 'service' });
+    const ofPaced = { targetKind: 'owner' as const, targetId: pacedOwner as string };
+    await create({ ...ofPaced, name: 'paced', unit: 'requests', amount: BigInt(PACE), per: 'minute' });
+    for (let index = 0; index < 2; index += 1)
+      this.pacedKeys.push(await this.cluster.createKey({ ownerId: pacedOwner as string }));
   }
 
   /** Uses a limit of requests up from all replicas, until it has refused for a while. Gives what calls came to. */
@@ -159,7 +184,7 @@ class Load {
     let [reached, refusedSince] = [0, Infinity];
     const use = async (): Promise<void> => {
       while (performance.now() < refusedSince + REFUSED_FOR_MS) {
-        const answer = await this.ask('/verify', { key: this.last.secret });
+        const answer = await this.ask('/verify', { key: this.last.secret, subject: OTHER_SUBJECT });
         if (answer?.status !== 200) this.undecided += 1;
         else if (answer.body.valid === true) {
           reached += 1;
@@ -179,7 +204,7 @@ class Load {
 
   /** Reserves, and settles or releases, until the time is over. */
   async spend(untilMs: number): Promise<void> {
-    while (performance.now() < untilMs) await this.once();
+    while (performance.now() < untilMs) await (this.random.next() < 0.15 ? this.pace() : this.once());
   }
 
   /** Keys get other owners and projects. */
@@ -213,26 +238,49 @@ class Load {
       rows
         .filter((row) => row.name === name && (member === undefined || row.member === member))
         .reduce((sum, { spent }) => sum + Number(spent), 0);
-    const known = ['all, watched', 'owners, watched', 'each key', 'all'].map((name) => ({
+    const known = ['all, watched', 'owners, watched', 'each key', 'each subject', 'all'].map((name) => ({
       ...{ what: name, is: sumOf(name), shouldBe: this.acknowledged },
     }));
     const ofKeys = this.keys.map(({ id }) => ({
       ...{ what: `key ${id}`, is: sumOf('each key', id), shouldBe: this.byKey.get(id) ?? 0 },
     }));
+    const ofSubjects = SUBJECTS.map((subject) => ({
+      ...{
+        what: subject,
+        is: sumOf('each subject', limitSubjectId(subject)),
+        shouldBe: this.bySubject.get(subject) ?? 0,
+      },
+    }));
+    const most = mostWithin(this.paced, 60_000);
     const ofTokens = { what: 'tokens, watched', is: sumOf('tokens, watched'), shouldBe: this.tokens };
     const counted = sumOf('requests, watched');
     return [
       ...over,
-      ...[...known, ...ofKeys, ofTokens]
+      ...[...known, ...ofKeys, ...ofSubjects, ofTokens]
         .filter(({ is, shouldBe }) => is !== shouldBe)
         .map(({ what, is, shouldBe }) => `${what}: ${is} are charged, ${shouldBe} were acknowledged`),
+      ...(most > PACE ? [`${most} calls passed within a minute, where ${PACE} may`] : []),
       // What a killed replica had in hand counts as used, and so does a call whose answer was lost.
       ...(counted < this.admitted ? [`${counted} requests were counted, ${this.admitted} calls passed`] : []),
     ];
   }
 
+  /** A call that spends nothing, of a key whose owner has a limit by minute. */
+  private async pace(): Promise<void> {
+    const start = performance.now();
+    const question = { key: this.random.pick(this.pacedKeys).secret, subject: OTHER_SUBJECT };
+    const answer = await this.ask('/verify', question);
+    if (answer?.status === 200 && answer.body.valid === true) {
+      this.admitted += 1;
+      this.paced.push({ start, end: performance.now() });
+    } else if (answer?.status === 200) await this.noteRefusal(answer, OTHER_SUBJECT);
+    else this.undecided += 1;
+    await sleep(25);
+  }
+
   private async once(): Promise<void> {
     const key = this.random.pick(this.keys);
+    const subject = this.subjectOfCall();
     const cost = 1 + this.random.integer(MICRO_CENTS);
     const reserve = Math.floor(cost * (1 + this.random.next() * 3));
     const isLong = this.random.next() < 0.4;
@@ -240,7 +288,7 @@ class Load {
     const reserveTokens = input + output + this.random.integer(400);
     const answer = await this.ask('/verify', {
       key: key.secret,
-      model: this.random.pick(MODELS),
+      ...{ model: this.random.pick(MODELS), subject },
       reserveCents: reserve / MICRO_CENTS,
       reserveTokens,
       reservationTtlSeconds: isLong ? MOST_TTL_SECONDS : 60,
@@ -249,7 +297,8 @@ class Load {
       this.undecided += 1;
       return void (await sleep(25));
     }
-    if (answer.body.valid !== true) return this.noteRefusal(answer);
+    if (answer.body.valid !== true) return this.noteRefusal(answer, subject);
+    if (subject === undefined) this.violations.push('a call without a subject passed');
     this.admitted += 1;
     if (isLong) this.long += 1;
     await sleep(this.random.integer(60));
@@ -266,16 +315,29 @@ class Load {
     this.acknowledged += cost;
     this.tokens += named === null ? reserveTokens : input + output;
     this.byKey.set(key.id, (this.byKey.get(key.id) ?? 0) + cost);
+    this.bySubject.set(subject ?? '', (this.bySubject.get(subject ?? '') ?? 0) + cost);
   }
 
-  private async noteRefusal({ body }: ProofAnswer): Promise<void> {
+  /** Undefined: the call names none. */
+  private subjectOfCall(): string | undefined {
+    const share = this.random.next();
+    if (share < 0.05) return undefined;
+    return share < 0.25 ? SUBJECTS[0] : this.random.pick(SUBJECTS);
+  }
+
+  private async noteRefusal({ body }: ProofAnswer, subject: string | undefined): Promise<void> {
     const limit = this.limits.find(({ id }) => id === body.limit?.id);
+    if (subject === undefined && limit?.each === 'subject' && body.code === 'SUBJECT_REQUIRED') {
+      this.nameless += 1;
+      return void (await sleep(20));
+    }
     const code = limit?.unit === 'requests' ? 'RATE_LIMITED' : 'BUDGET_EXCEEDED';
     if (body.code !== code || limit === undefined || limit.mode === 'observe' || limit.unit === 'slots')
       this.violations.push(`a verify was refused: ${JSON.stringify(body)}`);
     else {
       this.refused.set(limit.targetKind, (this.refused.get(limit.targetKind) ?? 0) + 1);
-      this.refusedBy.set(limit.unit, (this.refusedBy.get(limit.unit) ?? 0) + 1);
+      const counted = countedBy(limit, limit.unit);
+      this.refusedBy.set(counted, (this.refusedBy.get(counted) ?? 0) + 1);
     }
     await sleep(20);
   }
@@ -309,6 +371,11 @@ class Load {
     if (answer.status !== 201) throw new Error(`${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
     return answer.body as Record<string, unknown>;
   }
+}
+
+function countedBy({ each, per }: LimitRow, unit: Exclude<LimitRow['unit'], 'slots'>): (typeof COUNTED)[number] {
+  if (each === 'subject') return 'cents of each subject';
+  return per === 'minute' ? 'requests by minute' : unit;
 }
 
 interface AccountRow {

@@ -13,6 +13,8 @@ import { dataSource } from '../../../../src/database/data-source.js';
 import { findArchives } from '../../../../src/usage/archives/archive-findings.js';
 import { UsageArchives } from '../../../../src/usage/archives/usage-archives.js';
 import { UsageArchiver } from '../../../../src/usage/archives/usage-archiver.js';
+import { migrate } from '../../../../src/database/migrate.js';
+import { allowArchiving } from '../../../support/allow-sealing.js';
 import { TestApp, testConfig } from '../../../support/app.js';
 import { eventually } from '../../../support/eventually.js';
 import { insertLimit } from '../../../support/limits.js';
@@ -35,6 +37,7 @@ describe('Usage events of old months', () => {
     directory = await createTestDirectory();
     pool = await dataSource(database.appUrl, { max: 4 }).initialize();
     await addOldEvents(database);
+    await allowArchiving(database, 2);
     expect(await findDifferences(pool)).toEqual([]);
   });
   afterEach(async () => {
@@ -86,6 +89,41 @@ describe('Usage events of old months', () => {
     expect((await readdir(directory)).filter((name) => name.includes('partial'))).toEqual([]);
     const manifest = JSON.parse(await readFile(join(directory, `usage-events-${due[0]}.manifest.json`), 'utf8'));
     expect(manifest).toMatchObject({ month: due[0], events: 3000, sums: { input_tokens: '4501500' } });
+  });
+
+  it('are not removed by the application but with an archive, nor before they are as old as the owner says', async () => {
+    const refused = { code: '42501' };
+    const [first] = await archiver().due();
+    const archive = (month: string, name = 'usage_event_archive_3') =>
+      pool.query(`SELECT ${name}($1, 'file', sha256('file'), 3000, 0, 0, 0, 0)`, [`${month}-01`]);
+    await expect(archive(first!, 'usage_event_archive_2')).rejects.toMatchObject(refused);
+    for (const statement of [
+      'DELETE FROM usage_event',
+      'UPDATE usage_event SET cost_micro_cents = 0',
+      'DELETE FROM usage_event_default',
+      `DELETE FROM usage_event_${first!.replace('-', '_')}`,
+      'UPDATE usage_archiving SET keep_months = 100',
+      'DELETE FROM usage_archiving',
+      'INSERT INTO usage_archiving (keep_months) VALUES (2)',
+    ])
+      await expect(pool.query(statement)).rejects.toMatchObject(refused);
+    // The owner keeps more than this replica would: so many stay.
+    const said: string[] = [];
+    const migrated = (usageKeepMonths?: number | null) =>
+      migrate(database.ownerUrl, (line) => said.push(line), usageKeepMonths === undefined ? {} : { usageKeepMonths });
+    for (const months of [900, 900, undefined]) await migrated(months);
+    expect(await archiver().due()).toEqual([]);
+    await expect(archive(first!)).rejects.toMatchObject({ ...refused, message: expect.stringContaining('900 whole') });
+    for (const months of [null, null]) await migrated(months);
+    expect(said).toEqual([expect.stringContaining('900 whole months'), expect.stringContaining('is not set')]);
+    await expect(archive(first!)).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringContaining('not allowed'),
+    });
+    await expect(archiver().archiveAll()).rejects.toThrow(/without USAGE_EVENTS_KEEP_MONTHS.+migrate again/);
+    const config = testConfig({ USAGE_EVENTS_KEEP_MONTHS: '2', USAGE_ARCHIVE_DIR: directory });
+    expect((await findArchives(config, pool)).note).toContain('migrate again');
+    expect(await countArchived(pool)).toBe(0);
   });
 
   it('are missed by the doctor where totals or archived sums are changed', async () => {
@@ -168,7 +206,7 @@ describe('Usage events of old months', () => {
       await eventually(async () => {
         expect(await files()).toEqual([`usage-events-${first}.ndjson.gz`]);
         const waiting = await pool.query(
-          `SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT usage_event_archive_2(%'`,
+          `SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT usage_event_archive_3(%'`,
         );
         expect(waiting).toHaveLength(1);
       }, PATIENCE_MS);
@@ -224,7 +262,7 @@ describe('Usage events of old months', () => {
     }
     const [first] = await archiver().due();
     const call = (...amounts: bigint[]) =>
-      pool.query(`SELECT usage_event_archive_2($1, 'file', sha256('file'), $2, $3, $4, $5, $6)`, [
+      pool.query(`SELECT usage_event_archive_3($1, 'file', sha256('file'), $2, $3, $4, $5, $6)`, [
         `${first}-01`,
         ...amounts,
       ]);
@@ -238,9 +276,11 @@ describe('Usage events of old months', () => {
         'does not have what its partition has',
       );
     const month = `${new Date().toISOString().slice(0, 7)}-01`;
-    await expect(
-      pool.query(`SELECT usage_event_archive_2($1, 'file', sha256('file'), 0, 0, 0, 0, 0)`, [month]),
-    ).rejects.toThrow('over for 35 days');
+    // The function that drops has a bound of its own, whatever the owner says.
+    const young = asOwner(database, (client) =>
+      client.query(`SELECT usage_event_archive_2($1, 'file', sha256('file'), 0, 0, 0, 0, 0)`, [month]),
+    );
+    await expect(young).rejects.toThrow('over for 35 days');
     expect([await countArchived(pool), await findWrongEvents(database, directory)]).toEqual([0, []]);
   });
 
