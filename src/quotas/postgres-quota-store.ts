@@ -148,7 +148,8 @@ export class PostgresQuotaStore implements QuotaStore {
     const parts = windows.map((one): WindowPart => ({ ...one, limit: 0, want: 0, few: 0, needs: [], previous: one }));
     // Sent once: permits have no return number.
     const statement = new Statement('return');
-    statement.add('windows', WINDOWS, windowRows(parts, 1, true, false).values);
+    const name = parts.some(({ of }) => of !== undefined) ? 'limit-windows' : 'windows';
+    statement.add(name, WINDOWS, windowRows(parts, 1, true, false).values);
     await statement.run(this.sql);
   }
 

@@ -4,6 +4,7 @@ import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { limitAccountId } from '../../../src/quotas/limits/account-id.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
+import { mayWaitForLimits } from '../../../src/quotas/quota-connections.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import type { PermitClose, WindowAsk, WindowGrant, WindowName } from '../../../src/quotas/quota-store.js';
 import { reconcileBudgets } from '../../../src/usage/reconcile.js';
@@ -20,13 +21,17 @@ describe('Windows of limits in PostgreSQL', () => {
   let database: QuotaDatabase;
   let pool: DataSource;
   let store: PostgresQuotaStore;
+  const names: string[] = [];
   let nowMs = START;
 
   beforeAll(async () => {
     database = await createQuotaDatabase();
     const options = { type: 'postgres' as const, url: database.url, poolSize: 20, installExtensions: false };
     pool = await new DataSource(options).initialize();
-    store = new PostgresQuotaStore(database.sql);
+    store = new PostgresQuotaStore((text, values, name) => {
+      names.push(name ?? '');
+      return database.sql(text, values);
+    });
   });
   afterAll(async () => {
     await pool.destroy();
@@ -115,6 +120,8 @@ describe('Windows of limits in PostgreSQL', () => {
     await blocker.query('COMMIT');
     await blocker.end();
     await back;
+    // Its name says that it may wait for what keys share, so that it goes over a session of its own.
+    expect(mayWaitForLimits(names.at(-1)!)).toBe(true);
     expect(free.rowCount).toBe(1);
     expect((await stateOf(limit))?.[0]).toBe(0);
   });
