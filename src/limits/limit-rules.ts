@@ -5,6 +5,7 @@ import {
   type LimitTargetKind,
   type LimitUnit,
   MEMBERS_OF,
+  MOST_OF_SLIDING,
   isSliding,
 } from '../../packages/contract/src/limit.js';
 import type { FieldError } from '../common/domain-error.js';
@@ -109,6 +110,13 @@ function eachSentence(kind: LimitTargetKind): string {
 }
 
 const WINDOW_SENTENCE = 'must be day, week, month or total: only requests are counted by minute and hour';
+
+/** What is wrong with amounts of members that go along with a limit whose period is another one now. */
+export function faultsOfKeptAmounts({ per }: Pick<LimitShape, 'per'>, amounts: readonly bigint[]): FieldError[] {
+  return isSliding(per) && amounts.some((amount) => amount > MOST_OF_SLIDING)
+    ? [{ path: 'per', message: `a member has more than 10^9, the most by ${per}: give it less first` }]
+    : [];
+}
 
 /** As much of a limit as can be changed. */
 export interface ChangeableLimit extends Pick<LimitShape, 'unit' | 'models' | 'mode'> {

@@ -15,11 +15,11 @@ import { listedOverrides } from './audited-override.js';
 import { LimitAccountsRepository } from './limit-accounts.repository.js';
 import type { CreateLimitDto, PutLimitDto, UpdateLimitDto } from './limit.dto.js';
 import { changedLimit, limitWith, newLimit } from './limit-draft.js';
-import { limitAliasTaken, limitIsFixed, limitNotFound } from './limit.errors.js';
+import { invalidLimit, limitAliasTaken, limitIsFixed, limitNotFound } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
 import { LimitChangeRights } from './limit-change-rights.js';
 import { LimitPlacement } from './limit-placement.js';
-import { fixedFieldsChanged } from './limit-rules.js';
+import { faultsOfKeptAmounts, fixedFieldsChanged } from './limit-rules.js';
 import { targetOf } from './limit-targets.js';
 import { type LimitView, type PutLimitView, ReplacedLimitView } from './limit.view.js';
 import { LimitsReader } from './limits-reader.service.js';
@@ -144,6 +144,11 @@ export class LimitsService {
     // Amounts of members are in the unit of their limit.
     const isKept = after.each !== null && after.each === before.each && after.unit === before.unit;
     const overrides = isKept ? await accounts.overridesInForce(before.id) : [];
+    const faults = faultsOfKeptAmounts(
+      after,
+      overrides.map(({ amount }) => amount),
+    );
+    if (faults.length > 0) throw invalidLimit(faults);
     await this.end(change, before, { replacedBy: after.id });
     const kept = overrides.length === 0 ? {} : { overrides: listedOverrides(after.unit, overrides) };
     const limit = await this.insert(change, after, { replaces: before.id, ...kept });

@@ -181,6 +181,23 @@ describe('Limits of requests by minute and hour', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
   });
 
+  it('take the place of a limit by day, unless a member has more than a window may have', async () => {
+    const projectId = await project();
+    const { ownerId } = await makeKey(projectId);
+    const body = { name: 'A', unit: 'requests', amount: 5, each: 'owner', target: { kind: 'project', id: projectId } };
+    const put = (per: string) =>
+      app.put('/limits/by-alias/restarted?restart=true', { token: admin, body: { ...body, per } });
+    const { id } = (await put('day')).body;
+    const give = (amount: number) => app.put(`/limits/${id}/accounts/${ownerId}`, { token: admin, body: { amount } });
+    await give(1_000_000_001);
+    expect((await put('hour')).body).toMatchObject({
+      ...{ status: 400, errors: [{ path: 'per', message: expect.stringContaining('more than 10^9') }] },
+    });
+    await give(1_000_000_000);
+    const { body: hourly } = await put('hour');
+    expect(await accounts(hourly.id)).toMatchObject([{ amount: 1_000_000_000, used: 0 }]);
+  });
+
   it('are refused where the key says the same, with a zone, and beside a replica that would not enforce them', async () => {
     const projectId = await project();
     const key = await makeKey(projectId);
