@@ -96,7 +96,7 @@ inBrowser('an admin', () => {
     await click(page.getByRole('link', { name: 'Projects' }));
     await click(page.getByRole('button', { name: 'New project' }));
     await type(dialog().getByLabel('Name'), 'Checkout');
-    await click(dialog().getByRole('button', { name: 'Add' }));
+    await click(dialog().getByRole('button', { name: 'Create project' }));
     await click(page.getByRole('button', { name: 'Add a member' }));
     await type(
       dialog().getByRole('combobox', { name: 'Person' }).or(dialog().getByLabel('Person')).first(),
