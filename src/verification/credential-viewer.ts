@@ -7,7 +7,7 @@ export type ToldPrincipal = Pick<Principal, 'id'> & Partial<Pick<Principal, 'may
 
 const NONE: readonly string[] = Object.freeze([]);
 
-/** A caller of whom nothing is known: whoever asks about a key that no limit binds. */
+/** A caller of whom nothing is known: any caller that asks about a key that no limit binds. */
 export const UNKNOWN_VIEWER: LimitViewer = Object.freeze({
   ...{ seesAll: false, changesAll: false, ownerIds: NONE, projectIds: NONE, administers: NONE, keyIds: NONE },
 });
