@@ -28,7 +28,11 @@ export class SubjectsRepository {
   /** Removes the text from the accounts of a member, and gives of how many limits these were. */
   async eraseMember(memberId: string): Promise<number> {
     const [, count] = await this.manager.query<[unknown[], number]>(
-      'UPDATE limit_subject SET subject = NULL WHERE member_id = $1 AND subject IS NOT NULL',
+      // In the order in which calls note their subjects, so that none waits for the other.
+      `UPDATE limit_subject s SET subject = NULL
+         FROM (SELECT account_id FROM limit_subject WHERE member_id = $1 AND subject IS NOT NULL
+                ORDER BY account_id FOR UPDATE) AS named
+        WHERE s.account_id = named.account_id`,
       [memberId],
     );
     return count;
