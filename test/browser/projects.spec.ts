@@ -77,6 +77,8 @@ inBrowser('a project', () => {
       await page.getByRole('heading', { name: 'Keys this month' }).waitFor();
       await page.getByRole('tab', { name: 'Keys' }).click();
       await page.getByRole('link', { name: 'Crawler' }).click();
+      // Until its page is there, the tabs are those of the project.
+      await page.getByRole('heading', { name: 'Crawler' }).waitFor();
       await page.getByRole('tab', { name: 'Settings' }).click();
       await page.getByRole('link', { name: 'Search', exact: true }).waitFor();
       expect(await page.getByRole('button', { name: 'Edit', exact: true }).count()).toBe(0);
