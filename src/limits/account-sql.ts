@@ -167,8 +167,8 @@ const WITH_OVERRIDE = `
 /**
  * Members `m` of a limit `l` whose accounts are told of: those that have called in the period `p` or have a window, and
  * those with an override; of a limit that all calls share, null. Of those with the limit's own amount no more than
- * `most`, the first in the order: of one amount they have the order of what is spent, which an index has by steps. All with an override
- * are given, also those that were not asked for.
+ * `most`, the first in the order: of one amount they have the order of what is spent, which an index has by steps. All
+ * with an override are given, also those that were not asked for.
  */
 function toldMembers(sort: AccountOrder, most: number, asked: AskedAccounts): string {
   const order = sort === 'member' ? 'a.member_id' : `a.used_step DESC, ${SPENT_OF_ACCOUNT} DESC, a.member_id`;

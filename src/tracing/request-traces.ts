@@ -57,10 +57,15 @@ const TRACEPARENT = {
 function noteRequestId(response: ServerResponse, span: Span): void {
   const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => ServerResponse;
   response.writeHead = (...args: unknown[]) => {
-    const fields = args.at(-1);
-    const given = typeof fields === 'object' && fields !== null ? (fields as Record<string, unknown>) : {};
-    const id = given['x-request-id'] ?? response.getHeader('x-request-id');
+    const id = idAmong(args.at(-1)) ?? response.getHeader('x-request-id');
     if (typeof id === 'string') span.setAttribute('latchkey.request_id', id);
     return writeHead(...args);
   };
+}
+
+/** The id among headers as Node takes them: an object, or names and values in turn. */
+function idAmong(headers: unknown): unknown {
+  if (typeof headers !== 'object' || headers === null) return undefined;
+  if (Array.isArray(headers)) return headers[headers.indexOf('x-request-id') + 1] as unknown;
+  return (headers as Record<string, unknown>)['x-request-id'];
 }

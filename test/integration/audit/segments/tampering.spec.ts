@@ -70,7 +70,7 @@ const IN_DATABASE: Record<string, Tamper> = {
     tx.query(
       `UPDATE audit_segment SET ${oneOf(
         [
-          'from_seq = 1, to_seq = to_seq + 1',
+          'from_seq = 1, to_seq = (SELECT max(to_seq) + 1 FROM audit_segment)',
           `previous_hash = sha256('x')`,
           `hash = sha256('x')`,
           `summary = jsonb_set(summary::jsonb, '{sha256}', to_jsonb(encode(sha256('x'), 'hex')))::json`,
