@@ -197,7 +197,7 @@ function Row({ apiKey, isSelected, onToggle, showOwner, onAction }: RowProps) {
         )}
       </Table.Td>
       {showOwner && (
-        <Table.Td visibleFrom="sm" miw={110} maw={160} className="breakable">
+        <Table.Td visibleFrom="sm" miw={130} maw={160} className="breakable">
           {ownerName}
           {!ownerIsActive && (
             <Text size="xs" c="dimmed">
