@@ -16,16 +16,19 @@ export class SubjectErasure {
     private readonly changes: Changes,
   ) {}
 
-  /** A subject that nobody has named is erased as well. Sent again it does what is left. */
+  /**
+   * A subject that nobody has named is erased as well. The trail is told before the first event loses its text: events
+   * may be too many for one transaction. Sent again it does what is left.
+   */
   async erase(caller: KnownCaller, subject: string): Promise<ErasedSubjectView> {
     const memberId = limitSubjectId(subject);
-    let eventCount = 0;
-    for (let count = -1; count !== 0; eventCount += count) count = await this.subjects.eraseSomeEvents(subject);
     const limitCount = await this.changes.transaction(caller, async ({ tx, record }) => {
       const limits = await this.subjects.in(tx).eraseMember(memberId);
-      record({ resourceType: 'subject', resourceId: memberId, details: { limitCount: limits, eventCount } });
+      record({ resourceType: 'subject', resourceId: memberId, details: { limitCount: limits } });
       return limits;
     });
+    let eventCount = 0;
+    for (let count = -1; count !== 0; eventCount += count) count = await this.subjects.eraseSomeEvents(subject);
     return { memberId, limitCount, eventCount, archivedBefore: await this.subjects.archivedBefore() };
   }
 }

@@ -4,7 +4,7 @@ import { asOwner, trailRows, trailRowsOnce } from '../../support/trail.js';
 
 /** Everything a management change could touch. */
 const STATE = `SELECT (SELECT count(*) FROM api_key) AS keys, (SELECT count(*) FROM api_key_secret) AS secrets,
-  (SELECT count(*) FROM session) AS sessions, (SELECT count(*) FROM audit_event) AS events,
+  (SELECT count(*) FROM session) AS sessions, (SELECT count(*) FROM usage_event WHERE subject IS NOT NULL) AS subjects, (SELECT count(*) FROM audit_event) AS events,
   (SELECT seq FROM change_head) AS seq, (SELECT encode(audit_hash, 'hex') FROM change_head) AS hash`;
 
 describe('While the trail takes no entries', () => {
@@ -17,7 +17,9 @@ describe('While the trail takes no entries', () => {
     app = await TestApp.start();
     admin = await app.adminToken();
     user = await app.addUser(['creator']);
-    await app.post('/api-keys', { token: admin });
+    const { body } = await app.post('/api-keys', { token: admin });
+    const event = { id: 'named', apiKeyId: body.apiKey.id, subject: 'user-4711' };
+    expect((await app.post('/usage', { token: admin, body: { events: [event] } })).body.accepted).toBe(1);
     await asOwner(app.database, (client) => client.query('REVOKE INSERT ON audit_event FROM latchkey_app'));
     before = await app.dataSource.query(STATE);
   });
@@ -32,6 +34,13 @@ describe('While the trail takes no entries', () => {
     expect(body).not.toHaveProperty('secretKey');
     expect(headers.get('retry-after')).toBe('1');
     await expectNothingChanged();
+  });
+
+  it('events keep the text of a subject that was to be erased', async () => {
+    const { status } = await app.post('/subjects/erase', { token: admin, body: { subject: 'user-4711' } });
+    expect(status).toBe(503);
+    await expectNothingChanged();
+    expect(before).toEqual([expect.objectContaining({ subjects: '1' })]);
   });
 
   it('nobody signs in or out', async () => {
