@@ -60,7 +60,7 @@ export function faultsOfLimit({ targetKind, targetId, each, ...limit }: LimitSha
   return faults;
 }
 
-const SUBJECTS_SENTENCE = 'must be day, week or month: accounts of subjects have an end';
+const SUBJECTS_SENTENCE = 'must be day, week or month: accounts of subjects count by the calendar, and have an end';
 
 function faultsOfPeriod({ unit, per, timeZone }: Pick<LimitShape, 'unit' | 'per' | 'timeZone'>): FieldError[] {
   if (unit !== 'slots' && per === null) return [{ path: 'per', message: SENTENCES.absent }];
