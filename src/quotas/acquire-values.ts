@@ -91,44 +91,42 @@ export function windowRows(
   isRelaxed: boolean,
   creates: boolean,
 ): WindowRows {
-  const places = asks
-    .map((_, index) => index)
-    .sort((one, other) => compare(placeOf(asks[one]), placeOf(asks[other])) || one - other);
-  const keys: string[] = [];
-  const counts: number[] = [];
-  for (const place of places) {
-    const { id } = asks[place] as WindowPart;
-    if (keys.at(-1) !== id) counts[keys.push(id) - 1] = 0;
-    counts[keys.length - 1] = (counts[keys.length - 1] ?? 0) + 1;
-  }
-  const column = (valueOf: (ask: WindowPart) => number | null): string =>
-    list(places.map((place) => valueOf(asks[place] as WindowPart)));
-  const values = [
-    live,
-    isRelaxed,
-    creates,
-    list(keys),
-    list(counts),
-    column((ask) => WINDOW_NUMBERS[ask.window]),
-    column((ask) => ask.limit),
-    column((ask) => Math.min(ask.want, 2 ** 31 - 1)),
-    column((ask) => ask.few),
-    column((ask) => ask.needs.length),
-    list(places.flatMap((place) => (asks[place] as WindowPart).needs)),
-    column((ask) => ask.previous?.bucket ?? null),
-    column((ask) => ask.previous?.granted ?? null),
-    column((ask) => ask.previous?.used ?? null),
-  ];
-  return { values, places };
+  const { places, keys, counts, windows, column, rest } = columnsOf(asks);
+  return { values: [live, isRelaxed, creates, keys, counts, windows, column((ask) => ask.limit), ...rest], places };
 }
 
 /** As `windowRows`, of windows of limits: with limit and member in place of what is known here of their amounts. */
 export function limitWindowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolean): WindowRows {
-  const { values, places } = windowRows(asks, live, isRelaxed, true);
-  const owners = [...new Map(places.map((place) => [asks[place]?.id, asks[place]?.of])).values()];
-  const [liveOf, relaxed, , keys, counts, windows, , ...rest] = values;
-  const [limits, members] = [list(owners.map((of) => of?.id ?? null)), list(owners.map((of) => of?.member ?? null))];
-  return { values: [liveOf, relaxed, keys, limits, members, counts, windows, ...rest], places };
+  const { places, firsts, keys, counts, windows, rest } = columnsOf(asks);
+  const limits = list(firsts.map(({ of }) => of?.id ?? null));
+  const members = list(firsts.map(({ of }) => of?.member ?? null));
+  return { values: [live, isRelaxed, keys, limits, members, counts, windows, ...rest], places };
+}
+
+/** Asks of windows as columns, in the order in which all lock them; `firsts`: the first ask of each key. */
+function columnsOf(asks: readonly WindowPart[]) {
+  const places = asks
+    .map((_, index) => index)
+    .sort((one, other) => compare(placeOf(asks[one]), placeOf(asks[other])) || one - other);
+  const sorted = places.map((place) => asks[place] as WindowPart);
+  const firsts: WindowPart[] = [];
+  const counts: number[] = [];
+  for (const ask of sorted) {
+    if (firsts.at(-1)?.id !== ask.id) counts[firsts.push(ask) - 1] = 0;
+    counts[firsts.length - 1]! += 1;
+  }
+  const column = (valueOf: (ask: WindowPart) => number | null): string => list(sorted.map(valueOf));
+  const rest = [
+    column((ask) => Math.min(ask.want, 2 ** 31 - 1)),
+    column((ask) => ask.few),
+    column((ask) => ask.needs.length),
+    list(sorted.flatMap(({ needs }) => needs)),
+    column((ask) => ask.previous?.bucket ?? null),
+    column((ask) => ask.previous?.granted ?? null),
+    column((ask) => ask.previous?.used ?? null),
+  ];
+  const windows = column((ask) => WINDOW_NUMBERS[ask.window]);
+  return { places, firsts, keys: list(firsts.map(({ id }) => id)), counts: list(counts), windows, column, rest };
 }
 
 /** First place (from 1) and count of each ask's needs in the flat list of all needs. */
