@@ -1,3 +1,4 @@
+import { isSliding } from '../../packages/contract/src/limit.js';
 import type { Statements } from './schema/sources.js';
 
 /**
@@ -53,9 +54,8 @@ export interface LimitKind {
  * pass that a limit refuses, or charge another account.
  */
 export async function limitsMayBegin(on: Statements, { unit, per, each }: LimitKind): Promise<boolean> {
-  const isSliding = per === 'minute' || per === 'hour';
   const ofUnit = unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
-  const level = Math.max(ofUnit, isSliding ? WINDOWS_LEVEL : 0, each === 'subject' ? SUBJECTS_LEVEL : 0);
+  const level = Math.max(ofUnit, isSliding(per) ? WINDOWS_LEVEL : 0, each === 'subject' ? SUBJECTS_LEVEL : 0);
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(level)} AS older`);
   return !row!.older;
 }

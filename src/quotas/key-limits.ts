@@ -1,3 +1,4 @@
+import { isSliding } from '../../packages/contract/src/limit.js';
 import { matchesAny } from '../common/model-pattern.js';
 import { limitAccountId, limitSubjectId } from './limits/account-id.js';
 import type { LimitFacts } from './limits/limit-facts.js';
@@ -165,7 +166,7 @@ function isSlots({ facts }: BoundLimit): boolean {
 
 /** The window that counts for a limit; null: it counts by the calendar, in total, or calls in flight. */
 function windowOf({ facts: { per } }: BoundLimit): 'minute' | 'hour' | null {
-  return per === 'minute' || per === 'hour' ? per : null;
+  return isSliding(per) ? per : null;
 }
 
 function slidingOf(bound: BoundLimit): SlidingLimit[] {

@@ -1,3 +1,4 @@
+import { MOST_OF_SLIDING } from '../../packages/contract/src/limit.js';
 import type { LimitUnit } from './limits/limit-facts.js';
 
 /**
@@ -48,7 +49,7 @@ export interface RateWindow {
 }
 
 /** No window has a greater limit. */
-export const MOST_OF_WINDOW = 1_000_000_000;
+export const MOST_OF_WINDOW = MOST_OF_SLIDING;
 
 /**
  * Leases shared by short reservations; `default` ones carry the holds of callers who do not reserve. What is drawn from

@@ -1,3 +1,4 @@
+import { isSliding } from '../../packages/contract/src/limit.js';
 import type { BindingLimit } from '../quotas/limits/limit-accounts.js';
 import type { LimitFacts, LimitTarget, LimitUnit } from '../quotas/limits/limit-facts.js';
 import type { CheckOutcome } from './checks.js';
@@ -83,11 +84,10 @@ export function limitCheck(
   const isOfSlots = limit.unit === 'slots';
   const isCovered = isOfSlots || (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';
-  const isSliding = limit.per === 'minute' || limit.per === 'hour';
   const end =
     account.endsAt === null
       ? ''
-      : ` ${isSliding ? 'All of it is free' : 'It starts anew'} at ${account.endsAt.toISOString()}.`;
+      : ` ${isSliding(limit.per) ? 'All of it is free' : 'It starts anew'} at ${account.endsAt.toISOString()}.`;
   const covers = need === null ? 'is not exhausted' : 'covers the call';
   const detail = isCovered
     ? `The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} ${covers}.`

@@ -1,12 +1,12 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { LIMIT_PERIODS, LIMIT_UNITS, type LimitPeriod, type LimitUnit } from '../quotas/limits/limit-facts.js';
+import { LIMIT_PERIODS, LIMIT_UNITS, type LimitUnit } from '../quotas/limits/limit-facts.js';
 
 /** Any 24 hours: `day` is a day of the calendar. */
 const SLIDING_DAY = '24-hours';
 
 /** How often what a verdict tells of starts anew: the periods of limits, and the rate limits of a key. */
-export const TOLD_PERIODS = [...new Set([...LIMIT_PERIODS, 'minute', 'hour', SLIDING_DAY] as const)] as const;
-export type ToldPeriod = LimitPeriod | 'minute' | 'hour' | typeof SLIDING_DAY;
+export const TOLD_PERIODS = [...LIMIT_PERIODS, SLIDING_DAY] as const;
+export type ToldPeriod = (typeof TOLD_PERIODS)[number];
 
 /** The name of the period of a rate limit of a key. */
 export const PERIOD_OF_WINDOW = { minute: 'minute', hour: 'hour', day: SLIDING_DAY } as const;

@@ -13,7 +13,7 @@ export const LIMIT_PERIODS = [...SLIDING_PERIODS, 'day', 'week', 'month', 'total
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
 
 /** Whether a period ends now, and has no calendar. */
-export function isSliding(per: LimitPeriod | null): per is (typeof SLIDING_PERIODS)[number] {
+export function isSliding(per: string | null): per is (typeof SLIDING_PERIODS)[number] {
   return per === 'minute' || per === 'hour';
 }
 
