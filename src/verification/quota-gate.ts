@@ -6,7 +6,7 @@ import { accountsFor, isBinding, ofSubject, requiringSubject, slotsFor, windowsF
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import type { LimitViewer } from '../limits/limit-visibility.js';
 import { limitCheck, limitDetail, refusingLimitView, tooManySubjectsDetail, withoutSubject } from './limit-refusal.js';
-import { seesBinding, standingLimits } from './standing-limits.js';
+import { seesBinding, storedLimits } from './stored-limits.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import { boundFromCents, centsFromMicroCents } from '../common/money.js';
 import type { Admission, CountedDraw, Refused } from '../quotas/admission.js';
@@ -40,7 +40,7 @@ export interface QuotaOutcome {
 }
 
 /** Who asks what a call would come to, and when by the clock of the database. */
-export interface StandingViewer {
+export interface SnapshotViewer {
   readonly viewer: LimitViewer;
   readonly nowMs: number;
   /**
@@ -134,10 +134,10 @@ export class QuotaGate {
   }
 
   /** What a call would come to, read from the database; consumes nothing. */
-  async standing(
+  async snapshot(
     { key }: Pick<KeyRecord, 'key'>,
     asked: Asked,
-    { viewer, nowMs, isBlind }: StandingViewer,
+    { viewer, nowMs, isBlind }: SnapshotViewer,
   ): Promise<QuotaSnapshot> {
     const question = questionOf(asked);
     const windows = await readWindows(this.sql, key.id, windowLimitsOf(key));
@@ -178,7 +178,7 @@ export class QuotaGate {
     }
     return {
       rateLimits,
-      ...standingLimits({ rateLimits, budget, bound }, viewer, nowMs),
+      ...storedLimits({ rateLimits, budget, bound }, viewer, nowMs),
       budget: budget === null ? null : budgetView(budget.type, budget.limit, budget.spent, budget.held, budget.raise),
       refusal,
       checks,

@@ -119,8 +119,8 @@ export class Verifier {
   ): Promise<VerdictView> {
     const { record, databaseNowMs: nowMs } = recognition;
     const viewer = credentialViewer(asker.principal, record.key);
-    const standing = await this.gate.standing(record, question, { viewer, nowMs, isBlind: false });
-    return dryVerdict(recognition, question, standing, asker);
+    const snapshot = await this.gate.snapshot(record, question, { viewer, nowMs, isBlind: false });
+    return dryVerdict(recognition, question, snapshot, asker);
   }
 
   /**

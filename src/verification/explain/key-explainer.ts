@@ -60,19 +60,19 @@ export class KeyExplainer {
     const nowMs = this.feed.databaseNowMs(this.feed.tick());
     const verifies = caller.principal.verifiesEnvironment;
     const viewer = await this.viewers.of(caller.principal, key);
-    const standing = await this.gate.standing(record, question, { viewer, nowMs, isBlind: true });
-    const refusal = decide(record, question, nowMs, verifies) ?? standing.refusal;
+    const snapshot = await this.gate.snapshot(record, question, { viewer, nowMs, isBlind: true });
+    const refusal = decide(record, question, nowMs, verifies) ?? snapshot.refusal;
     const outcomes = explainChecks(record, question, nowMs, verifies);
     return {
       keyId,
       valid: refusal === null,
       code: refusal?.code ?? 'VALID',
       ...(refusal === null ? {} : { detail: refusal.detail }),
-      checks: [SECRET_CHECK, ...outcomes.map((outcome) => withInput(outcome, key, question)), ...standing.checks],
-      rateLimits: standing.rateLimits,
-      budget: standing.budget,
-      tightest: standing.tightest,
-      limits: standing.limits,
+      checks: [SECRET_CHECK, ...outcomes.map((outcome) => withInput(outcome, key, question)), ...snapshot.checks],
+      rateLimits: snapshot.rateLimits,
+      budget: snapshot.budget,
+      tightest: snapshot.tightest,
+      limits: snapshot.limits,
     };
   }
 }

@@ -7,7 +7,7 @@ import type { VerdictLimitView } from './verdict-limit.view.js';
 import type { RateLimitView } from './verdict.view.js';
 
 /** The limits of a call as the database has them. */
-export interface StandingLimits {
+export interface StoredLimits {
   /** Those of the key itself. */
   readonly rateLimits: readonly RateLimitView[];
   readonly budget: BudgetStanding | null;
@@ -22,8 +22,8 @@ export function seesBinding(viewer: LimitViewer, { limit, account }: BindingLimi
 }
 
 /** All limits of a call, and the one of which the least part is left among those whose numbers the viewer may know. */
-export function standingLimits(
-  { rateLimits, budget, bound }: StandingLimits,
+export function storedLimits(
+  { rateLimits, budget, bound }: StoredLimits,
   viewer: LimitViewer,
   nowMs: number,
 ): { limits: VerdictLimitView[]; tightest: VerdictLimitView | null } {
