@@ -1,10 +1,9 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe } from '@jest/globals';
 import type { QuotaStoreFault } from './quota-store-model.js';
 import { faultyLedger, type LeaseManagerFault } from './faulty-lease-manager.js';
 import { faultyPermits, type PermitFault } from './faulty-permits.js';
-import { ofTier } from '../tiers.mjs';
+import { itNotices } from './notices.js';
 import { Simulation } from './simulation.js';
-import { SimulationFailure } from './world.js';
 
 /** Each fault, and within how many seeds the simulation must notice it. */
 const QUOTA_STORE_FAULTS: Record<QuotaStoreFault, number> = {
@@ -64,49 +63,18 @@ const RARE: Partial<Record<QuotaStoreFault | LeaseManagerFault | PermitFault, nu
   'late-grant-used-and-returned': 7,
 };
 
-async function firstCaught(
-  fault: QuotaStoreFault | LeaseManagerFault | PermitFault,
-  within: number,
-  make: (seed: number) => Simulation,
-): Promise<string | null> {
-  const first = RARE[fault] ?? 1;
-  for (let seed = first; seed < first + within; seed++) {
-    try {
-      await make(seed).run();
-    } catch (error) {
-      if (!(error instanceof SimulationFailure)) throw error;
-      return `seed ${seed}: ${error.message.split('\n')[0] ?? ''}`;
-    }
-  }
-  return null;
-}
+const isOfPermits = (fault: LeaseManagerFault | PermitFault): fault is PermitFault => fault in PERMIT_FAULTS;
 
 describe('the simulation notices', () => {
-  it.each(ofTier(entriesOf(QUOTA_STORE_FAULTS)))(
-    'an store with the fault %s',
-    async (fault, within) => {
-      const caught = await firstCaught(fault, within, (seed) => new Simulation(seed, fault));
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
-    },
-    240_000,
-  );
+  itNotices('a store with the fault %s', QUOTA_STORE_FAULTS, (fault, seed) => new Simulation(seed, fault).run(), RARE);
 
-  const leaseManagers = [
-    ...entriesOf(LEASE_MANAGER_FAULTS).map(([fault, within]) => ({ fault, within, broken: faultyLedger(fault) })),
-    ...entriesOf(PERMIT_FAULTS).map(([fault, within]) => ({ fault, within, broken: faultyPermits(fault) })),
-  ];
-  it.each(ofTier(leaseManagers))(
-    'a lease manager with the fault $fault',
-    async ({ fault, within, broken }) => {
-      const caught = await firstCaught(fault, within, (seed) => new Simulation(seed, null, broken));
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
+  itNotices(
+    'a lease manager with the fault %s',
+    { ...LEASE_MANAGER_FAULTS, ...PERMIT_FAULTS },
+    (fault, seed) => {
+      const broken = isOfPermits(fault) ? faultyPermits(fault) : faultyLedger(fault);
+      return new Simulation(seed, null, broken).run();
     },
-    240_000,
+    RARE,
   );
 });
-
-function entriesOf<F extends string>(faults: Record<F, number>): [F, number][] {
-  return Object.entries(faults) as [F, number][];
-}

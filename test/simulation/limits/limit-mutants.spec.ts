@@ -1,6 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
-import { ofTier } from '../../tiers.mjs';
-import { SimulationFailure } from '../world.js';
+import { describe } from '@jest/globals';
+import { itNotices } from '../notices.js';
 import { LimitSimulation } from './limit-simulation.js';
 import type { LimitDrawFault, LimitStoreFault } from './limit-store-fault.js';
 
@@ -47,40 +46,8 @@ const DRAW_FAULTS: Record<LimitDrawFault, number> = {
   'absent-subject-opens': 60,
 };
 
-async function firstCaught(
-  fault: LimitStoreFault | null,
-  drawFault: LimitDrawFault | null,
-  within: number,
-): Promise<string | null> {
-  for (let seed = 1; seed <= within; seed++) {
-    try {
-      await new LimitSimulation(seed, fault, drawFault).run();
-    } catch (error) {
-      if (!(error instanceof SimulationFailure)) throw error;
-      return error.message.split('\n')[0] ?? '';
-    }
-  }
-  return null;
-}
-
 describe('the simulation of limits notices', () => {
-  it.each(ofTier(Object.entries(FAULTS)))(
-    'a store with the fault %s',
-    async (fault, within) => {
-      const caught = await firstCaught(fault as LimitStoreFault, null, within);
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
-    },
-    120_000,
-  );
+  itNotices('a store with the fault %s', FAULTS, (fault, seed) => new LimitSimulation(seed, fault).run());
 
-  it.each(ofTier(Object.entries(DRAW_FAULTS)))(
-    'a replica with the fault %s',
-    async (fault, within) => {
-      const caught = await firstCaught(null, fault as LimitDrawFault, within);
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
-    },
-    120_000,
-  );
+  itNotices('a replica with the fault %s', DRAW_FAULTS, (fault, seed) => new LimitSimulation(seed, null, fault).run());
 });

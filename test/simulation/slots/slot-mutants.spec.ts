@@ -1,6 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
-import { ofTier } from '../../tiers.mjs';
-import { SimulationFailure } from '../world.js';
+import { describe } from '@jest/globals';
+import { itNotices } from '../notices.js';
 import { type SlotManagerFault, faultySlotManager } from './faulty-slot-manager.js';
 import { SlotSimulation } from './slot-simulation.js';
 import type { SlotStoreFault } from './slot-store-fault.js';
@@ -40,37 +39,10 @@ const MANAGER_FAULTS: Record<SlotManagerFault, number> = {
   'admits-without-the-amount': 60,
 };
 
-async function firstCaught(run: (seed: number) => Promise<unknown>, within: number): Promise<string | null> {
-  for (let seed = 1; seed <= within; seed++) {
-    try {
-      await run(seed);
-    } catch (error) {
-      if (!(error instanceof SimulationFailure)) throw error;
-      return error.message.split('\n')[0] ?? '';
-    }
-  }
-  return null;
-}
-
 describe('the simulation of calls in flight notices', () => {
-  it.each(ofTier(Object.entries(FAULTS)))(
-    'a store with the fault %s',
-    async (fault, within) => {
-      const caught = await firstCaught((seed) => new SlotSimulation(seed, fault as SlotStoreFault).run(), within);
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
-    },
-    120_000,
-  );
+  itNotices('a store with the fault %s', FAULTS, (fault, seed) => new SlotSimulation(seed, fault).run());
 
-  it.each(ofTier(Object.entries(MANAGER_FAULTS)))(
-    'a replica with the fault %s',
-    async (fault, within) => {
-      const Manager = faultySlotManager(fault as SlotManagerFault);
-      const caught = await firstCaught((seed) => new SlotSimulation(seed, null, Manager).run(), within);
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
-    },
-    120_000,
+  itNotices('a replica with the fault %s', MANAGER_FAULTS, (fault, seed) =>
+    new SlotSimulation(seed, null, faultySlotManager(fault)).run(),
   );
 });

@@ -1,6 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
-import { ofTier } from '../../tiers.mjs';
-import { SimulationFailure } from '../world.js';
+import { describe } from '@jest/globals';
+import { itNotices } from '../notices.js';
 import type { SlidingDrawFault, SlidingStoreFault } from './sliding-fault.js';
 import { SlidingSimulation } from './sliding-simulation.js';
 
@@ -23,40 +22,10 @@ const DRAW_FAULTS: Record<SlidingDrawFault, number> = {
   'call-without-model-escapes': 60,
 };
 
-async function firstCaught(
-  fault: SlidingStoreFault | null,
-  drawFault: SlidingDrawFault | null,
-  within: number,
-): Promise<string | null> {
-  for (let seed = 1; seed <= within; seed++) {
-    try {
-      await new SlidingSimulation(seed, fault, drawFault).run();
-    } catch (error) {
-      if (!(error instanceof SimulationFailure)) throw error;
-      return error.message.split('\n')[0] ?? '';
-    }
-  }
-  return null;
-}
-
 describe('the simulation of limits by minute and hour notices', () => {
-  it.each(ofTier(Object.entries(STORE_FAULTS)))(
-    'a store with the fault %s',
-    async (fault, within) => {
-      const caught = await firstCaught(fault as SlidingStoreFault, null, within);
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
-    },
-    120_000,
-  );
+  itNotices('a store with the fault %s', STORE_FAULTS, (fault, seed) => new SlidingSimulation(seed, fault).run());
 
-  it.each(ofTier(Object.entries(DRAW_FAULTS)))(
-    'a replica with the fault %s',
-    async (fault, within) => {
-      const caught = await firstCaught(null, fault as SlidingDrawFault, within);
-      if (process.env.SIMULATION_VERBOSE) console.info(`${fault}: ${caught}`);
-      expect(caught).not.toBeNull();
-    },
-    120_000,
+  itNotices('a replica with the fault %s', DRAW_FAULTS, (fault, seed) =>
+    new SlidingSimulation(seed, null, fault).run(),
   );
 });
