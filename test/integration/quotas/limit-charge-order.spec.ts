@@ -113,14 +113,18 @@ describe('Accounts of limits, which are charged last', () => {
   }
 
   /** Does `meanwhile` while a report of this key is held where it notes what sums need, before accounts of limits. */
-  async function inTheMiddleOf<Result>(
-    keyId: string,
+  const inTheMiddleOf = <Result>(keyId: string, write: () => Promise<Result>, meanwhile: () => Promise<unknown>) =>
+    whileHeldAt('usage_pending', `NEW.keys @> ARRAY['${keyId}'::uuid]`, write, meanwhile);
+
+  /** Does `meanwhile` while a report waits to insert such a row into this table. */
+  async function whileHeldAt<Result>(
+    table: string,
+    row: string,
     write: () => Promise<Result>,
     meanwhile: () => Promise<unknown>,
   ): Promise<Result> {
     await database.asOwner(
-      `CREATE TRIGGER wait BEFORE INSERT ON usage_pending FOR EACH ROW WHEN (NEW.keys @> ARRAY['${keyId}'::uuid])
-         EXECUTE FUNCTION wait_for_blocker()`,
+      `CREATE TRIGGER wait BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${row}) EXECUTE FUNCTION wait_for_blocker()`,
       [],
     );
     await blocker.query('SELECT pg_advisory_lock(4711)');
@@ -131,7 +135,7 @@ describe('Accounts of limits, which are charged last', () => {
     } finally {
       await blocker.query('SELECT pg_advisory_unlock(4711)');
       await written.catch(() => undefined);
-      await database.asOwner('DROP TRIGGER wait ON usage_pending', []);
+      await database.asOwner(`DROP TRIGGER wait ON ${table}`, []);
     }
     return written;
   }
@@ -226,6 +230,29 @@ describe('Accounts of limits, which are charged last', () => {
       [],
     );
     expect(events).toEqual([{ of: [limit.id] }]);
+  });
+
+  it('are made again by a report that had seen them, and makes another one while they are swept', async () => {
+    const key = await newKey();
+    const [seen, made] = [await create({ amount: 10_000n, per: 'day' }), await create({ amount: 10_000n, per: 'day' })];
+    const old = [seen, made].map(({ id }) => ({ accountId: id, period: '2026-01-05', leaseId: randomUUID() }));
+    await writer.write([report(key, 1n, old.slice(0, 1))]);
+    const [result] = await whileHeldAt(
+      'budget_account',
+      `NEW.limit_id = '${made.id}'`,
+      () => writer.write([report(key, 30n, old)]),
+      async () => expect(await database.sql('SELECT limit_accounts_sweep(10) AS swept', [])).toEqual([{ swept: 1 }]),
+    );
+    expect(result).toMatchObject({ outcome: 'accepted', isLate: true });
+    expect([await sums(seen), await sums(made)]).toEqual([
+      { spent: 30, leased: 0 },
+      { spent: 30, leased: 0 },
+    ]);
+    const events = await database.asOwner(
+      'SELECT charged_accounts AS of FROM usage_event WHERE cost_micro_cents = 30',
+      [],
+    );
+    expect(events).toEqual([{ of: [seen.id, made.id] }]);
   });
 
   it('hold nothing for a reservation that was released, whose report comes all the same', async () => {
