@@ -1,3 +1,4 @@
+import { untilSummedUp } from '../../support/summed-up.js';
 import { bookDifferences } from '../harness/books.js';
 import { patiently, ProofCluster } from '../harness/cluster.js';
 import type { Experiment } from '../harness/experiment.js';
@@ -153,6 +154,8 @@ class Load {
 
   /** Moves the round by so many days, and reads its reports for the first time. */
   async close(days: number): Promise<Closed> {
+    // What is pending keeps the hour it was booked in: summed up first, it is moved with the rest.
+    await untilSummedUp(this.cluster.database);
     for (const sql of MOVES) await this.cluster.database.query(sql, [days]);
     const day = (offset: number) =>
       new Date(Date.now() - (days + offset) * DAY_MS).toISOString().slice(0, 'YYYY-MM-DD'.length);
