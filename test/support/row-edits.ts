@@ -47,7 +47,8 @@ export const ROW_EDITS: Readonly<Record<string, string>> = {
   'users.password_hash': `'$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA'`,
   'users.password_binding': `sha256('x')`,
   'users.password_binding_version': 'NULL, password_binding = NULL',
-  'project.name': `'other'`,
+  // No two projects have the same name.
+  'project.name': `'other ' || id`,
   'project.alias': `'other'`,
   'project.description': `'other'`,
   'project.is_active': 'NOT is_active',
