@@ -120,6 +120,17 @@ const DATA_PLANE = [
     [[rate('latchkey_limit_refusals_total', 'target'), 'of {{target}}']],
     'Calls that the limit of a key, owner, project or the installation did not cover.',
   ],
+  [
+    'Accounts of shared limits near their end',
+    'short',
+    [
+      [
+        `max by (unit, account, percent) (latchkey_limit_accounts_near_end{${OF},mode="enforce"})`,
+        '{{unit}}, {{account}}, {{percent}} %',
+      ],
+    ],
+    'At least so much of the amount is used. One replica counts once a minute. docs/limits.md#near-the-end',
+  ],
   ['Duration of a verify', 's', quantiles('latchkey_http_request_duration_seconds', ',route="/api/v1/verify"')],
   [
     'Age of what a replica knows',

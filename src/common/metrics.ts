@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Counter, Gauge, type Metric, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, type LabelValues, type Metric, Registry, collectDefaultMetrics } from 'prom-client';
 import { buildInfo } from './build-info.js';
 import { DurationHistogram } from './duration-histogram.js';
 
@@ -54,6 +54,25 @@ export class Metrics {
       registers: [this.registry],
       collect() {
         for (const value of values) this.set({ [label]: value }, read(value));
+      },
+    });
+  }
+
+  /** The same by several labels of closed sets; what `read` does not give has no series. */
+  samples<L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    read: () => readonly { readonly labels: Readonly<Record<L, string>>; readonly value: number }[],
+  ): void {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { labels, value } of read()) this.set(labels as LabelValues<L>, value);
       },
     });
   }

@@ -210,6 +210,25 @@ export function countOf(limits: string, most: number, { usedAbove }: Pick<AskedA
       AS count FROM (${limits}) AS l CROSS JOIN LATERAL ${RUNNING_PERIOD}`;
 }
 
+/**
+ * The accounts of the limits `l` that `limits` selects of which at least so many percent are used: a row for each. Of
+ * members with the limit's own amount an index has them by steps; windows, and members with an override, are looked at
+ * one by one.
+ */
+export function nearlyUsed(limits: string, percent: string): string {
+  const least = `CASE l.amount WHEN 0 THEN 0 ELSE ${stepOf(`floor(${percent} * l.amount::numeric)`, '100')} END`;
+  return `
+    SELECT l.unit, l.mode, account.is_shared, account.share FROM (${limits}) AS l CROSS JOIN LATERAL ${RUNNING_PERIOD} CROSS JOIN LATERAL (
+      SELECT false AS is_shared, ${shareOf('l.amount', SPENT_OF_ACCOUNT)} AS share FROM budget_account a
+       WHERE ${OF_LIMIT} AND a.member_id IS NOT NULL AND a.used_step >= ${least} AND ${hasOwnAmount('a')}
+      UNION ALL
+      SELECT false, ${shareOf('l.amount', SPENT_OF_WINDOW)} FROM ${WINDOWS_OF_LIMIT} AND ${hasOwnAmount('w')}
+      UNION ALL
+      SELECT m.id IS NULL, ${shareOf(AMOUNT)}
+        FROM (SELECT NULL::uuid AS id WHERE l.each IS NULL UNION ALL SELECT o.member_id FROM ${WITH_OVERRIDE}) AS m ${STATE}
+    ) AS account WHERE account.share >= ${percent} * 1000000000000000000`;
+}
+
 /** How many accounts of a limit `l` would be full with an amount; those with an override in force keep theirs. */
 export function fullWith(amount: string): string {
   return `

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
-import type { LimitMember } from '../../packages/contract/src/limit.js';
+import type { LimitMember, LimitUnit } from '../../packages/contract/src/limit.js';
 import { IS_SLIDING, SPENT_OF_ACCOUNT, SPENT_OF_WINDOW, STATE_OF_WINDOW } from '../quotas/limits/account-amounts.js';
 import {
   ACCOUNTS_OF_PAIRS,
@@ -14,6 +14,7 @@ import {
   accountsOf,
   countOf,
   fullWith,
+  nearlyUsed,
 } from './account-sql.js';
 import { type LimitAccount, accountFrom } from './limit-account.js';
 import type { Override } from './limit-override.js';
@@ -37,6 +38,15 @@ export type ReportedLimit = Limit & { readonly unit: keyof typeof REPORTED };
 /** Whether reports tell what is used of a limit. */
 export function isReported(limit: Limit): limit is ReportedLimit {
   return limit.unit in REPORTED;
+}
+
+/** How many accounts are nearly used up: those that all calls of a limit share, or those of members. */
+export interface NearlyUsed {
+  readonly unit: LimitUnit;
+  readonly mode: Limit['mode'];
+  readonly isShared: boolean;
+  /** By percentage, in the order in which they were asked for. */
+  readonly counts: readonly number[];
 }
 
 /** How much a limit concerns. */
@@ -114,6 +124,18 @@ export class LimitAccountsRepository {
       [limitId, amount.toString()],
     );
     return Number(row?.count ?? 0);
+  }
+
+  /** How many accounts of limits that hold are used by at least the first, second… of these percentages, which rise. */
+  async countNearlyUsed(percents: readonly number[]): Promise<NearlyUsed[]> {
+    const counts = percents.map(
+      (_, index) => `count(*) FILTER (WHERE share >= $${index + 1}::numeric * 1000000000000000000)`,
+    );
+    return this.manager.query<NearlyUsed[]>(
+      `SELECT unit, mode, is_shared AS "isShared", ARRAY[${counts.join(', ')}]::float8[] AS counts
+         FROM (${nearlyUsed('SELECT * FROM quota_limit WHERE ended_at IS NULL', '$1::numeric')}) AS used GROUP BY 1, 2, 3`,
+      [...percents],
+    );
   }
 
   /** What a limit has counted in the running period, over all accounts. */

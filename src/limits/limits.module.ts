@@ -14,6 +14,7 @@ import { LimitOverrides } from './limit-overrides.service.js';
 import { LimitPlacement } from './limit-placement.js';
 import { LimitViewers } from './limit-viewers.js';
 import { LimitsController } from './limits.controller.js';
+import { LimitUsageWatch } from './limit-usage-watch.js';
 import { LimitsReader } from './limits-reader.service.js';
 import { LimitsRepository } from './limits.repository.js';
 import { LimitsService } from './limits.service.js';
@@ -45,6 +46,7 @@ import { SubjectsRepository } from './subjects/subjects.repository.js';
     LimitsRepository,
     LimitAccountsRepository,
     BoundLimitsRepository,
+    LimitUsageWatch,
     SubjectErasure,
     SubjectsRepository,
   ],

@@ -58,6 +58,14 @@ export class ReplicasService extends ChangePropagation implements OnApplicationB
     return this.heartbeats.id;
   }
 
+  /**
+   * Whether no replica that was seen alive of late is older: for work that one of them does, and that may be done twice
+   * or not at all while replicas come and go.
+   */
+  get isOldest(): boolean {
+    return this.heartbeats.live().every((id) => this.id <= id);
+  }
+
   /** Replicas that were seen alive of late, this one included; at least 1. */
   get liveCount(): number {
     return this.heartbeats.liveCount;

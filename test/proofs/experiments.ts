@@ -38,6 +38,7 @@ import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
 import { g39 } from './experiments/g39-limits-hold-all-keys.js';
 import { g40 } from './experiments/g40-calls-in-flight.js';
+import { g42 } from './experiments/g42-periods-end-by-their-zone.js';
 import { g43 } from './experiments/g43-reports-keep-the-past.js';
 import { g44 } from './experiments/g44-wrong-secrets-never-start.js';
 import { g45 } from './experiments/g45-upgrade-and-roll-back.js';
@@ -83,6 +84,7 @@ export const experiments: readonly Experiment[] = [
   g38,
   g39,
   g40,
+  g42,
   g43,
   g44,
   g45,

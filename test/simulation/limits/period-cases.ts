@@ -53,6 +53,13 @@ export const PERIOD_CASES: readonly PeriodCase[] = [
     '2023-12-31T10:00:00Z', '2024-01-01', '2023-12-31T10:00:00Z', '2024-01-31T10:00:00Z'),
   one('Lord Howe, which moves by half an hour', 'day', 'Australia/Lord_Howe',
     '2024-04-06T15:00:00Z', '2024-04-07', '2024-04-06T13:00:00Z', '2024-04-07T13:30:00Z'),
+  // Samoa went over the date line: 2011-12-30 is no date there, and starts when the 31st does.
+  one('Apia, the last instant before the day that is missing', 'day', 'Pacific/Apia',
+    '2011-12-30T09:59:59Z', '2011-12-29', '2011-12-29T10:00:00Z', '2011-12-30T10:00:00Z'),
+  one('Apia, the first instant after it', 'day', 'Pacific/Apia',
+    '2011-12-30T10:00:00Z', '2011-12-31', '2011-12-30T10:00:00Z', '2011-12-31T10:00:00Z'),
+  one('Kiritimati, which left out the last day of a year', 'month', 'Pacific/Kiritimati',
+    '1994-12-31T10:00:00Z', '1995-01-01', '1994-12-31T10:00:00Z', '1995-01-31T10:00:00Z'),
 ]; // prettier-ignore
 
 /** Zones that change at midnight, by odd amounts, or that lie far ahead or behind. */
