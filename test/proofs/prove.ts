@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -13,6 +13,7 @@ import { Random } from './harness/random.js';
  * `npm run prove -- G01 [--seed N] [--full]` runs one experiment and prints one line of JSON; exit 0 when the
  * guarantee held. `npm run prove:ci` runs those marked for CI: first those that share the
  * machine, two at a time, then the others one by one; with names after it, those that are named in that way.
+ * `--part shared` runs the first of them alone, `--part alone` the others, and adds what the first part reported.
  *
  * `npm run prove -- G01 --teeth` runs it against a product that is broken on purpose; exit 0 when it has noticed.
  */
@@ -22,6 +23,7 @@ const { positionals, values } = parseArgs({
     seed: { type: 'string' },
     full: { type: 'boolean', default: false },
     ci: { type: 'boolean', default: false },
+    part: { type: 'string' },
     teeth: { type: 'boolean', default: false },
   },
 });
@@ -29,16 +31,24 @@ const { positionals, values } = parseArgs({
 const isAllOfCi = values.ci && positionals.length === 0;
 const wanted = experiments.filter(({ id, inCi }) => (isAllOfCi ? inCi : positionals.includes(id)));
 const unknown = positionals.filter((id) => !experiments.some((experiment) => experiment.id === id));
-if (unknown.length > 0 || wanted.length === 0) {
+const isPart = values.part === undefined || (values.ci && ['shared', 'alone'].includes(values.part));
+if (unknown.length > 0 || wanted.length === 0 || !isPart) {
   console.error(`Which experiment? ${experiments.map(({ id, guarantee }) => `\n  ${id}  ${guarantee}`).join('')}`);
   process.exit(2);
 }
 
+const REPORT = 'test-results/proofs.json';
 /** So many of those that share the machine run at once. */
 const AT_ONCE = 2;
 const MOST_VIOLATIONS = 20;
 
-type Verdict = 'passed' | 'failed' | 'skipped';
+/** For a summary: what was counted, and what did not hold. */
+interface Report {
+  passed: number;
+  failed: number;
+  skipped: number;
+  failures: { id: string; what: string }[];
+}
 
 /** What is printed of an experiment. */
 interface Line {
@@ -51,32 +61,45 @@ interface Line {
   readonly error?: string;
 }
 
-/** What did not hold, for a summary that names it. */
-const failures: { id: string; what: string }[] = [];
-const verdicts: Verdict[] = [];
+const report = values.part === 'alone' ? await reportOfSharedPart() : newReport();
 const sharing = values.ci ? SHARING.filter((experiment) => wanted.includes(experiment)) : [];
-await proveApart(sharing);
-for (const experiment of wanted) if (!sharing.includes(experiment)) tell(await prove(experiment));
-const count = (wantedOne: Verdict) => verdicts.filter((verdict) => verdict === wantedOne).length;
+if (values.part !== 'alone') await proveApart(sharing);
+if (values.part !== 'shared') {
+  for (const experiment of wanted) if (!sharing.includes(experiment)) tell(await prove(experiment));
+}
 if (values.ci) {
   await mkdir('test-results', { recursive: true });
-  await writeFile(
-    'test-results/proofs.json',
-    JSON.stringify({ passed: count('passed'), failed: count('failed'), skipped: count('skipped'), failures }),
-  );
+  await writeFile(REPORT, JSON.stringify(report));
 }
-if (verdicts.length > 1)
-  console.log(`${count('passed')} proofs passed, ${count('failed')} proofs failed, ${count('skipped')} proofs skipped`);
-process.exit(count('failed') === 0 ? 0 : 1);
+const { passed, failed, skipped } = report;
+if (passed + failed + skipped > 1)
+  console.log(`${passed} proofs passed, ${failed} proofs failed, ${skipped} proofs skipped`);
+process.exit(failed === 0 ? 0 : 1);
+
+function newReport(): Report {
+  return { passed: 0, failed: 0, skipped: 0, failures: [] };
+}
+
+/** A part that did not come to its end has failed. */
+async function reportOfSharedPart(): Promise<Report> {
+  try {
+    return JSON.parse(await readFile(REPORT, 'utf8')) as Report;
+  } catch (error) {
+    const what = `They did not come to their end: ${(error as Error).message}`;
+    return { ...newReport(), failed: 1, failures: [{ id: 'of those that share the machine', what }] };
+  }
+}
 
 /** Prints the line, and counts it. */
 function tell(line: Line): void {
   console.log(JSON.stringify(line));
-  if (line.skipped !== undefined) return void verdicts.push('skipped');
-  if (line.held === true || line.noticed === true) return void verdicts.push('passed');
-  verdicts.push('failed');
-  const found = Array.isArray(line.violations) ? line.violations.slice(0, 5) : [];
-  failures.push({ id: line.id, what: [`seed ${line.seed}`, ...found, line.error ?? []].flat().join('\n') });
+  if (line.skipped !== undefined) report.skipped += 1;
+  else if (line.held === true || line.noticed === true) report.passed += 1;
+  else {
+    report.failed += 1;
+    const found = Array.isArray(line.violations) ? line.violations.slice(0, 5) : [];
+    report.failures.push({ id: line.id, what: [`seed ${line.seed}`, ...found, line.error ?? []].flat().join('\n') });
+  }
 }
 
 /** Each in a process of its own: what one of them changes in its process is nothing to the others. */
