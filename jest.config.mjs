@@ -61,6 +61,8 @@ const UNITS = [
   '<rootDir>/src/**/*.spec.ts',
   '<rootDir>/clients/typescript/src/**/*.spec.ts',
 ];
+/** They choose themselves which of their faults and seeds belong to a tier. */
+const SIMULATIONS_OF_BOTH = ['mutants', 'simulation'].map((name) => `<rootDir>/test/simulation/**/*${name}.spec.ts`);
 const SIMULATIONS = ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'];
 
 /** Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. */
@@ -85,7 +87,7 @@ export default {
     {
       ...base,
       displayName: 'simulation',
-      testMatch: process.env.TEST_TIER === 'rest' ? ['<rootDir>/test/simulation/**/*mutants.spec.ts'] : SIMULATIONS,
+      testMatch: process.env.TEST_TIER === 'rest' ? SIMULATIONS_OF_BOTH : SIMULATIONS,
     },
     withDatabase('integration'),
     withDatabase('e2e'),

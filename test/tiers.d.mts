@@ -9,7 +9,7 @@ export interface SlowGroup {
 export declare const SLOW_GROUPS: readonly SlowGroup[];
 export declare function slowGroupsOf(file: string): string[];
 export declare function isFileInTier(file: string, tier?: string): boolean;
-export declare function ofTier<T>(list: readonly T[], tier?: string): readonly T[];
+export declare function ofTier<T>(list: readonly T[], quickOnes?: number, tier?: string): readonly T[];
 export declare function tierOfChanges(): string;
 export declare function changedFiles(): string[];
 export declare function changedSources(ending: RegExp): string[] | null;

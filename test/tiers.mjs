@@ -152,9 +152,13 @@ export const SLOW_GROUPS = [
 /** Files that have tests for both tiers, and choose by `isInTier` themselves. */
 const DIVIDED = [
   'test/simulation/mutants.spec.ts',
+  'test/simulation/simulation.spec.ts',
   'test/simulation/limits/limit-mutants.spec.ts',
+  'test/simulation/limits/limit-simulation.spec.ts',
   'test/simulation/slots/slot-mutants.spec.ts',
+  'test/simulation/slots/slot-simulation.spec.ts',
   'test/simulation/windows/sliding-mutants.spec.ts',
+  'test/simulation/windows/sliding-simulation.spec.ts',
 ];
 
 /** The groups that take long and hold this file; of the repository's root, with `/`. */
@@ -176,10 +180,10 @@ export function isFileInTier(file, tier = process.env[TIER_VARIABLE]) {
   return groups.length === 0 || groups.some((group) => named.includes(group));
 }
 
-/** Of a list of equal tests: the first belongs to `quick`, the others to the rest. */
-export function ofTier(list, tier = process.env[TIER_VARIABLE]) {
+/** Of a list of equal tests: the first of them belong to `quick`, the others to the rest. */
+export function ofTier(list, quickOnes = 1, tier = process.env[TIER_VARIABLE]) {
   if (tier === undefined || tier === 'all') return list;
-  return tier === 'rest' ? list.slice(1) : list.slice(0, 1);
+  return tier === 'rest' ? list.slice(quickOnes) : list.slice(0, quickOnes);
 }
 
 /** `quick`, and the groups whose sources differ from the main branch, committed or not. */

@@ -29,18 +29,20 @@ describe('The tiers of the tests', () => {
     expect(specs.filter((file) => !isFileInTier(file, 'quick') && !isFileInTier(file, 'rest'))).toEqual([]);
     expect(twice.sort()).toEqual([
       'test/simulation/limits/limit-mutants.spec.ts',
+      'test/simulation/limits/limit-simulation.spec.ts',
       'test/simulation/mutants.spec.ts',
+      'test/simulation/simulation.spec.ts',
       'test/simulation/slots/slot-mutants.spec.ts',
+      'test/simulation/slots/slot-simulation.spec.ts',
       'test/simulation/windows/sliding-mutants.spec.ts',
+      'test/simulation/windows/sliding-simulation.spec.ts',
     ]);
   });
 
-  it('divide a list of equal tests into the first and the others', () => {
-    expect([ofTier([1, 2, 3], 'quick'), ofTier([1, 2, 3], 'rest'), ofTier([1, 2, 3], 'all')]).toEqual([
-      [1],
-      [2, 3],
-      [1, 2, 3],
-    ]);
+  it('divide a list of equal tests into the first ones and the others', () => {
+    const list = [1, 2, 3];
+    expect(['quick', 'rest', 'all'].map((tier) => ofTier(list, 1, tier))).toEqual([[1], [2, 3], list]);
+    expect(['quick', 'rest', 'all'].map((tier) => ofTier(list, 2, tier))).toEqual([[1, 2], [3], list]);
   });
 
   it('are selected by the sources they test', () => {

@@ -105,3 +105,9 @@ export const experiments: readonly Experiment[] = [
   s07,
   s10,
 ];
+
+/**
+ * Those that neither measure time nor need the machine to themselves: `npm run prove:ci` runs two of them at once, in
+ * this order. What computes comes beside what waits: G01 waits for holds to end, O03 for npm and for disks.
+ */
+export const SHARING: readonly Experiment[] = [g38, g01, o03, g11, g09, g43, g44, g48, g24];

@@ -1,13 +1,19 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { experiments } from './experiments.js';
+import { experiments, SHARING } from './experiments.js';
 import type { Experiment } from './harness/experiment.js';
 import { missedFloors } from './harness/floors.js';
 import { Random } from './harness/random.js';
 
 /**
  * `npm run prove -- G01 [--seed N] [--full]` runs one experiment and prints one line of JSON; exit 0 when the
- * guarantee held. `npm run prove:ci` runs those marked for CI, one after the other.
+ * guarantee held. `npm run prove:ci` runs those marked for CI: first those that share the
+ * machine, two at a time, then the others one by one; with names after it, those that are named in that way.
+ * `--part shared` runs the first of them alone, `--part alone` the others, and adds what the first part reported.
  *
  * `npm run prove -- G01 --teeth` runs it against a product that is broken on purpose; exit 0 when it has noticed.
  */
@@ -17,38 +23,109 @@ const { positionals, values } = parseArgs({
     seed: { type: 'string' },
     full: { type: 'boolean', default: false },
     ci: { type: 'boolean', default: false },
+    part: { type: 'string' },
     teeth: { type: 'boolean', default: false },
   },
 });
 
-const wanted = values.ci
-  ? experiments.filter(({ inCi }) => inCi)
-  : experiments.filter(({ id }) => positionals.includes(id));
+const isAllOfCi = values.ci && positionals.length === 0;
+const wanted = experiments.filter(({ id, inCi }) => (isAllOfCi ? inCi : positionals.includes(id)));
 const unknown = positionals.filter((id) => !experiments.some((experiment) => experiment.id === id));
-if (unknown.length > 0 || wanted.length === 0) {
+const isPart = values.part === undefined || (values.ci && ['shared', 'alone'].includes(values.part));
+if (unknown.length > 0 || wanted.length === 0 || !isPart) {
   console.error(`Which experiment? ${experiments.map(({ id, guarantee }) => `\n  ${id}  ${guarantee}`).join('')}`);
   process.exit(2);
 }
 
-type Verdict = 'passed' | 'failed' | 'skipped';
+const REPORT = 'test-results/proofs.json';
+/** So many of those that share the machine run at once. */
+const AT_ONCE = 2;
+const MOST_VIOLATIONS = 20;
 
-/** What did not hold, for a summary that names it. */
-const failures: { id: string; what: string }[] = [];
-const verdicts: Verdict[] = [];
-for (const experiment of wanted) verdicts.push(await prove(experiment));
-const count = (wantedOne: Verdict) => verdicts.filter((verdict) => verdict === wantedOne).length;
+/** For a summary: what was counted, and what did not hold. */
+interface Report {
+  passed: number;
+  failed: number;
+  skipped: number;
+  failures: { id: string; what: string }[];
+}
+
+/** What is printed of an experiment. */
+interface Line {
+  readonly id: string;
+  readonly held?: boolean;
+  readonly noticed?: boolean;
+  readonly skipped?: string;
+  readonly seed?: number;
+  readonly violations?: readonly string[] | number;
+  readonly error?: string;
+}
+
+const report = values.part === 'alone' ? await reportOfSharedPart() : newReport();
+const sharing = values.ci ? SHARING.filter((experiment) => wanted.includes(experiment)) : [];
+if (values.part !== 'alone') await proveApart(sharing);
+if (values.part !== 'shared') {
+  for (const experiment of wanted) if (!sharing.includes(experiment)) tell(await prove(experiment));
+}
 if (values.ci) {
   await mkdir('test-results', { recursive: true });
-  await writeFile(
-    'test-results/proofs.json',
-    JSON.stringify({ passed: count('passed'), failed: count('failed'), skipped: count('skipped'), failures }),
-  );
+  await writeFile(REPORT, JSON.stringify(report));
 }
-if (verdicts.length > 1)
-  console.log(`${count('passed')} proofs passed, ${count('failed')} proofs failed, ${count('skipped')} proofs skipped`);
-process.exit(count('failed') === 0 ? 0 : 1);
+const { passed, failed, skipped } = report;
+if (passed + failed + skipped > 1)
+  console.log(`${passed} proofs passed, ${failed} proofs failed, ${skipped} proofs skipped`);
+process.exit(failed === 0 ? 0 : 1);
 
-async function prove({ id, guarantee, run, fault: declared }: Experiment): Promise<Verdict> {
+function newReport(): Report {
+  return { passed: 0, failed: 0, skipped: 0, failures: [] };
+}
+
+/** A part that did not come to its end has failed. */
+async function reportOfSharedPart(): Promise<Report> {
+  try {
+    return JSON.parse(await readFile(REPORT, 'utf8')) as Report;
+  } catch (error) {
+    const what = `They did not come to their end: ${(error as Error).message}`;
+    return { ...newReport(), failed: 1, failures: [{ id: 'of those that share the machine', what }] };
+  }
+}
+
+/** Prints the line, and counts it. */
+function tell(line: Line): void {
+  console.log(JSON.stringify(line));
+  if (line.skipped !== undefined) report.skipped += 1;
+  else if (line.held === true || line.noticed === true) report.passed += 1;
+  else {
+    report.failed += 1;
+    const found = Array.isArray(line.violations) ? line.violations.slice(0, 5) : [];
+    report.failures.push({ id: line.id, what: [`seed ${line.seed}`, ...found, line.error ?? []].flat().join('\n') });
+  }
+}
+
+/** Each in a process of its own: what one of them changes in its process is nothing to the others. */
+async function proveApart(list: readonly Experiment[]): Promise<void> {
+  const waiting = [...list];
+  const lane = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) tell(await lineOfProcess(next));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+}
+
+async function lineOfProcess({ id }: Experiment): Promise<Line> {
+  const options = [
+    ...(values.seed === undefined ? [] : ['--seed', values.seed]),
+    ...(values.full ? ['--full'] : []),
+    ...(values.teeth ? ['--teeth'] : []),
+  ];
+  const argv = [...process.execArgv, fileURLToPath(import.meta.url), id, ...options];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [output] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  const told = output.split('\n').find((line) => line.startsWith('{"id":'));
+  if (told !== undefined) return JSON.parse(told) as Line;
+  return { id, held: false, error: `its process ended with ${child.exitCode ?? child.signalCode} and told nothing` };
+}
+
+async function prove({ id, guarantee, run, fault: declared }: Experiment): Promise<Line> {
   // Mutants are part of each run, so that it is the same with and without --teeth.
   const fault = values.teeth && declared !== 'mutants' ? declared : undefined;
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
@@ -64,46 +141,22 @@ async function prove({ id, guarantee, run, fault: declared }: Experiment): Promi
     const seconds = Math.round((performance.now() - started) / 100) / 10;
     if ('skipped' in outcome) {
       console.error(`${id} NOT RUN: ${outcome.skipped}`);
-      console.log(JSON.stringify({ id, guarantee, skipped: outcome.skipped }));
-      return 'skipped';
+      return { id, guarantee, skipped: outcome.skipped };
     }
     const { violations, floors, figures } = outcome;
-    if (fault !== undefined) {
-      // A floor alone does not count: a product that does nothing at all would be noticed by that.
-      const noticed = violations.length > 0;
-      console.log(
-        JSON.stringify({
-          id,
-          teeth: fault.what,
-          noticed,
-          seed,
-          seconds,
-          violations: violations.length,
-          first: violations.slice(0, 3),
-        }),
-      );
-      return noticed ? 'passed' : 'failed';
-    }
+    // A floor alone does not count: a product that does nothing at all would be noticed by that.
+    if (fault !== undefined)
+      return { id, teeth: fault.what, noticed: violations.length > 0, seed, seconds, ...firstOf(violations) };
     const found = [...violations, ...missedFloors(floors)];
     const held = found.length === 0;
-    console.log(
-      JSON.stringify({
-        id,
-        guarantee,
-        held,
-        seed,
-        seconds,
-        floors: floors.length,
-        ...figures,
-        ...(held ? {} : { violations: found.slice(0, 20) }),
-      }),
-    );
-    if (!held) failures.push({ id, what: [`seed ${seed}`, ...found.slice(0, 5)].join('\n') });
-    return held ? 'passed' : 'failed';
+    const told = held ? {} : { violations: found.slice(0, MOST_VIOLATIONS) };
+    return { id, guarantee, held, seed, seconds, floors: floors.length, ...figures, ...told };
   } catch (error) {
     const { stack = String(error) } = error as Error;
-    console.log(JSON.stringify({ id, guarantee, held: false, seed, error: stack }));
-    failures.push({ id, what: `seed ${seed}\n${stack}` });
-    return 'failed';
+    return { id, guarantee, held: false, seed, error: stack };
   }
+}
+
+function firstOf(violations: readonly string[]): { violations: number; first: readonly string[] } {
+  return { violations: violations.length, first: violations.slice(0, 3) };
 }

@@ -1,30 +1,7 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe } from '@jest/globals';
+import { itHoldsOverSeeds } from './over-seeds.js';
 import { Simulation } from './simulation.js';
-import type { Tally } from './simulation.js';
-
-const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 100);
-const ONLY = process.env.SIMULATION_SEED;
 
 describe('three lease managers and the store, under faults', () => {
-  it(
-    `keep every promise over ${ONLY === undefined ? `${SEEDS} seeds` : `seed ${ONLY}`}`,
-    async () => {
-      const total: Partial<Tally> = {};
-      const seeds = ONLY === undefined ? Array.from({ length: SEEDS }, (_, index) => index + 1) : [Number(ONLY)];
-      for (const seed of seeds) {
-        const tally = await new Simulation(seed).run();
-        for (const name of Object.keys(tally) as (keyof Tally)[]) total[name] = (total[name] ?? 0) + tally[name];
-      }
-      if (ONLY !== undefined || SEEDS < 50) return;
-      // A simulation in which one of these never happens has lost its worth.
-      for (const [name, count] of Object.entries(total)) expect([name, count > SEEDS / 25]).toEqual([name, true]);
-      console.info(JSON.stringify(total));
-    },
-    Math.max(60_000, SEEDS * 1_000),
-  );
-
-  it('replays: the same seed gives the same run', async () => {
-    const first = await new Simulation(7).run();
-    expect(await new Simulation(7).run()).toEqual(first);
-  });
+  itHoldsOverSeeds('keep every promise', (seed) => new Simulation(seed).run());
 });

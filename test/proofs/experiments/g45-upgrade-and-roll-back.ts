@@ -61,7 +61,7 @@ export const g45: Experiment = {
     const before = await buildOfCommit(FIRST_RELEASE);
     if (before === null) return { skipped: `git has no commit ${FIRST_RELEASE} here (a shallow clone?)` };
     log('the first release is built');
-    const database = await ProofDatabase.start();
+    const database = await ProofDatabase.start({}, true);
     const environment = environmentOf(database);
     const ports = await freePorts(2);
     const older = new Replica('the first release', ports[0]!, environment, [], before.program);

@@ -10,6 +10,7 @@ import { BINARY_ENVIRONMENT } from '../../../packages/embedded-postgres/src/bina
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
 import type { Fault } from './experiment.js';
 import { HttpClient, type ProofAnswer } from './http-client.js';
+import { copyPreparedDatabase } from './prepared-database.js';
 import { TcpProxy } from './tcp-proxy.js';
 
 export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for proofs' };
@@ -70,10 +71,15 @@ export class ProofDatabase {
     children.set(server.pid, 'SIGQUIT');
   }
 
-  /** `environment` is the server's own, beside what it always has. */
-  static async start(environment: Readonly<Record<string, string>> = {}): Promise<ProofDatabase> {
+  /** `environment` is the server's own, beside what it always has; `isEmpty`: the first replica has to migrate it. */
+  static async start(
+    environment: Readonly<Record<string, string>> = {},
+    // What was made at another time is in the future, or past, of a clock that is moved.
+    isEmpty = Object.keys(environment).length > 0,
+  ): Promise<ProofDatabase> {
     const dataDir = await mkdtemp(join(tmpdir(), 'latchkey-proof-'));
     Object.assign(BINARY_ENVIRONMENT, environment);
+    if (!isEmpty) await copyPreparedDatabase(dataDir);
     const server = await startEmbeddedPostgres({ dataDir, settings: DATABASE_SETTINGS });
     return new ProofDatabase(dataDir, server, await TcpProxy.start(portOf(server.ownerUrl)), Object.keys(environment));
   }
