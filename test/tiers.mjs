@@ -155,6 +155,7 @@ const DIVIDED = [
   'test/simulation/limits/limit-mutants.spec.ts',
   'test/simulation/slots/slot-mutants.spec.ts',
   'test/simulation/windows/sliding-mutants.spec.ts',
+  'test/simulation/tokens/token-mutants.spec.ts',
 ];
 
 /** The groups that take long and hold this file; of the repository's root, with `/`. */
