@@ -159,6 +159,7 @@ const DIVIDED = [
   'test/simulation/slots/slot-simulation.spec.ts',
   'test/simulation/windows/sliding-mutants.spec.ts',
   'test/simulation/windows/sliding-simulation.spec.ts',
+  'test/simulation/tokens/token-mutants.spec.ts',
 ];
 
 /** The groups that take long and hold this file; of the repository's root, with `/`. */

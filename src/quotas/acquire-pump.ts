@@ -13,6 +13,7 @@ import type {
 import type { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
+import { weightIn } from './token-windows.js';
 import { type Awaited, NO_WAITERS, type Waiter } from './waiter.js';
 import { askOf } from './window-ask.js';
 import type { WindowEntry } from './window-entry.js';
@@ -444,27 +445,26 @@ export class AcquirePump {
     const closes = this.handler.closeAll(entry, nowMs);
     // The newest waiter read the newest record of the key.
     const windows = waiters.at(-1)?.request.windows ?? [];
-    const needs = waiters.map(({ request }) => request.cost);
-    return this.recordsOf(entry, windows, needs, closes, waiters, nowMs);
+    return this.recordsOf(entry, windows, closes, waiters, nowMs);
   }
 
   private refillRecords(entry: WindowEntry, windows: readonly RateWindow[], nowMs: number): WindowRecord[] {
     if (this.askOf(entry, windows, [], nowMs).want === 0) return [];
     this.refillsAsked++;
     entry.isRefilling = true;
-    return this.recordsOf(entry, windows, [], this.handler.closeUsed(entry, nowMs), NO_WAITERS, nowMs);
+    return this.recordsOf(entry, windows, this.handler.closeUsed(entry, nowMs), NO_WAITERS, nowMs);
   }
 
   /** An ask, which makes the last of the closes, and before it one that only closes for each other close. */
   private recordsOf(
     entry: WindowEntry,
     windows: readonly RateWindow[],
-    needs: readonly number[],
     closes: readonly PermitClose[],
     waiters: readonly Waiter[],
     nowMs: number,
   ): WindowRecord[] {
     entry.isAsking = true;
+    const needs = waiters.map(({ request }) => weightIn(request, entry));
     const ask = this.askOf(entry, windows, needs, nowMs);
     const records: WindowRecord[] = closes.slice(0, -1).map((previous) => ({
       ...{ entry, generation: entry.generation, waiters: NO_WAITERS },

@@ -9,11 +9,11 @@ import type { Account, Hold, Period, PoolKind, RateWindow, WindowName } from './
 export interface AdmitRequest {
   readonly accounts: readonly Account[];
   readonly windows: readonly RateWindow[];
-  /** Requests that the call counts as in every window; at least 1. */
+  /** Requests that the call counts as in every window but those of tokens; at least 1. */
   readonly cost: number;
   /** Micro-cents to hold in every account of cents; 0 = only ask whether anything is left. */
   readonly reserve: bigint;
-  /** Tokens to hold in every account of tokens; 0 or absent: only ask whether anything is left. */
+  /** Tokens to hold in every account and window of tokens; 0 or absent: only ask whether anything is left. */
   readonly reserveTokens?: bigint;
   /** 1…1800. */
   readonly ttlSeconds: number;
@@ -36,9 +36,10 @@ export interface ReservationParts {
   readonly amount: bigint;
   /** What it holds in accounts of tokens; 0 where it names none. */
   readonly tokens: bigint;
-  readonly month: Period;
-  /** By the store's clock, at least the asked time to live from the verdict. */
-  readonly expiresAtMs: number;
+  /** null: nothing is held whose month the store has said. */
+  readonly month: Period | null;
+  /** By the store's clock, at least the asked time to live from the verdict; null: nothing that is held ends. */
+  readonly expiresAtMs: number | null;
   readonly isDefaultHold: boolean;
   readonly holds: readonly Hold[];
 }

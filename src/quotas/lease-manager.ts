@@ -25,13 +25,11 @@ import type {
   Account,
   AcquireAnswer,
   BudgetGrant,
-  Hold,
   PermitClose,
   QuotaStore,
   RateWindow,
   WindowGrant,
 } from './quota-store.js';
-import { NO_LEASE } from './quota-store.js';
 import { BudgetEntry, NO_LEASES } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
@@ -50,8 +48,10 @@ import {
   touchedAt,
   type WindowRow,
 } from './memory-entry.js';
-import { hasSlots, SlotDesk, slotHolds, type SlotHost } from './slots/slot-desk.js';
+import { hasSlots, SlotDesk, type SlotHost } from './slots/slot-desk.js';
 import type { SlotStore } from './slots/slot-store.js';
+import { reservationOf } from './holds.js';
+import { namesWindows, TokenLease, weightIn } from './token-windows.js';
 import { enqueue, type GrantedSlots, Waiter } from './waiter.js';
 import { isRefill, WindowBook } from './window-book.js';
 import type { WindowEntry } from './window-entry.js';
@@ -327,7 +327,7 @@ export class LeaseManager implements AcquireHandler {
   }
 
   private testWindows(request: AdmitRequest, waiter: Waiter | null, nowMs: number): Refused | null {
-    const { windows, cost } = request;
+    const { windows } = request;
     // A call that has waited is decided by what was granted for it.
     const mayStand = waiter !== null || this.windows.isPolled(nowMs);
     const mayShare = this.options.shareReplicas !== null && nowMs < this.awayUntilMs;
@@ -335,6 +335,7 @@ export class LeaseManager implements AcquireHandler {
       const window = windows[index] as RateWindow;
       const entry = this.windowEntry(window);
       if (entry === null) return unavailable(1_000);
+      const cost = weightIn(request, window);
       if (cost > window.limit) return windowRefusal(entry, cost, null);
       entry.touchedAtMs = Math.floor(nowMs);
       this.foundWindows[index] = entry;
@@ -393,19 +394,21 @@ export class LeaseManager implements AcquireHandler {
     for (let index = 0; index < request.windows.length; index++) {
       const entry = this.foundWindows[index] ?? null;
       if (entry === null) continue;
+      const weight = weightIn(request, entry);
       if (this.foundShares[index]) {
         isDegraded = true;
-        entry.takeFromShare(request.windows[index] as RateWindow, request.cost, this.options.shareReplicas ?? 1, nowMs);
+        entry.takeFromShare(request.windows[index] as RateWindow, weight, this.options.shareReplicas ?? 1, nowMs);
         continue;
       }
-      entry.draw(request.cost, nowMs);
+      entry.draw(weight, nowMs);
       // Those of one key share their flow and come one after the other.
-      if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(request.cost, nowMs);
+      if (index === 0 || entry.flow !== this.foundWindows[index - 1]?.flow) entry.flow.add(weight, nowMs);
       if (entry.isLow(nowMs)) this.pump.refill(entry.id, request.windows);
     }
     const isHeld = this.drawLeases(request, nowMs);
     const slots = waiter?.slots ?? null;
-    if (slots === null && (!isHeld || !isReserving(request))) return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
+    if (slots === null && (!isHeld || !isReserving(request)) && !namesWindows(request))
+      return isDegraded ? ADMITTED_DEGRADED : ADMITTED;
     if (waiter !== null) waiter.slots = null;
     return { admitted: true, degraded: isDegraded, reservation: this.hold(request, slots, nowMs) };
   }
@@ -427,34 +430,10 @@ export class LeaseManager implements AcquireHandler {
   }
 
   private hold(request: AdmitRequest, slots: GrantedSlots | null, nowMs: number): ReservationParts {
-    const holds: Hold[] = [];
-    const ttlMs = request.ttlSeconds * 1000;
-    let month = '';
-    let expiresAtMs = Infinity;
-    let tokens = 0n;
-    for (let index = 0; index < request.accounts.length; index++) {
-      const entry = this.foundAccounts[index] as BudgetEntry;
-      if (isCounted(entry.account)) continue;
-      if (entry.account.limit?.unit === 'tokens') tokens = request.reserveTokens ?? 0n;
-      const lease = this.foundLeases[index] ?? null;
-      if (lease === null) {
-        const known = entry.known!;
-        holds.push({ accountId: entry.account.id, period: known.period, leaseId: NO_LEASE });
-        if (month === '') month = known.month;
-        expiresAtMs = Math.min(expiresAtMs, known.clockMs + (nowMs - known.receivedAtMs) + ttlMs);
-        continue;
-      }
-      holds.push({ accountId: entry.account.id, period: lease.period, leaseId: lease.id });
-      month = lease.month;
-      expiresAtMs = Math.min(expiresAtMs, lease.clockMs + (nowMs - lease.receivedAtMs) + ttlMs);
-    }
-    if (slots !== null && request.slots !== undefined) {
-      const held = slotHolds(request.slots, slots, nowMs);
-      holds.push(...held.holds);
-      if (month === '') month = slots.month;
-      expiresAtMs = Math.min(expiresAtMs, held.expiresAtMs);
-    }
-    return { amount: request.reserve, tokens, month, expiresAtMs, isDefaultHold: request.isDefaultHold, holds };
+    const { foundAccounts: accounts, foundLeases: leases, foundWindows, foundShares } = this;
+    // What is counted by this replica alone is charged where it is reported.
+    const windows = foundWindows.map((entry, index) => (foundShares[index] ? null : entry));
+    return reservationOf(request, { accounts, leases, windows, slots }, nowMs);
   }
 
   // ---- waiting
@@ -614,8 +593,7 @@ export class LeaseManager implements AcquireHandler {
     if (grant.permits > 0) {
       const deadlineMs = this.deadline(call.sentMs, grant.validForMs, nowMs);
       const lease = isStale ? null : this.windows.keep(record, grant, deadlineMs, nowMs);
-      if (lease === null)
-        this.back.addPermits({ id, window, of, bucket: grant.bucket, granted: grant.permits, used: 0 });
+      if (lease === null) this.back.addPermits({ id, window, of, ...unusedOf(grant) });
       else if (!this.windows.isSmall(lease)) this.watch(this.windows.rows.get(entry.id), nowMs);
     }
     if (isRefill(ask) && grant.permits === 0 && !isStale) this.windows.dropRefill(entry, nowMs, isSkipped);
@@ -624,8 +602,9 @@ export class LeaseManager implements AcquireHandler {
       waiter.pending--;
       if (!isStale && grant.verdicts[index] === 'uncounted') waiter.foundOpen(entry);
       if (isStale || grant.verdicts[index] !== false) return;
-      entry.rememberRefusal(waiter.request.cost, grant.retryMs, nowMs + this.options.refusalMs, nowMs);
-      waiter.refusal ??= windowRefusal(entry, waiter.request.cost, grant.retryMs);
+      const weight = weightIn(waiter.request, entry);
+      entry.rememberRefusal(weight, grant.retryMs, nowMs + this.options.refusalMs, nowMs);
+      waiter.refusal ??= windowRefusal(entry, weight, grant.retryMs);
     });
   }
 
@@ -723,7 +702,8 @@ export class LeaseManager implements AcquireHandler {
     });
     for (let index = 0; index < request.windows.length; index++) {
       const lease = this.foundWindows[index]?.lease ?? null;
-      if (lease === null || this.foundShares[index]) continue;
+      // Tokens go back with the reservation that names them.
+      if (lease === null || this.foundShares[index] || lease instanceof TokenLease) continue;
       counted.push({ lease, cost: this.foundWindows[index]!.drawn, told: lease.told });
     }
     return counted.length === 0 ? verdict : { ...verdict, counted };
@@ -881,6 +861,11 @@ export class LeaseManager implements AcquireHandler {
     }
     return false;
   }
+}
+
+/** The close of a grant of which nothing was used. */
+function unusedOf({ bucket, permits: granted, epoch }: WindowGrant): PermitClose {
+  return { bucket, granted, used: 0, ...(epoch === undefined ? {} : { epoch }) };
 }
 
 /** Whether it is an account that decides about the call together with others. */

@@ -89,6 +89,11 @@ export interface PermitClose {
   readonly bucket: number;
   readonly granted: number;
   readonly used: number;
+  /**
+   * Of a window of tokens, the epoch of the grant: `granted - used` leave their bucket if it is that of the window, and
+   * nothing moves.
+   */
+  readonly epoch?: string;
 }
 
 /** The needs of one rate window, in order, and what the holder closes of a lease: all of it, or what it used. */
@@ -108,7 +113,7 @@ export interface WindowAsk {
 
 /**
  * What became of a need of a window. `uncounted`: granted without permits, because so much is counted of what nothing
- * bounds that no more can be.
+ * bounds that no more can be, or because it takes none.
  */
 export type WindowVerdict = boolean | 'uncounted';
 
@@ -171,6 +176,8 @@ export interface WindowGrant {
   readonly retryMs: number;
   /** Of a limit that keys share. Its permits are good no longer than that. */
   readonly inForce?: WindowAmount | undefined;
+  /** Of a window of tokens: 16 hexadecimal digits, other ones once grants may have been lost or moved. */
+  readonly epoch?: string;
 }
 
 /** The answers, in the order of the asks. */
@@ -214,6 +221,12 @@ export interface Hold {
  * lease is freed whole.
  */
 export const SLOT: Period = 'slot';
+
+/**
+ * In place of the period of a hold: a window of a limit of tokens. Its lease is the epoch and the bucket of the grant.
+ * @see markOf
+ */
+export const WINDOW: Period = 'window';
 
 /** In place of a lease, where a reservation names an account that it holds nothing in. */
 export const NO_LEASE = '00000000-0000-0000-0000-000000000000';

@@ -27,7 +27,7 @@ const ofKey: fc.Arbitrary<Reservation> = withoutHolds.chain((one) =>
   holdsOf(fc.constant(one.keyId), month, 8).map((holds) => ({ ...one, holds })),
 );
 const ofLimits: fc.Arbitrary<Reservation> = withoutHolds.chain((one) =>
-  holdsOf(id, day, MAX_HOLDS).map((holds) => ({ ...one, holds })),
+  holdsOf(id, fc.oneof(day, fc.constantFrom('slot', 'window')), MAX_HOLDS).map((holds) => ({ ...one, holds })),
 );
 const ofTokens: fc.Arbitrary<Reservation> = fc
   .tuple(ofLimits, fc.bigInt({ min: 1n, max: 10n ** 12n }))

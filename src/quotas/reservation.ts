@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { missingVersion } from '../common/missing-version.js';
 import { PLAIN_VERSION } from '../config/versioned-secrets.js';
-import { type Hold, type Period, SLOT } from './quota-store.js';
+import { type Hold, type Period, SLOT, WINDOW } from './quota-store.js';
 
 /** What a reservation promises; everything needed to settle it anywhere. Ids are lower-case UUIDs. */
 export interface Reservation {
@@ -43,6 +43,7 @@ const MAC = 16;
 const MAX_CHARACTERS = 1024;
 const DAY_MS = 86_400_000;
 const SLOT_DATE = 0xffff_ffff;
+const WINDOW_DATE = 0xffff_fffe;
 const VERSION_SHAPE = /^[A-Za-z0-9]{1,16}$/;
 /** A reservation ends within 30 minutes, and late reports of it may come for a while. */
 const MAX_LATE_MS = 24 * 3_600_000;
@@ -221,14 +222,14 @@ function readPeriod(body: Buffer, at: number): Period {
   return `${year}-${String(((month - 1) % 12) + 1).padStart(2, '0')}-01`;
 }
 
-/** Days since 1970, plus one; 0 = `total`, and `SLOT_DATE` a slot. */
+/** Days since 1970, plus one; 0 = `total`, `SLOT_DATE` a slot, and `WINDOW_DATE` a window of tokens. */
 function writeDate(body: Buffer, period: Period, at: number): void {
-  if (period === SLOT) body.writeUInt32BE(SLOT_DATE, at);
+  if (period === SLOT || period === WINDOW) body.writeUInt32BE(period === SLOT ? SLOT_DATE : WINDOW_DATE, at);
   else body.writeUInt32BE(period === 'total' ? 0 : Date.parse(`${period}T00:00:00Z`) / DAY_MS + 1, at);
 }
 
 function readDate(body: Buffer, at: number): Period {
   const day = body.readUInt32BE(at);
-  if (day === SLOT_DATE) return SLOT;
+  if (day === SLOT_DATE || day === WINDOW_DATE) return day === SLOT_DATE ? SLOT : WINDOW;
   return day === 0 ? 'total' : new Date((day - 1) * DAY_MS).toISOString().slice(0, 10);
 }

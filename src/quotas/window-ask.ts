@@ -1,5 +1,6 @@
 import { fewPermits } from './demand-estimator.js';
 import type { RateWindow, WindowAsk } from './quota-store.js';
+import { isOfTokens } from './token-windows.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** How many replicas there are, and whether leases may be asked for that live for an hour. */
@@ -19,7 +20,14 @@ export function askOf(
   // Of a limit that keys share the amount of the last answer, as far as one is known.
   const limit =
     of === undefined ? windows.find((one) => one.id === id && one.window === window)?.limit : inForce?.amount;
-  const few = !mayStand ? 0 : of === undefined ? fewOfKey(id, windows, live) : limit ? fewPermits(limit, live) : 0;
+  const few =
+    !mayStand || isOfTokens({ of })
+      ? 0
+      : of === undefined
+        ? fewOfKey(id, windows, live)
+        : limit
+          ? fewPermits(limit, live)
+          : 0;
   let need = 0;
   for (const one of needs) need += one;
   const want = flow.want(need, nowMs, limit ?? 0, few, live);

@@ -7,6 +7,7 @@ import type { PermitClose, RateWindow, WindowAsk, WindowGrant } from './quota-st
 import type { AdmitRequest, Refused } from './admission.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { PERMIT_MS } from './rate-ring.js';
+import { TokenLease, weightIn } from './token-windows.js';
 import { WindowEntry } from './window-entry.js';
 
 /** After a refill that brought nothing, the next one of its window is asked for no sooner. */
@@ -92,11 +93,13 @@ export class WindowBook {
    * Of a refusal by a window of a limit, that of the first window in the order of the call which is known to refuse:
    * whichever answered first. Any other refusal stays.
    */
-  narrowest({ windows, cost }: AdmitRequest, refusal: Refused, nowMs: number): Refused {
+  narrowest(request: AdmitRequest, refusal: Refused, nowMs: number): Refused {
+    const { windows } = request;
     if (!windows.some(({ id, of }) => of !== undefined && id === refusal.account?.id)) return refusal;
     for (const window of windows) {
       const entry = this.find(window);
-      if (entry?.isRefused(cost, nowMs) === true) return windowRefusal(entry, cost, entry.retryAfterMs(nowMs));
+      const weight = weightIn(request, window);
+      if (entry?.isRefused(weight, nowMs) === true) return windowRefusal(entry, weight, entry.retryAfterMs(nowMs));
     }
     return refusal;
   }
@@ -109,18 +112,15 @@ export class WindowBook {
   /** Keeps what was granted, until `deadlineMs`; null: there is no place for it. */
   keep(
     { entry, ask }: WindowRecord,
-    { permits, bucket, validForMs, inForce }: WindowGrant,
+    { permits, bucket, validForMs, inForce, epoch }: WindowGrant,
     deadlineMs: number,
     nowMs: number,
   ): PermitLease | null {
-    const lease = new PermitLease(
-      permits,
-      bucket,
-      inForce?.amount ?? ask.limit,
-      deadlineMs,
-      nowMs,
-      validForMs > PERMIT_MS,
-    );
+    const limit = inForce?.amount ?? ask.limit;
+    const lease =
+      epoch === undefined
+        ? new PermitLease(permits, bucket, limit, deadlineMs, nowMs, validForMs > PERMIT_MS)
+        : new TokenLease(epoch, permits, bucket, limit, deadlineMs, nowMs, false);
     return entry.add(lease) ? lease : null;
   }
 

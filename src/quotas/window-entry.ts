@@ -4,6 +4,7 @@ import type { DemandEstimator } from './demand-estimator.js';
 import type { PermitLease } from './lease.js';
 import { emptyRing, grantPermits, RING_SHAPES, slideRing, withoutStanding } from './rate-ring.js';
 import type { RateRing } from './rate-ring.js';
+import { isOfTokens } from './token-windows.js';
 import { NO_WAITERS, type Waiter } from './waiter.js';
 
 /** The rings of a replica that counts alone. */
@@ -68,11 +69,13 @@ export class WindowEntry {
     if (isUsable && lease.remaining >= cost) return true;
     const { next } = this;
     if (next === null || !isUsableOf(next, limit, mayStand, nowMs)) return false;
-    if (!isUsable || lease.remaining === 0) {
+    // A reservation names one bucket, from which all of it is taken.
+    const isWhole = isOfTokens(this);
+    if (!isUsable || lease.remaining === 0 || (isWhole && next.remaining >= cost)) {
       this.moveOn(nowMs);
       return next.remaining >= cost;
     }
-    return lease.remaining + next.remaining >= cost;
+    return !isWhole && lease.remaining + next.remaining >= cost;
   }
 
   /** Takes permits that it covers. */
