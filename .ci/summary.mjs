@@ -9,8 +9,9 @@ import { stripVTControlCharacters } from 'node:util';
 /** Lines of a failure that are shown: the first say what was expected. */
 const LINES = 12;
 
-const [testsFile, status, restFile, restStatus, oldestFile, oldestStatus, proofsFile, proofStatus, imageStatus] =
+const [testsFile, status, restFile, restStatus, oldestFile, oldestStatus, proofsFile, proofStatus, ...image] =
   process.argv.slice(2);
+const [imageStatus, imageFile] = image;
 // 77: there is no such PostgreSQL here, as was said above; or no image can be built.
 const hasOldest = oldestStatus !== '77';
 const hasImage = imageStatus !== '77';
@@ -27,7 +28,8 @@ for (const [where, report] of [
   for (const file of report?.testResults ?? []) tellFile(file, where);
 }
 for (const { id, what } of proofs?.failures ?? []) tell(`FAILED proof ${id}`, what);
-if (hasImage && imageStatus !== '0') tell('FAILED the image', `.ci/image ended with ${imageStatus}: see above`);
+if (hasImage && imageStatus !== '0')
+  tell('FAILED the image', `.ci/image ended with ${imageStatus}: see above\n${imageReason()}`);
 if (tests?.numPassedTests === 0 || rest?.numPassedTests === 0) console.log('No test has passed.');
 tellSkips();
 
@@ -71,6 +73,16 @@ function tellSkips() {
   if (skips.length === 0) return;
   const total = skips.reduce((sum, [count]) => sum + count, 0);
   console.log(`SKIPPED ${total}: ${skips.map(([, what]) => what).join(', ')}. See NOT RUN above.`);
+  if (!hasImage && imageReason() !== '') console.log(`  ${imageReason()}`);
+}
+
+/** What `.ci/image` said last: why it did not run to its end, and how long each of its steps took. */
+function imageReason() {
+  try {
+    return readFileSync(imageFile, 'utf8').trim();
+  } catch {
+    return '';
+  }
 }
 
 function read(file) {

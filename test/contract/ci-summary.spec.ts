@@ -12,6 +12,8 @@ interface Run {
   readonly skippedProofs?: number;
   readonly oldest?: string;
   readonly image?: string;
+  /** What `.ci/image` said last. */
+  readonly said?: string;
 }
 
 describe('The last lines of a CI run', () => {
@@ -22,15 +24,18 @@ describe('The last lines of a CI run', () => {
   afterAll(() => rm(directory, { recursive: true }));
 
   /** What is printed of a run in which nothing failed but what the statuses say. */
-  const summaryOf = async ({ pendingTests = 0, skippedProofs = 0, oldest = '0', image = '0' }: Run) => {
+  const summaryOf = async ({ pendingTests = 0, skippedProofs = 0, oldest = '0', image = '0', said = '' }: Run) => {
     const paths = ['tests', 'rest', 'oldest', 'proofs'].map((name) => join(directory, `${name}.json`));
     const tests = { numPassedTests: 10, numFailedTests: 0, numPendingTests: pendingTests, testResults: [] };
     for (const path of paths.slice(0, 3)) await writeFile(path, JSON.stringify(tests));
     await writeFile(paths[3]!, JSON.stringify({ passed: 5, failed: 0, skipped: skippedProofs, failures: [] }));
     const [first, rest, ofOldest, proofs] = paths;
+    const imageReport = join(directory, 'image.txt');
+    await rm(imageReport, { force: true });
+    if (said !== '') await writeFile(imageReport, `${said}\n`);
     const { stdout, status } = spawnSync(
       process.execPath,
-      [SUMMARY, first!, '0', rest!, '0', ofOldest!, oldest, proofs!, '0', image],
+      [SUMMARY, first!, '0', rest!, '0', ofOldest!, oldest, proofs!, '0', image, imageReport],
       { encoding: 'utf8' },
     );
     return { lines: stdout.trimEnd().split('\n'), status };
@@ -52,6 +57,15 @@ describe('The last lines of a CI run', () => {
       ],
       status: 0,
     });
+  });
+
+  it('say why the image did not run, or failed', async () => {
+    const said = 'NOT RUN, the image: no package can be had (step "build" for 9 s; tools 1 s)';
+    expect(await summaryOf({ image: SKIPPED, said })).toEqual({
+      lines: ['SKIPPED 1: the image. See NOT RUN above.', `  ${said}`, '35 passed, 0 failed'],
+      status: 0,
+    });
+    expect((await summaryOf({ image: '1', said })).lines).toContain(`  ${said}`);
   });
 
   it('count an image that fails, or that something ended, as a failure', async () => {
