@@ -64,9 +64,12 @@ const UNITS = [
 const SIMULATIONS_OF_BOTH = ['mutants', 'simulation'].map((name) => `<rootDir>/test/simulation/**/*${name}.spec.ts`);
 const SIMULATIONS = ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'];
 
-/** Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. */
+/**
+ * Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. Those
+ * of the rest also wait for browsers, starts of processes and the wall clock.
+ */
 function workers() {
-  return Math.max(2, Math.ceil(availableParallelism() * 1.5));
+  return Math.max(2, Math.ceil(availableParallelism() * (process.env.TEST_TIER === 'rest' ? 2 : 1.5)));
 }
 
 export default {
