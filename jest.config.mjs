@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { isFileInTier } from './test/tiers.mjs';
+import { foldersWith, isFileInTier } from './test/tiers.mjs';
 
 /**
  * One project per level of test (docs: CONTRIBUTING.md). Levels that touch PostgreSQL share the server
@@ -31,18 +31,17 @@ const base = {
 
 /**
  * The specs of a level. Jest evaluates the application anew for each test file, which takes longer than most of their
- * tests: `npm test` runs the one file that loads all specs of a folder, where a folder has it.
+ * tests: a tier runs the one file that loads all specs of a folder, or of several, where there is one.
  */
 const specsOf = (level) => {
   const files = readdirSync(join(import.meta.dirname, 'test', level), { recursive: true }).filter(
     (file) => file.endsWith('spec.ts') && isFileInTier(`test/${level}/${file}`),
   );
-  const suiteOf = (file) => join(dirname(file), 'all.suite.ts');
-  const isLoaded = (file) =>
-    process.env.TESTS_BY_FOLDER === '1' && existsSync(join(import.meta.dirname, 'test', level, suiteOf(file)));
-  return [...new Set(files.map((file) => (isLoaded(file) ? suiteOf(file) : file)))].map(
-    (file) => `<rootDir>/test/${level}/${file}`,
-  );
+  const paths = files.map((file) => `test/${level}/${file}`);
+  const suiteOf = (path) => `test/${foldersWith(dirname(path).slice('test/'.length))[0]}/all.suite.ts`;
+  const isLoaded = (path) =>
+    process.env.TESTS_BY_FOLDER === '1' && existsSync(join(import.meta.dirname, suiteOf(path)));
+  return [...new Set(paths.map((path) => (isLoaded(path) ? suiteOf(path) : path)))].map((path) => `<rootDir>/${path}`);
 };
 
 /** What no file matches; an empty list would mean all. */
@@ -65,9 +64,12 @@ const UNITS = [
 const SIMULATIONS_OF_BOTH = ['mutants', 'simulation'].map((name) => `<rootDir>/test/simulation/**/*${name}.spec.ts`);
 const SIMULATIONS = ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'];
 
-/** Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. */
+/**
+ * Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. Those
+ * of the rest also wait for browsers, starts of processes and the wall clock.
+ */
 function workers() {
-  return Math.max(2, Math.ceil(availableParallelism() * 1.5));
+  return Math.max(2, Math.ceil(availableParallelism() * (process.env.TEST_TIER === 'rest' ? 2 : 1.5)));
 }
 
 export default {

@@ -7,6 +7,7 @@ export interface SlowGroup {
   readonly sources: readonly string[];
 }
 export declare const SLOW_GROUPS: readonly SlowGroup[];
+export declare function foldersWith(folder: string): readonly string[];
 export declare function slowGroupsOf(file: string): string[];
 export declare function isFileInTier(file: string, tier?: string): boolean;
 export declare function ofTier<T>(list: readonly T[], quickOnes?: number, tier?: string): readonly T[];

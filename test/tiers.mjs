@@ -162,6 +162,21 @@ const DIVIDED = [
   'test/simulation/tokens/token-mutants.spec.ts',
 ];
 
+/**
+ * Folders below `test` whose specs one test file loads in a tier: to evaluate the application takes longer than most of
+ * their tests. The first of each has the `all.suite.ts`.
+ */
+const TOGETHER = [
+  ['e2e/users', 'e2e/roles', 'e2e/projects'],
+  ['e2e/limits', 'e2e/usage', 'e2e/gateways', 'e2e/audit'],
+  ['integration/quotas', 'integration/usage', 'integration/api-keys'],
+];
+
+/** The folders whose specs are loaded with those of this one, itself among them; below `test`, with `/`. */
+export function foldersWith(folder) {
+  return TOGETHER.find((folders) => folders.includes(folder)) ?? [folder];
+}
+
 /** The groups that take long and hold this file; of the repository's root, with `/`. */
 export function slowGroupsOf(file) {
   return SLOW_GROUPS.filter(

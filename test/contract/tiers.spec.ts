@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { groupsFor, isFileInTier, ofTier, SLOW_GROUPS, slowGroupsOf } from '../tiers.mjs';
+import { dirname, join } from 'node:path';
+import { foldersWith, groupsFor, isFileInTier, ofTier, SLOW_GROUPS, slowGroupsOf } from '../tiers.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
 const filesBelow = (folder: string) =>
@@ -37,6 +37,19 @@ describe('The tiers of the tests', () => {
       'test/simulation/windows/sliding-mutants.spec.ts',
       'test/simulation/windows/sliding-simulation.spec.ts',
     ]);
+  });
+
+  it('load folders together of which the first alone has a suite', () => {
+    const folders = new Set(specs.map((file) => dirname(file).replace(/^test\//, '')));
+    const together = [...folders].filter((folder) => foldersWith(folder).length > 1);
+    expect(together.length).toBeGreaterThan(0);
+    for (const folder of together) {
+      expect(foldersWith(folder).filter((one) => !folders.has(one))).toEqual([]);
+      expect([folder, existsSync(join(ROOT, 'test', folder, 'all.suite.ts'))]).toEqual([
+        folder,
+        folder === foldersWith(folder)[0],
+      ]);
+    }
   });
 
   it('divide a list of equal tests into the first ones and the others', () => {

@@ -1,6 +1,9 @@
 import { readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import Sequencer from '@jest/test-sequencer';
+import { foldersWith } from '../tiers.mjs';
+
+const TESTS = join(import.meta.dirname, '..');
 
 /** Levels whose files take longest, however short they are. */
 const LONG = ['browser', 'simulation'];
@@ -19,8 +22,13 @@ export default class LongestFirst extends Sequencer {
 }
 
 function sizeOf({ path, context }) {
-  const bytes = basename(path) === 'all.suite.ts' ? folderSize(dirname(path)) : statSync(path).size;
+  const bytes = basename(path) === 'all.suite.ts' ? loadedSize(dirname(path)) : statSync(path).size;
   return LONG.includes(context.config.displayName?.name) ? bytes + Number.MAX_SAFE_INTEGER / 2 : bytes;
+}
+
+function loadedSize(folder) {
+  const folders = foldersWith(relative(TESTS, folder)).map((one) => join(TESTS, one));
+  return folders.reduce((sum, one) => sum + folderSize(one), 0);
 }
 
 function folderSize(folder) {

@@ -1,3 +1,0 @@
-import { loadSpecs } from '../../support/specs.js';
-
-await loadSpecs(import.meta.dirname);
