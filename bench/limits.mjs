@@ -1,9 +1,9 @@
 /**
  * What limits that keys share cost, as ratios of one run: reports and acquires with and without a limit, a warm verify
- * of keys that more and more limits bind, the end of an account, calls in flight, new members. Writes
+ * of keys that more and more limits bind, the end of an account, calls in flight, new members, lists of accounts. Writes
  * `results/limits.json`.
  *
- *   npm run --prefix bench limits -- [--rounds 5] [--seconds 4] [--only reports,checks,slots,members,end]
+ *   npm run --prefix bench limits -- [--rounds 5] [--seconds 4] [--only reports,checks,slots,members,end,lists]
  *     [--replicas 1,3] [--build DIRECTORY]
  *
  * `--build` measures the server of another checkout, which is built.
@@ -15,13 +15,14 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as checks from './limits/checks.mjs';
 import * as end from './limits/end.mjs';
+import * as lists from './limits/lists.mjs';
 import * as members from './limits/members.mjs';
 import * as reports from './limits/reports.mjs';
 import * as slots from './limits/slots.mjs';
 import { report } from './report.mjs';
 import { Latchkey } from './servers/latchkey.mjs';
 
-const SCENARIOS = { reports, checks, slots, members, end };
+const SCENARIOS = { reports, checks, slots, members, end, lists };
 const MOST_LOAD = 2.5;
 const { values } = parseArgs({
   options: {

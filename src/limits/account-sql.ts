@@ -40,7 +40,7 @@ const IN_FORCE = `o.limit_id = l.id AND (o.until IS NULL OR o.until > quota_cloc
 /** The override `o` in force, and the account's row `a` or window `s`, of a member `m` of a limit `l`. */
 const STATE = `
   LEFT JOIN quota_limit_override o ON o.member_id = m.id AND ${IN_FORCE}
-  LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name ${WINDOW_STATE}`;
+  LEFT JOIN budget_account a ON a.key_id = limit_account_id_2(l.id, m.id) AND a.period = p.name ${WINDOW_STATE}`;
 
 const AMOUNT = 'coalesce(o.amount, l.amount)';
 /** Percent; nothing fits into an amount of 0. */
@@ -161,8 +161,8 @@ const WINDOWS_OF_LIMIT = `rate_window w CROSS JOIN LATERAL ${STATE_OF_WINDOW}
 /** Members of a limit `l` that have an override in force, or one that has ended and no account in the period `p`. */
 const WITH_OVERRIDE = `
   quota_limit_override o WHERE l.each IS NOT NULL AND o.limit_id = l.id AND (o.until IS NULL OR o.until > quota_clock() OR NOT EXISTS (
-    SELECT FROM budget_account a WHERE a.key_id = limit_account_id(l.id, o.member_id) AND a.period = p.name) AND NOT EXISTS (
-    SELECT FROM rate_window w WHERE ${IS_SLIDING} AND w.key_id = limit_account_id(l.id, o.member_id)))`;
+    SELECT FROM budget_account a WHERE a.key_id = limit_account_id_2(l.id, o.member_id) AND a.period = p.name) AND NOT EXISTS (
+    SELECT FROM rate_window w WHERE ${IS_SLIDING} AND w.key_id = limit_account_id_2(l.id, o.member_id)))`;
 
 /**
  * Members `m` of a limit `l` whose accounts are told of: those that have called in the period `p` or have a window, and

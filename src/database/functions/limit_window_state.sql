@@ -1,9 +1,10 @@
 -- What counts in the window of a limit by minute or hour, and until when something of it does; permits in the hands of replicas
 -- count as used. p_at and the lists are those of its row, null: there is none. Buckets of standing leases say nothing of what was
 -- used, so reset_ms leaves them out, and it is never longer than the window. src/quotas/window-reader.ts says the same of keys.
-CREATE OR REPLACE FUNCTION limit_window_state(
-  p_per text, p_at bigint, p_minute bigint[], p_hour bigint[], p_clock bigint, OUT used bigint, OUT reset_ms bigint
-) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+-- It gives one row, and is declared to give several: PostgreSQL then makes it a part of the statement that asks, which a list of
+-- very many windows needs.
+CREATE OR REPLACE FUNCTION limit_window_state(p_per text, p_at bigint, p_minute bigint[], p_hour bigint[], p_clock bigint)
+RETURNS TABLE (used bigint, reset_ms bigint) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT coalesce(sum(u.cell & 4294967295), 0)::bigint,
     coalesce(CASE WHEN bool_or(u.cell >> 32 <= s.head + s.near) THEN least(max(s.reach * s.size),
       (max(u.cell >> 32) FILTER (WHERE u.cell >> 32 <= s.head + s.near) + max(s.reach) + 1) * max(s.size) - p_clock) END, 0)::bigint

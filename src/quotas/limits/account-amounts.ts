@@ -8,12 +8,15 @@ const CHARGED = 'coalesce(a.spent_micro_cents, 0)';
 
 /** Whether a limit `l` counts in a window that ends now. Its account is a row of `rate_window`. */
 export const IS_SLIDING = `coalesce(l.per IN ('minute', 'hour'), false)`;
-/** The state `s` of a window `w` of a limit `l`. */
-export const STATE_OF_WINDOW =
-  'limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, quota_ms(quota_clock())) s';
+/**
+ * The state `s` of a window `w` of a limit `l`. The clock is a column: PostgreSQL calls a function that is given a volatile
+ * value, instead of making it a part of the statement, and that takes twenty times as long.
+ */
+export const STATE_OF_WINDOW = `(SELECT state.* FROM (SELECT quota_ms(quota_clock()) AS ms) AS clock
+    CROSS JOIN LATERAL limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, clock.ms) AS state) AS s`;
 /** The window `w` of a member `m` of a limit `l`, and its state `s`; none where it counts by the calendar. */
 export const WINDOW_STATE = `
-  LEFT JOIN rate_window w ON ${IS_SLIDING} AND w.key_id = limit_account_id(l.id, m.id)
+  LEFT JOIN rate_window w ON ${IS_SLIDING} AND w.key_id = limit_account_id_2(l.id, m.id)
   LEFT JOIN LATERAL ${STATE_OF_WINDOW} ON ${IS_SLIDING}`;
 /**
  * When the account of a limit `l` in a period `p` began, and when it counts from 0 again; of a window that is when

@@ -87,7 +87,7 @@ export class LimitAccounts {
          ) l
          CROSS JOIN LATERAL (SELECT CASE l.each WHEN 'key' THEN k.id WHEN 'owner' THEN k.owner_id WHEN 'subject' THEN limit_subject_id($2) END AS id) m
          CROSS JOIN LATERAL limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) p
-         LEFT JOIN budget_account a ON a.key_id = limit_account_id(l.id, m.id) AND a.period = p.name ${WINDOW_STATE}
+         LEFT JOIN budget_account a ON a.key_id = limit_account_id_2(l.id, m.id) AND a.period = p.name ${WINDOW_STATE}
          LEFT JOIN quota_limit_override o ON o.member_id = m.id AND ${OVERRIDE_IN_FORCE}
         WHERE k.id = $1 AND l.ended_at IS NULL
         ORDER BY array_position('{key,owner,project,installation}', l.target_kind), l.id`,

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
+import { accountsOf, nearlyUsed } from '../../../src/limits/account-sql.js';
 import { limitAccountId } from '../../../src/quotas/limits/account-id.js';
 import type { LimitRow } from '../../../src/quotas/limits/limit-row.js';
 import { mayWaitForLimits } from '../../../src/quotas/quota-connections.js';
@@ -287,5 +288,16 @@ describe('Windows of limits in PostgreSQL', () => {
       }
       await isSound();
     });
+  });
+
+  it('are listed by statements that call no function for a row', async () => {
+    const limit = await create({ amount: 10n, per: 'hour', each: 'key' });
+    const list = accountsOf('SELECT * FROM quota_limit WHERE id = $1', '-used', 50, { usedAbove: '80::numeric' });
+    for (const statement of [list, nearlyUsed('SELECT * FROM quota_limit WHERE id = $1', '80::numeric')]) {
+      const rows = (await database.asOwner(`EXPLAIN (VERBOSE) ${statement}`, [limit.id])) as Record<string, string>[];
+      const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+      expect(plan).toContain('rate_window');
+      expect(plan.match(/limit_window_state\(|limit_account_id_2\(/g)).toBeNull();
+    }
   });
 });

@@ -440,8 +440,12 @@ describe('PostgreSQL and the model of limits', () => {
   it('name an account alike in SQL and in TypeScript', async () => {
     for (let index = 1; index <= 50; index++) {
       const [limit, member] = [uuidOf(index), index % 5 === 0 ? null : uuidOf(index * 7_919)];
-      const [row] = await database.sql('SELECT limit_account_id($1, $2) AS id', [limit, member]);
-      expect(row!.id).toBe(limitAccountId(limit, member));
+      const [row] = await database.sql('SELECT limit_account_id($1, $2) AS id, limit_account_id_2($1, $2) AS inlined', [
+        limit,
+        member,
+      ]);
+      const id = limitAccountId(limit, member);
+      expect(row).toEqual({ id, inlined: id });
     }
   });
 });
