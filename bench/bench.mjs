@@ -17,6 +17,7 @@ import { findRuntimes } from './runtimes.mjs';
 import * as betterAuth from './scenarios/better-auth.mjs';
 import * as cold from './scenarios/cold.mjs';
 import * as create from './scenarios/create.mjs';
+import * as direct from './scenarios/direct.mjs';
 import * as memory from './scenarios/memory.mjs';
 import * as replicas from './scenarios/replicas.mjs';
 import * as revocation from './scenarios/revocation.mjs';
@@ -25,7 +26,10 @@ import * as usage from './scenarios/usage.mjs';
 import * as verify from './scenarios/verify.mjs';
 import { Latchkey, QUESTION } from './servers/latchkey.mjs';
 
-const SCENARIOS = { verify, statements, replicas, create, cold, usage, 'better-auth': betterAuth, revocation, memory };
+const SCENARIOS = {
+  ...{ verify, direct, statements, replicas, create, cold, usage },
+  ...{ 'better-auth': betterAuth, revocation, memory },
+};
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },

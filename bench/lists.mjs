@@ -20,6 +20,7 @@ import pg from 'pg';
 import { ApiKeyListsRepository } from '../dist/src/api-keys/lists/api-key-lists.repository.js';
 import { conditionOf } from '../dist/src/api-keys/lists/key-conditions.js';
 import { orderOf } from '../dist/src/api-keys/lists/key-sort.js';
+import { loadConfig } from '../dist/src/config/config.js';
 import { startEmbeddedPostgres } from '../dist/src/database/embedded-postgres.js';
 import { migrate } from '../dist/src/database/migrate.js';
 
@@ -43,7 +44,8 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const dataDir = options.keep ?? (await mkdtemp(join(tmpdir(), 'latchkey-bench-')));
 await mkdir(dataDir, { recursive: true });
 await chmod(dataDir, 0o755);
-
+// Before the database: its secrets are drawn for an empty directory alone.
+const { peppers } = loadConfig({ DATA_DIR: dataDir });
 const database = await startEmbeddedPostgres({ dataDir, log: (line) => console.log(line) });
 let server;
 let client;
@@ -465,9 +467,7 @@ async function signIn() {
 async function resetAdmin(client) {
   const { hashPassword } = await import('../dist/src/users/password.js');
   const { bindPassword } = await import('../dist/src/access/credential-binding.js');
-  const { loadConfig } = await import('../dist/src/config/config.js');
   const { rows } = await client.query('SELECT id FROM users WHERE email = $1', [ADMIN.email]);
-  const { peppers } = loadConfig({ DATA_DIR: dataDir });
   const { hash, binding } = bindPassword(peppers, rows[0].id, await hashPassword(ADMIN.password));
   await client.query(
     'UPDATE users SET password_hash = $2, password_binding = $3, password_binding_version = $4 WHERE id = $1',

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { EventQueue } from '../../test/simulation/event-queue.js';
-import { type AcquireCall, AcquirePump } from './acquire-pump.js';
+import type { AcquireCall } from './acquire-call.js';
+import { AcquirePump } from './acquire-pump.js';
 import { BudgetEntry } from './budget-entry.js';
 import { LEDGER_DEFAULTS } from './lease-manager-options.js';
 import type { Account, AcquireAnswer, AcquireRequest, QuotaStore } from './quota-store.js';

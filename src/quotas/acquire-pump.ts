@@ -1,6 +1,6 @@
+import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-call.js';
 import { amountIn, hasOwnLease, poolOf } from './admission.js';
 import type {
-  AcquireAnswer,
   AcquireRequest,
   BudgetRequest,
   BudgetDemand,
@@ -10,6 +10,7 @@ import type {
   RateWindow,
   WindowAsk,
 } from './quota-store.js';
+import { NO_LEASE } from './quota-store.js';
 import type { BudgetEntry } from './budget-entry.js';
 import { Fifo } from './fifo.js';
 import type { QuotaClock } from './quota-clock.js';
@@ -18,56 +19,10 @@ import { type Awaited, NO_WAITERS, type Waiter } from './waiter.js';
 import { askOf } from './window-ask.js';
 import type { WindowEntry } from './window-entry.js';
 
-/** One account's part of a call: who waits for which need, and what the lease manager held to be true when it asked. */
-export interface BudgetRecord {
-  readonly entry: BudgetEntry;
-  readonly generation: number;
-  readonly waiters: readonly Waiter[];
-  readonly ask: BudgetRequest;
-  /** Its waiters are decided as a whole over several accounts, beside the one acquire that each has under way. */
-  readonly isJoint: boolean;
-}
-
 /** A call that several accounts decide together. */
 interface JointCall {
   readonly waiter: Waiter;
   readonly entries: readonly BudgetEntry[];
-}
-
-/** One window's part of a call. */
-export interface WindowRecord {
-  readonly entry: WindowEntry;
-  readonly generation: number;
-  readonly waiters: readonly Waiter[];
-  readonly ask: WindowAsk;
-}
-
-/** One call to the store that is under way. */
-export interface AcquireCall {
-  readonly sentMs: number;
-  readonly budgets: readonly BudgetRecord[];
-  readonly windows: readonly WindowRecord[];
-  /** It draws from accounts of limits, whose locks others may hold. */
-  readonly isOfLimits: boolean;
-  /** It asks for permits ahead: nothing waits for it. */
-  readonly isRefill: boolean;
-  /** Its waiters no longer wait for it; what it still grants is handed back. */
-  isAbandoned: boolean;
-}
-
-/** What the lease manager does with the outcome of a call. */
-export interface AcquireHandler {
-  answered(call: AcquireCall, answer: AcquireAnswer): void;
-  /** The outcome is unknown: for now (it takes too long), or `isOver`, for good. */
-  failed(call: AcquireCall, isOver: boolean): void;
-  /** Gives up what is held of the window, memory first, and says what to close. */
-  closeAll(entry: WindowEntry, nowMs: number): readonly PermitClose[];
-  /** Gives up what is over, and says what to close: that, and what was used of a lease that is still drawn from. */
-  closeUsed(entry: WindowEntry, nowMs: number): readonly PermitClose[];
-  /** Those of the windows that want permits ahead. */
-  lowOf(windows: readonly RateWindow[], nowMs: number): readonly WindowEntry[];
-  /** Whether leases may be asked for that live for an hour. */
-  mayStand(nowMs: number): boolean;
 }
 
 /** Bounds of the calls. */
@@ -127,6 +82,8 @@ export class AcquirePump {
   private readonly windowsOfLimits = new Set<WindowEntry>();
   /** Keys whose windows want permits ahead. */
   private readonly refills = new Map<string, readonly RateWindow[]>();
+  /** Open budgets of which more is to be known than notices tell. */
+  private readonly renewals = new Set<BudgetEntry>();
   private isRefillScheduled = false;
   private isRefilling = false;
   private postponed = 0;
@@ -192,6 +149,12 @@ export class AcquirePump {
     this.scheduleRefill();
   }
 
+  /** Looks at an open budget again, soon: after everything that a call waits for. */
+  renew(entry: BudgetEntry): void {
+    this.renewals.add(entry);
+    this.scheduleRefill();
+  }
+
   /** The record under which permits were to be asked for is over. */
   forgetRefill(id: string): void {
     this.refills.delete(id);
@@ -228,7 +191,7 @@ export class AcquirePump {
   }
 
   private scheduleRefill(): void {
-    if (this.isRefillScheduled || this.isRefilling || this.refills.size === 0) return;
+    if (this.isRefillScheduled || this.isRefilling || this.refills.size + this.renewals.size === 0) return;
     this.isRefillScheduled = true;
     this.clock.after(this.options.refillMs, () => {
       this.isRefillScheduled = false;
@@ -254,9 +217,10 @@ export class AcquirePump {
       this.refills.delete(id);
       for (const entry of this.handler.lowOf(limits, nowMs)) windows.push(...this.refillRecords(entry, limits, nowMs));
     }
-    if (windows.length === 0) return this.scheduleRefill();
+    const budgets = this.renewalRecords(nowMs);
+    if (windows.length + budgets.length === 0) return this.scheduleRefill();
     this.isRefilling = true;
-    this.dispatch({ sentMs: nowMs, budgets: [], windows, isOfLimits: false, isRefill: true, isAbandoned: false });
+    this.dispatch({ sentMs: nowMs, budgets, windows, isOfLimits: false, isRefill: true, isAbandoned: false });
   }
 
   private send(): void {
@@ -304,6 +268,10 @@ export class AcquirePump {
 
   private end(call: AcquireCall): void {
     for (const { entry, isJoint, waiters } of call.budgets) {
+      if (call.isRefill) {
+        entry.isRenewing = false;
+        continue;
+      }
       if (isJoint) {
         entry.jointCalls -= waiters.length;
         continue;
@@ -453,6 +421,20 @@ export class AcquirePump {
     this.refillsAsked++;
     entry.isRefilling = true;
     return this.recordsOf(entry, windows, this.handler.closeUsed(entry, nowMs), NO_WAITERS, nowMs);
+  }
+
+  /** Looks at budgets that no call waits for. One that is asked for meanwhile is known anew by that. */
+  private renewalRecords(nowMs: number): BudgetRecord[] {
+    const records: BudgetRecord[] = [];
+    for (const entry of this.renewals) {
+      if (records.length >= this.options.maxAsks) break;
+      this.renewals.delete(entry);
+      if (entry.isAsking || entry.isRenewing || entry.isGone || nowMs < entry.knownUntilMs) continue;
+      entry.isRenewing = true;
+      const ask: BudgetRequest = { account: entry.account, kind: 'pooled', leaseId: NO_LEASE, want: 0n, needs: [] };
+      records.push({ entry, generation: entry.generation, waiters: NO_WAITERS, ask, isJoint: false });
+    }
+    return records;
   }
 
   /** An ask, which makes the last of the closes, and before it one that only closes for each other close. */

@@ -1,8 +1,9 @@
-import { type AdmitRequest, amountIn } from './admission.js';
+import { type AdmitRequest, amountIn, type BudgetState } from './admission.js';
 import type { Account, BudgetGrant, PoolKind } from './quota-store.js';
 import { POOLED_TTL_SECONDS } from './quota-store.js';
 import { DemandEstimator } from './demand-estimator.js';
 import type { BudgetLease } from './lease.js';
+import type { FullNotices } from './full-notices.js';
 import { NO_WAITERS, type Waiter } from './waiter.js';
 
 /** What is kept of an answer of the store. */
@@ -14,6 +15,15 @@ export type KnownBudget = Pick<
   readonly receivedAtMs: number;
 };
 
+/** An answer of the store, and how long it holds. Instants are monotonic. */
+export interface Learned {
+  readonly grant: BudgetGrant;
+  readonly sentMs: number;
+  readonly untilMs: number;
+  /** Until when the budget stays open if no notice comes. @see FullNotices */
+  readonly openUntilMs: number;
+}
+
 /** Of nearly every account: calls that reserve nothing need no lease. Never written to. */
 export const NO_LEASES: BudgetLease[] = Object.freeze([]) as unknown as BudgetLease[];
 
@@ -23,6 +33,8 @@ export class BudgetEntry {
   waiting: Waiter[] = NO_WAITERS;
   /** An acquire of this account is under way: one at a time. */
   isAsking = false;
+  /** What is known of it is being renewed, and no call waits for that. */
+  isRenewing = false;
   /** Calls that wait for this account and others together. */
   jointCalls = 0;
   isGone = false;
@@ -35,6 +47,12 @@ export class BudgetEntry {
   /** The last answer of the store; calls that reserve nothing are judged by it until `knownUntilMs`. */
   known: KnownBudget | null = null;
   knownUntilMs = 0;
+  /** When that answer was asked for. */
+  private askedAtMs = 0;
+  /** From `knownUntilMs` until then an open budget stays open while notices cover it. */
+  private openUntilMs = 0;
+  /** A poll has told that the budget is full, and no answer has come since. */
+  private isToldFull = false;
   /** Smallest need that was refused, and until when that is remembered. */
   private refusedNeed = 0n;
   private refusedUntilMs = 0;
@@ -53,11 +71,31 @@ export class BudgetEntry {
     return null;
   }
 
-  /** Notes what the store has answered. */
-  learn(grant: BudgetGrant, nowMs: number, untilMs: number): void {
+  /** Notes what the store has answered. Of two answers the one that was asked for later holds. */
+  learn({ grant, sentMs, untilMs, openUntilMs }: Learned, nowMs: number): void {
+    if (Math.floor(sentMs) < this.askedAtMs) return;
+    this.askedAtMs = Math.floor(sentMs);
+    this.openUntilMs = Math.floor(openUntilMs);
+    // The answer may be older than the notice: then the next poll tells of it again.
+    this.isToldFull = false;
     const { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs } = grant;
     this.known = { period, month, limit, spent, leased, raise, monthEndsInMs, clockMs, receivedAtMs: nowMs };
     this.knownUntilMs = Math.floor(untilMs);
+  }
+
+  /** A poll has told that the budget is full: the next call asks the store. */
+  noteFull(): void {
+    this.isToldFull = true;
+  }
+
+  /** What is known of it, or null before the first answer. What this memory has not given away is not leased. */
+  get state(): BudgetState | null {
+    if (this.known === null) return null;
+    const { period, limit, spent, leased, raise, clockMs, monthEndsInMs } = this.known;
+    const endsAtMs = this.account.type === 'total' ? null : clockMs + monthEndsInMs;
+    let reserved = leased;
+    for (const lease of this.leases) if (lease.period === period) reserved -= lease.remaining;
+    return { period, endsAtMs, limit, spent, leased: reserved > 0n ? reserved : 0n, raise };
   }
 
   /** Notes what a call has drawn. */
@@ -72,8 +110,9 @@ export class BudgetEntry {
   }
 
   /** Whether a call that reserves nothing passes: null = unknown. */
-  isOpen(nowMs: number): boolean | null {
-    if (this.known === null || nowMs >= this.knownUntilMs) return null;
+  isOpen(nowMs: number, notices: FullNotices): boolean | null {
+    if (this.known === null || this.isToldFull) return null;
+    if (nowMs >= this.knownUntilMs && !(nowMs < this.openUntilMs && notices.cover(this.askedAtMs, nowMs))) return null;
     const { limit, spent, leased } = this.known;
     // A full budget is believed only as long as a refusal is remembered: it may have been raised or freed since.
     return limit === null || spent + leased < limit ? true : null;
@@ -97,6 +136,9 @@ export class BudgetEntry {
     this.generation++;
     this.known = null;
     this.knownUntilMs = 0;
+    this.askedAtMs = 0;
+    this.openUntilMs = 0;
+    this.isToldFull = false;
     this.refusedUntilMs = 0;
   }
 

@@ -18,7 +18,7 @@ it('remembers a key with three windows and a budget in few bytes', async () => {
   stage.model.acquire = grantsOf;
   // Between two milliseconds, as the clock of a process always is.
   stage.events.now = 70_000.25;
-  stage.leaseManager.onPolled(true);
+  stage.leaseManager.onPolled({ sentMs: stage.events.now, isClockEven: true, full: [] });
   // Flat texts, as they come from a parser.
   const ids = JSON.parse(JSON.stringify(Array.from({ length: KEYS }, () => randomUUID()))) as string[];
   const before = heldBytes();

@@ -1,5 +1,5 @@
 import { AcquirePump, pairs } from './acquire-pump.js';
-import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-pump.js';
+import type { AcquireCall, AcquireHandler, BudgetRecord, WindowRecord } from './acquire-call.js';
 import {
   ADMITTED,
   ADMITTED_DEGRADED,
@@ -31,6 +31,7 @@ import type {
   WindowGrant,
 } from './quota-store.js';
 import { BudgetEntry, NO_LEASES } from './budget-entry.js';
+import { type BudgetPoll, FullNotices, openForMs } from './full-notices.js';
 import { Fifo } from './fifo.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { drainedWithin, LeaseReturnQueue } from './lease-return-queue.js';
@@ -94,6 +95,7 @@ export class LeaseManager implements AcquireHandler {
   private readonly back: LeaseReturnQueue;
   private readonly slots: SlotDesk | null;
   private readonly windows: WindowBook;
+  protected readonly notices: FullNotices = new FullNotices();
   private order = 0;
   private waiting = 0;
   private isTicking = false;
@@ -164,13 +166,15 @@ export class LeaseManager implements AcquireHandler {
   }
 
   /**
-   * The store's clock was seen. Where it has stepped, all permits are dropped, memory first: a standing lease would
-   * else outlive by up to an hour the bucket in which it counts.
+   * The store was polled: its clock was seen, and which budgets are full. Where the clock has stepped, all permits are
+   * dropped, memory first: a standing lease would else outlive by up to an hour the bucket in which it counts.
    */
-  onPolled(isClockEven: boolean): void {
+  onPolled(poll: BudgetPoll): void {
     const nowMs = this.now();
     this.windows.notePoll(nowMs);
-    if (isClockEven) return;
+    this.notices.note(poll);
+    for (const id of poll.full ?? []) for (const book of [this.totals, this.monthlies]) book.get(id)?.noteFull();
+    if (poll.isClockEven) return;
     this.windows.dropAll(nowMs);
     this.sendBack(nowMs);
   }
@@ -245,15 +249,9 @@ export class LeaseManager implements AcquireHandler {
     return limit === null ? null : { limit, ...entry.stateOf(limit, this.clock.monotonicMs()) };
   }
 
-  /** What is known of a budget, or null before the first acquire. What this memory has not given away is not leased. */
+  /** What is known of a budget, or null before the first acquire. */
   findBudget(account: Account): BudgetState | null {
-    const entry = this.bookOf(account).get(account.id);
-    if (!entry?.known) return null;
-    const { period, limit, spent, leased, raise, clockMs, monthEndsInMs } = entry.known;
-    const endsAtMs = account.type === 'total' ? null : clockMs + monthEndsInMs;
-    let reserved = leased;
-    for (const lease of entry.leases) if (lease.period === period) reserved -= lease.remaining;
-    return { period, endsAtMs, limit, spent, leased: reserved > 0n ? reserved : 0n, raise };
+    return this.bookOf(account).get(account.id)?.state ?? null;
   }
 
   /** Queue depths, for metrics and bounds. */
@@ -366,9 +364,10 @@ export class LeaseManager implements AcquireHandler {
         // A reservation names the period of each account: it has to be known, and not to be over.
         const isNamed = isReserving(request) || request.slots !== undefined;
         if (waiter?.isOpen(entry) && (!isNamed || nowMs < entry.knownUntilMs)) continue;
-        if (entry.isOpen(nowMs)) {
+        if (entry.isOpen(nowMs, this.notices)) {
           // Asked for anyway: what is known of the budget is renewed by the same statement, soon it would need its own.
           if (this.missing.length > 0 && entry.knownUntilMs - nowMs < RENEW_MS) this.missing.push(entry);
+          else if (nowMs >= entry.knownUntilMs) this.pump.renew(entry);
           continue;
         }
       } else {
@@ -559,7 +558,7 @@ export class LeaseManager implements AcquireHandler {
     }
     const affected = new Set<Waiter>();
     for (const { waiters } of [...call.windows, ...call.budgets]) for (const waiter of waiters) affected.add(waiter);
-    if (isOver) for (const record of call.budgets) this.cancel(record);
+    if (isOver && !call.isRefill) for (const record of call.budgets) this.cancel(record);
     // One that was abandoned before is over now.
     if (isOver !== call.isAbandoned)
       for (const { entry, ask } of call.windows) if (isRefill(ask)) this.windows.dropRefill(entry, nowMs);
@@ -631,7 +630,10 @@ export class LeaseManager implements AcquireHandler {
     const deadlineMs = this.deadline(call.sentMs, grant.admitForMs, nowMs);
     const lease = (id: string, kind: BudgetLease['kind'], slice: bigint): BudgetLease =>
       new BudgetLease(id, kind, grant.period, grant.month, slice, deadlineMs, nowMs, grant.clockMs);
-    if (!isStale && grant.found) entry.learn(grant, nowMs, deadlineMs);
+    if (!isStale && grant.found) {
+      const openUntilMs = this.deadline(call.sentMs, openForMs(entry.account, grant), nowMs);
+      entry.learn({ grant, sentMs: call.sentMs, untilMs: deadlineMs, openUntilMs }, nowMs);
+    }
     record.waiters.forEach((waiter, index) => {
       waiter.pending--;
       const need = ask.needs[index];
@@ -809,7 +811,8 @@ export class LeaseManager implements AcquireHandler {
   /** Forgets accounts and windows that nobody has touched for a while and that hold nothing. */
   private retire(entry: BudgetEntry | WindowRow, nowMs: number): void {
     if (isGone(entry)) return;
-    if (isBusy(entry, nowMs) || nowMs - touchedAt(entry) < REST_MS) this.resting.push({ entry, atMs: nowMs + REST_MS });
+    if (isBusy(entry, nowMs, this.notices) || nowMs - touchedAt(entry) < REST_MS)
+      this.resting.push({ entry, atMs: nowMs + REST_MS });
     else this.forget(entry);
   }
 

@@ -1,5 +1,6 @@
 import { isCounted, type Refused, unavailable } from './admission.js';
 import { BudgetEntry } from './budget-entry.js';
+import type { FullNotices } from './full-notices.js';
 import type { BudgetGrant, WindowName } from './quota-store.js';
 import type { WindowEntry } from './window-entry.js';
 
@@ -77,11 +78,11 @@ export function isWaitedFor(entry: BudgetEntry | WindowRow): boolean {
   return entry instanceof BudgetEntry ? !entry.isQuiet : WINDOW_NAMES.some((name) => !entry[name].isQuiet);
 }
 
-/** Whether it must stay in memory. */
-export function isBusy(entry: BudgetEntry | WindowRow, nowMs: number): boolean {
+/** Whether it must stay in memory, or calls pass by it still. */
+export function isBusy(entry: BudgetEntry | WindowRow, nowMs: number, notices: FullNotices): boolean {
   if (isWaitedFor(entry)) return true;
   return entry instanceof BudgetEntry
-    ? entry.leases.length > 0
+    ? entry.leases.length > 0 || entry.isOpen(nowMs, notices) === true
     : WINDOW_NAMES.some((name) => nowMs < entry[name].heldUntilMs);
 }
 

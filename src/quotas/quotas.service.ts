@@ -322,9 +322,14 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     this.leaseManager.resume();
   }
 
-  /** One poll of the database's clock, for the janitor's watch over it; instants are monotonic. */
-  onPolled(sentMs: number, receivedMs: number, databaseMs: number): void {
-    this.leaseManager.onPolled(this.watch.observe(sentMs, receivedMs, databaseMs));
+  /**
+   * One poll of the database's clock, for the janitor's watch over it, and of full budgets; instants are monotonic.
+   *
+   * @param full accounts; null: too many to be told
+   */
+  onPolled(sentMs: number, receivedMs: number, databaseMs: number, full: readonly string[] | null): void {
+    const isClockEven = this.watch.observe(sentMs, receivedMs, databaseMs);
+    this.leaseManager.onPolled({ sentMs, isClockEven, full });
   }
 
   /** How many replicas share what is left near a limit. */

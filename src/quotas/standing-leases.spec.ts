@@ -46,7 +46,7 @@ class Stage {
   }
 
   private poll(): void {
-    if (this.isPolling) this.leaseManager.onPolled(this.isEven);
+    if (this.isPolling) this.leaseManager.onPolled({ sentMs: this.events.now, isClockEven: this.isEven, full: [] });
     this.isEven = true;
     this.events.at(this.events.now + 1_000, () => this.poll());
   }

@@ -1,4 +1,4 @@
-import type { WindowRecord } from './acquire-pump.js';
+import type { WindowRecord } from './acquire-call.js';
 import { DemandEstimator, isNegligible } from './demand-estimator.js';
 import { PermitLease } from './lease.js';
 import type { LeaseReturnQueue } from './lease-return-queue.js';

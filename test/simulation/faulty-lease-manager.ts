@@ -1,4 +1,4 @@
-import type { AcquireCall } from '../../src/quotas/acquire-pump.js';
+import type { AcquireCall } from '../../src/quotas/acquire-call.js';
 import type { Admission, AdmitRequest } from '../../src/quotas/admission.js';
 import type { AcquireAnswer, LeaseReturn } from '../../src/quotas/quota-store.js';
 import type { BudgetLease } from '../../src/quotas/lease.js';

@@ -1,6 +1,6 @@
 import { LeaseManager } from '../../src/quotas/lease-manager.js';
 import type { LeaseManagerOptions } from '../../src/quotas/lease-manager-options.js';
-import type { QuotaStore, RateWindow } from '../../src/quotas/quota-store.js';
+import type { Account, QuotaStore, RateWindow } from '../../src/quotas/quota-store.js';
 import { EventQueue } from './event-queue.js';
 import { QuotaStoreModel } from './quota-store-model.js';
 import { Random, uuidOf } from './random.js';
@@ -92,10 +92,20 @@ export class ManyReplicas {
     return this.outcome;
   }
 
+  /** Gives each of `keys` a budget that is never used up, of which calls reserve nothing. */
+  giveBudgets(keys: readonly (readonly RateWindow[])[]): void {
+    for (const [window] of keys) {
+      this.store.createKey(window!.id, 10n ** 12n, 'monthly');
+      this.budgets.set(window!.id, [{ id: window!.id, type: 'monthly' }]);
+    }
+  }
+
+  private readonly budgets = new Map<string, readonly Account[]>();
   private hasStirred = false;
 
   private call(windows: readonly RateWindow[], replica: LeaseManager): void {
-    const request = { accounts: [], windows, cost: 1, reserve: 0n, ttlSeconds: 60, isDefaultHold: false };
+    const accounts = this.budgets.get(windows[0]!.id) ?? [];
+    const request = { accounts, windows, cost: 1, reserve: 0n, ttlSeconds: 60, isDefaultHold: false };
     const { outcome } = this;
     const verdict = replica.admit(request);
     if (!(verdict instanceof Promise)) return void (verdict.admitted ? outcome.admitted++ : outcome.refused++);
@@ -136,7 +146,7 @@ export class ManyReplicas {
   }
 
   private poll(leaseManager: LeaseManager): void {
-    leaseManager.onPolled(true);
+    leaseManager.onPolled({ sentMs: this.events.now, isClockEven: true, full: [] });
     this.events.at(this.events.now + POLL_MS, () => this.poll(leaseManager));
   }
 }

@@ -396,7 +396,13 @@ export class RecordCacheSimulation {
   private snapshot(from: bigint | null): Poll {
     const { states, rows, firstSeq, epoch, timeline } = this.history;
     const wanted = from === null ? [] : rows.filter(({ seq }) => seq > from).slice(0, MAX_ROWS);
-    const server = { flushedLsn: 0n, replayedLsn: null, isSynchronous: false, databaseNowMs: this.realMs };
+    const server = {
+      flushedLsn: 0n,
+      replayedLsn: null,
+      isSynchronous: false,
+      fullBudgets: [],
+      databaseNowMs: this.realMs,
+    };
     return { ...server, rows: wanted, headSeq: BigInt(firstSeq + states.length - 1), epoch, timeline };
   }
 

@@ -61,6 +61,7 @@ async function waits(
 ): Promise<[number, number]> {
   const run = new ManyReplicas(replicas, 11, variation);
   const keys = keysOf(profile.sample, profile.limits);
+  run.giveBudgets(keys);
   const first = await run.run(keys, profile.perSecond, HOUR_MS);
   const second = await run.run(keys, profile.perSecond, HOUR_MS);
   expect([first.refused, second.refused]).toEqual([0, 0]);

@@ -278,7 +278,11 @@ export abstract class World {
         const clock = Math.floor(this.clockMs());
         this.at(
           this.random.between(1, 10),
-          replica.guard(() => replica.leaseManager.onPolled(replica.watch.observe(sent, replica.monotonicMs(), clock))),
+          replica.guard(() => {
+            const isClockEven = replica.watch.observe(sent, replica.monotonicMs(), clock);
+            // What is told of full budgets has a simulation of its own.
+            replica.leaseManager.onPolled({ sentMs: sent, isClockEven, full: [] });
+          }),
         );
         if (this.random.chance(0.3))
           this.at(

@@ -30,6 +30,7 @@ function pollOf(headSeq: number, rows: readonly FeedRow[] = [], fields: Partial<
     flushedLsn: 100n,
     replayedLsn: null,
     isSynchronous: false,
+    fullBudgets: [],
     databaseNowMs: 0,
     ...fields,
   };

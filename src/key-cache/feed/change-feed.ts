@@ -16,6 +16,8 @@ export interface Poll {
   readonly isSynchronous: boolean;
   /** The database's clock, Unix milliseconds. */
   readonly databaseNowMs: number;
+  /** Accounts of budgets that were marked full of late, and are full; null: too many to be told. */
+  readonly fullBudgets: readonly string[] | null;
 }
 
 /** Where a replica stands: the last change it has applied, and in which history of the database. */

@@ -3,7 +3,7 @@ import { CHANGE_CHANNEL } from '../../audit/changes.js';
 import { LiveConnection } from '../../database/live-connection.js';
 import type { SessionConfig } from '../../database/session-client.js';
 import type { ChangeFeed, Poll, PollOutcome, PollTicket } from './change-feed.js';
-import { FEED_COLUMNS, IMPORTED_MACS, LIMIT_TARGET, type StoredFeedRow, feedRowOf } from './feed-rows.js';
+import { FEED_COLUMNS, FULL_BUDGETS, IMPORTED_MACS, LIMIT_TARGET, type StoredFeedRow, feedRowOf } from './feed-rows.js';
 
 /** Without a notice, the head is looked at this often. */
 const POLL_EVERY_MS = 500;
@@ -24,7 +24,8 @@ const POLL = `
            AS is_synchronous,
          extract(epoch FROM clock_timestamp()) * 1000 AS now_ms,
          (SELECT json_agg(row ORDER BY row.seq) FROM (
-            SELECT ${FEED_COLUMNS}, ${IMPORTED_MACS}, ${LIMIT_TARGET} FROM audit_event e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT ${MAX_ROWS}) AS row) AS rows
+            SELECT ${FEED_COLUMNS}, ${IMPORTED_MACS}, ${LIMIT_TARGET} FROM audit_event e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT ${MAX_ROWS}) AS row) AS rows,
+         (${FULL_BUDGETS}) AS full_budgets
     FROM change_head head`;
 
 interface PollRow {
@@ -36,6 +37,7 @@ interface PollRow {
   is_synchronous: boolean;
   now_ms: string;
   rows: StoredFeedRow[] | null;
+  full_budgets: string[] | null;
 }
 
 /** What is told of polls besides the feed itself. */
@@ -174,6 +176,7 @@ function pollOf(row: PollRow): Poll {
     replayedLsn: row.replayed_lsn === null ? null : BigInt(row.replayed_lsn),
     isSynchronous: row.is_synchronous,
     databaseNowMs: Number(row.now_ms),
+    fullBudgets: row.full_budgets,
     rows: (row.rows ?? []).map(feedRowOf),
   };
 }

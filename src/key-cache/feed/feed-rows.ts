@@ -1,3 +1,4 @@
+import { FULL_OVERLAP_MS, MOST_TOLD_FULL } from '../../quotas/full-notices.js';
 import type { ChangedTarget, Endings, FeedRow } from '../records/change.js';
 
 /** Columns of the trail as the feed reads them, of rows `e`. Of what a change says only endings are read. */
@@ -27,6 +28,14 @@ export const LIMIT_TARGET = `
   CASE WHEN e.outcome = 'success' AND e.resource_type = 'limit' AND e.resource_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
     THEN (SELECT json_build_object('kind', l.target_kind, 'id', l.target_id) FROM quota_limit l WHERE l.id = e.resource_id::uuid)
   END AS limit_target`;
+
+/** Accounts that were marked full of late, and are full; null: too many to be told. @see FullNotices */
+export const FULL_BUDGETS = `
+  SELECT CASE WHEN count(*) <= ${MOST_TOLD_FULL} THEN coalesce(json_agg(f.key_id), '[]') END FROM (
+    SELECT a.key_id FROM budget_account a
+     WHERE a.full_at > statement_timestamp() - interval '${FULL_OVERLAP_MS} milliseconds'
+       AND a.spent_micro_cents >= a.limit_micro_cents + CASE WHEN a.raise_until > statement_timestamp() THEN a.raise_micro_cents ELSE 0 END
+     LIMIT ${MOST_TOLD_FULL + 1}) AS f`;
 
 /** One row as JSON carries it. */
 export interface StoredFeedRow {

@@ -91,7 +91,7 @@ export class FeedService implements FeedTarget {
   polled(poll: Poll, { sentAtMs, answeredAtMs }: PollTiming): void {
     this.databaseClock.observe(poll.databaseNowMs, sentAtMs, answeredAtMs);
     this.clock.observe(poll.databaseNowMs, sentAtMs, answeredAtMs);
-    this.quotas.onPolled(sentAtMs, answeredAtMs, poll.databaseNowMs);
+    this.quotas.onPolled(sentAtMs, answeredAtMs, poll.databaseNowMs, poll.fullBudgets);
   }
 
   /** Where this replica was before the last poll turned out to be of another history; null where it did not. */

@@ -49,6 +49,7 @@ function promoted(fields: Partial<Poll> = {}): Poll {
     flushedLsn: 250n,
     replayedLsn: 240n,
     isSynchronous: false,
+    fullBudgets: [],
     databaseNowMs: 1_001_000,
     ...fields,
   };

@@ -36,7 +36,7 @@ class FastClock extends Clock {
 /** The first poll of a server that does not tell where it had ended to follow the old one. */
 function pollOf(timeline: string, rows: FeedRow[]): Poll {
   const place = { epoch: 'epoch', timeline, headSeq: 1n, flushedLsn: 1n, replayedLsn: null };
-  return { ...place, rows, isSynchronous: false, databaseNowMs: Date.now() };
+  return { ...place, rows, isSynchronous: false, fullBudgets: [], databaseNowMs: Date.now() };
 }
 
 function now() {

@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { TestApp } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
+import { issueKey, issueServiceKey } from '../../support/management.js';
+
+/** What is known of a budget holds for nearly 10 s: before that, only a notice can end it. */
+const BOUND_MS = 7_000;
+
+describe('a budget that is full', () => {
+  let replicas: TestApp[];
+  let admin: string;
+  let service: string;
+
+  beforeAll(async () => {
+    const first = await TestApp.start();
+    replicas = [first, await TestApp.start({}, first.database)];
+    admin = await first.adminToken();
+    service = (await issueServiceKey(first, admin)).secret;
+  });
+  afterAll(async () => {
+    for (const replica of replicas.toReversed()) await replica.stop();
+  });
+
+  it.each(['total', 'monthly'] as const)('refuses calls on every replica soon after a report (%s)', async (type) => {
+    const key = await issueKey(replicas[0]!, admin, { budgetLimitCents: 10, budgetType: type });
+    const codes = () =>
+      Promise.all(
+        replicas.map(
+          async (replica) =>
+            (await replica.post('/verify', { apiKey: service, body: { key: key.secret } })).body.code as string,
+        ),
+      );
+    expect(await codes()).toEqual(['VALID', 'VALID']);
+    const report = { events: [{ id: `full-${type}`, apiKeyId: key.id, costCents: 10 }] };
+    expect((await replicas[0]!.post('/usage', { apiKey: service, body: report })).status).toBe(200);
+    const tookMs = await eventually(async () => expect(await codes()).toEqual(['BUDGET_EXCEEDED', 'BUDGET_EXCEEDED']));
+    expect(tookMs).toBeLessThan(BOUND_MS);
+  });
+});
