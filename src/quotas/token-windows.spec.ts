@@ -33,6 +33,18 @@ describe('a call in a window', () => {
   });
 });
 
+describe('a call of no tokens', () => {
+  it('is covered while one is left, and draws nothing', () => {
+    const one = entry();
+    one.add(lease(1));
+    expect(one.covers(0, 1_000, true, 0)).toBe(true);
+    one.draw(0, 0);
+    expect(one.lease!.remaining).toBe(1);
+    one.draw(1, 0);
+    expect(one.covers(0, 1_000, true, 0)).toBe(false);
+  });
+});
+
 describe('a lease of tokens', () => {
   it('tells with its epoch what was not used, and nothing where all of it was', () => {
     const half = lease(10);

@@ -60,20 +60,21 @@ export class WindowEntry {
 
   /**
    * Whether memory has this many permits. Those granted under a higher limit than today's are not used any more, those
-   * of standing leases only if `mayStand`.
+   * of standing leases only if `mayStand`. A call of no tokens asks whether one is left.
    */
   covers(cost: number, limit: number, mayStand: boolean, nowMs: number): boolean {
     const { lease } = this;
     if (lease === null) return false;
-    const isUsable = isUsableOf(lease, limit, mayStand, nowMs);
-    if (isUsable && lease.remaining >= cost) return true;
-    const { next } = this;
-    if (next === null || !isUsableOf(next, limit, mayStand, nowMs)) return false;
     // A reservation names one bucket, from which all of it is taken.
     const isWhole = isOfTokens(this);
-    if (!isUsable || lease.remaining === 0 || (isWhole && next.remaining >= cost)) {
+    const least = isWhole ? Math.max(1, cost) : cost;
+    const isUsable = isUsableOf(lease, limit, mayStand, nowMs);
+    if (isUsable && lease.remaining >= least) return true;
+    const { next } = this;
+    if (next === null || !isUsableOf(next, limit, mayStand, nowMs)) return false;
+    if (!isUsable || lease.remaining === 0 || (isWhole && next.remaining >= least)) {
       this.moveOn(nowMs);
-      return next.remaining >= cost;
+      return next.remaining >= least;
     }
     return !isWhole && lease.remaining + next.remaining >= cost;
   }

@@ -89,7 +89,7 @@ describe('The sums of accounts of limits', () => {
     for (const { holds, month, expiresAtMs } of unheld) {
       expect(holds.map(({ accountId, period }) => [accountId, period])).toEqual(rows.map(({ id }) => [id, 'total']));
       expect(month).toMatch(/^\d{4}-\d\d-01$/);
-      expect(Math.abs(expiresAtMs - ttlSeconds * 1_000 - now)).toBeLessThan(120_000);
+      expect(Math.abs(expiresAtMs! - ttlSeconds * 1_000 - now)).toBeLessThan(120_000);
     }
     const keyId = randomUUID();
     await database.createKey(keyId, null, 'total');
@@ -144,7 +144,7 @@ describe('The sums of accounts of limits', () => {
       ...{ id: randomUUID(), keyId, requests: 1, inputTokens: 0, outputTokens: 0, costMicroCents: 7n, model: null },
       ...{ chatbot: null, endpoint: null, statusCode: null, latencyMs: null, occurredAt: null, tags: [] },
       reservation: {
-        ...{ keyId, reservationId: randomUUID(), callerId: CALLER, amount: MOST, tokens: 0n, month },
+        ...{ keyId, reservationId: randomUUID(), callerId: CALLER, amount: MOST, tokens: 0n, month: month! },
         ...{ expiresAtMs: 0, isDefaultHold: false, holds },
       },
     });

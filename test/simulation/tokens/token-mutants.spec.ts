@@ -22,14 +22,14 @@ const STORE_FAULTS: Record<TokenStoreFault, number> = {
   'epoch-is-the-start-of-the-server': 60,
   'epoch-survives-the-clock': 60,
   'counts-wrap': 60,
-  'nothing-reserved-passes-a-full-window': 60,
+  'nothing-reserved-passes-a-full-window': 150,
 };
 
 const DRAW_FAULTS: Record<TokenDrawFault, number> = {
   'call-weighs-its-cost': 60,
   'draws-from-two-leases': 60,
   'undo-gives-back-twice': 60,
-  'lease-outlives-its-second': 60,
+  'lease-outlives-its-second': 150,
   'reservation-names-no-bucket': 60,
   'reservation-names-the-next-bucket': 60,
 };

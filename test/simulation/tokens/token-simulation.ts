@@ -285,11 +285,14 @@ export class TokenSimulation extends World {
       ...{ accounts: [], windows: this.windowsOf(keyId), cost: 1, reserve: reserve === 0 ? 1n : 0n },
       ...{ reserveTokens: BigInt(reserve), ttlSeconds: 60, isDefaultHold: false },
     });
-    const decide = (admission: Admission, isLater: boolean): void =>
-      this.checked(() => this.decided(replica, reserve, admission, isLater, then));
-    if (!(verdict instanceof Promise)) return decide(verdict, false);
+    if (!(verdict instanceof Promise)) return this.decided(replica, reserve, verdict, false, then);
     void verdict.then((admission) => {
-      if (replica.life === life) decide(admission, true);
+      if (replica.life !== life) return;
+      try {
+        this.decided(replica, reserve, admission, true, then);
+      } catch (error) {
+        this.failure ??= error as Error;
+      }
     });
   }
 

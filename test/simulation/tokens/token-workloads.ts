@@ -107,6 +107,7 @@ export const WORKLOADS: Readonly<Record<string, (run: TokenSimulation) => Promis
       // Leases of that moment are over.
       await run.pass(1_500);
       await run.fillUp();
+      await run.pass(1_200);
       for (let asks = 0; asks < 10; asks++) run.call(0, (call) => run.passedFull(call));
       await run.pass(10_000);
     }
