@@ -31,6 +31,7 @@ describe('The tiers of the tests', () => {
       'test/simulation/limits/limit-mutants.spec.ts',
       'test/simulation/mutants.spec.ts',
       'test/simulation/slots/slot-mutants.spec.ts',
+      'test/simulation/tokens/token-mutants.spec.ts',
       'test/simulation/windows/sliding-mutants.spec.ts',
     ]);
   });
