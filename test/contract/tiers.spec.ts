@@ -34,6 +34,7 @@ describe('The tiers of the tests', () => {
       'test/simulation/simulation.spec.ts',
       'test/simulation/slots/slot-mutants.spec.ts',
       'test/simulation/slots/slot-simulation.spec.ts',
+      'test/simulation/tokens/token-mutants.spec.ts',
       'test/simulation/windows/sliding-mutants.spec.ts',
       'test/simulation/windows/sliding-simulation.spec.ts',
     ]);
