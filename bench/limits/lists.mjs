@@ -17,7 +17,7 @@ const PROJECTS = 2_000;
 const BOUND_MS = 50;
 const WARM_UP = 5;
 /** Requests of a case, by round. */
-const REQUESTS = 20;
+const REQUESTS = 10;
 const CURSORS = [1, 10, 100];
 
 /** Accounts of which `spent` says how much is used, as SQL of `n`, 1 to 100 000; the amount is 10^9. */
