@@ -36,7 +36,7 @@ router.subscribe('onBeforeNavigate', ({ fromLocation, pathChanged }) => {
 });
 
 onProblem(({ status, code }) => {
-  // The session has ended elsewhere (signed out, disabled, expired): everything that was read goes with it, unless
+  // The session has ended elsewhere (signed out, deactivated, expired): everything that was read goes with it, unless
   // something would be lost. Then the shell asks for a new sign-in over the page.
   if (status === 401 && code === 'UNAUTHENTICATED' && queries.getQueryData(sessionQuery.queryKey)) {
     if (hasUnsaved()) {

@@ -24,7 +24,7 @@ export class EffectiveRights {
    * The authority of `principal`, whose user or owner `lock` locks by `reader`, in one round trip. Call it inside a
    * change. A key has no more than when the request began, and no more than its roles and owner have now.
    *
-   * @throws DomainError 401 when the user was disabled or deleted since the request began
+   * @throws DomainError 401 when the user was deactivated or deleted since the request began
    */
   static async locked(
     { kind, ownerId, roles, grants: before }: Principal,

@@ -9,7 +9,7 @@ export interface UserGrants {
   readonly id: string;
   readonly name: string;
   readonly kind: 'person' | 'service';
-  /** Neither disabled nor deleted. */
+  /** Neither inactive nor deleted. */
   readonly isActive: boolean;
   /** Whether another person chose the password, and it has not been changed since. */
   readonly hasTemporaryPassword: boolean;

@@ -104,5 +104,5 @@ function defaultsOutside(policy: KeyPolicy): PolicyViolation[] {
   };
   return violations(policy, key, now)
     .filter(({ path }) => path !== 'expiresAt')
-    .map(({ path, message }) => ({ path: `defaults.${path}`, message }));
+    .map((violation) => ({ ...violation, path: `defaults.${violation.path}` }));
 }

@@ -210,7 +210,7 @@ describe('violations', () => {
       { path: 'rateLimitPerHour', message: 'must be at most 600' },
       { path: 'rateLimitPerDay', message: 'must be at most 6000' },
       { path: 'allowedModels', message: 'must list models, because your policy restricts them' },
-      { path: 'budgetLimitCents', message: 'must be at most 500.5' },
+      { path: 'budgetLimitCents', message: 'must be at most 500.5 cents', messageParts: expect.any(Array) },
       { path: 'budgetType', message: 'must be total' },
       { path: 'expiresAt', message: 'must be at most 30 days from now' },
       { path: 'validityDays', message: 'must be at most 30' },

@@ -1,5 +1,6 @@
 import type { ApiKeyFieldName, FieldsWith, None } from '../../packages/contract/src/api-key-fields.js';
 import { API_KEY_FIELDS } from '../../packages/contract/src/api-key-fields.js';
+import { type SentencePart, inParts, written } from '../../packages/contract/src/sentence.js';
 import { matchesAny } from '../common/model-pattern.js';
 import { microCentsFromCents } from '../common/money.js';
 
@@ -66,6 +67,7 @@ export interface PolicyBoundKey {
 export interface PolicyViolation {
   readonly path: string;
   readonly message: string;
+  readonly messageParts?: readonly SentencePart[];
 }
 
 type BoundField = FieldsWith<{ policyBound: string }>;
@@ -245,18 +247,22 @@ function rateViolation(path: string, limit: number | null, bound: number | undef
 function budgetViolations(policy: KeyPolicy, key: PolicyBoundKey): PolicyViolation[] {
   const { maxBudgetLimitCents, budgetType } = policy;
   if (maxBudgetLimitCents === undefined) return [];
-  const bound = `at most ${maxBudgetLimitCents}`;
+  const bound = inParts`at most ${{ cents: maxBudgetLimitCents }}`;
   if (key.budgetLimitMicroCents === null) {
-    return [{ path: 'isUnlimited', message: `must be false, with a budgetLimitCents of ${bound}` }];
+    return [violation('isUnlimited', inParts`must be false, with a budgetLimitCents of ${bound}`)];
   }
   const found: PolicyViolation[] = [];
   if (key.budgetLimitMicroCents > microCentsFromCents(maxBudgetLimitCents)) {
-    found.push({ path: 'budgetLimitCents', message: `must be ${bound}` });
+    found.push(violation('budgetLimitCents', inParts`must be ${bound}`));
   }
   if (budgetType === 'total' && key.budgetType !== 'total') {
     found.push({ path: 'budgetType', message: 'must be total' });
   }
   return found;
+}
+
+function violation(path: string, messageParts: readonly SentencePart[]): PolicyViolation {
+  return { path, message: written(messageParts), messageParts };
 }
 
 function expiryViolations({ maxValidityDays: days }: KeyPolicy, key: PolicyBoundKey, now: Date): PolicyViolation[] {

@@ -1,3 +1,4 @@
+import { inParts, written } from '../../packages/contract/src/sentence.js';
 import { DomainError, type FieldError, validationFailed } from '../common/domain-error.js';
 
 /** 404, also for keys the caller may not know of: the same answer but for `requestId`. */
@@ -106,17 +107,13 @@ export function ownerMayOnlyTighten(paths: readonly string[]): DomainError {
 
 /** 403: an owner without `platform:api-keys:update` asked for a window that a caller with it has ended. */
 export function expiryWasFixed(maxExpiresAt: Date): DomainError {
-  const detail =
-    `The end of this key was set to ${maxExpiresAt.toISOString()} by a caller with the permission platform:api-keys:update. ` +
-    'Ask for a later one; a renewal cannot pass it.';
-  return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', detail, {
+  const at = maxExpiresAt.toISOString();
+  const detailParts = inParts`The end of this key was set to ${{ at }} by a caller with the permission platform:api-keys:update. Ask for a later one; a renewal cannot pass it.`;
+  const messageParts = inParts`cannot be later than ${{ at }} without the permission platform:api-keys:update`;
+  return new DomainError('forbidden', 'OWNER_MAY_ONLY_TIGHTEN', written(detailParts), {
     permission: 'platform:api-keys:update',
-    errors: [
-      {
-        path: 'expiresAt',
-        message: `cannot be later than ${maxExpiresAt.toISOString()} without the permission platform:api-keys:update`,
-      },
-    ],
+    detailParts,
+    errors: [{ path: 'expiresAt', message: written(messageParts), messageParts }],
   });
 }
 

@@ -100,7 +100,7 @@ export class ApiKeyView {
    */
   projectId: string | null;
 
-  /** A key of a disabled owner is refused. */
+  /** A key of an inactive owner is refused. */
   ownerIsActive: boolean;
 
   /**

@@ -36,7 +36,7 @@ export class AuthController {
   })
   @ApiUnauthorizedResponse({
     description:
-      'E-mail or password is wrong, or the account is disabled: the answers are the same. Or a code is needed or wrong.',
+      'E-mail or password is wrong, or the account is inactive: the answers are the same. Or a code is needed or wrong.',
     type: ProblemView,
   })
   async login(

@@ -39,7 +39,7 @@ export class AuthService {
   ) {}
 
   /**
-   * Opens a session. The answer to a wrong password, an unknown address and a disabled account is the same,
+   * Opens a session. The answer to a wrong password, an unknown address and an inactive account is the same,
    * and takes the same time.
    *
    * @throws DomainError 401, MFA_REQUIRED and MFA_CODE_REFUSED among them; 429 TOO_MANY_REQUESTS
@@ -57,9 +57,9 @@ export class AuthService {
   }
 
   /**
-   * Opens a session for somebody the identity provider has just vouched for; his user is made on first sight. null when
-   * that is disabled or deleted. The session is like any other from then on: disabling ends it, and rights are
-   * looked up anew on each request.
+   * Opens a session for a person whom the identity provider has just authenticated; the user is made on first sight.
+   * null when that is inactive or deleted. The session is like any other from then on: deactivating the user ends it,
+   * and rights are looked up anew on each request.
    */
   async loginByIdentity(caller: Caller, identity: Identity): Promise<SessionView | null> {
     const userId = await this.identities.admit(caller, identity);

@@ -25,7 +25,10 @@ function signerOf(token: string, secrets: readonly VersionedKey[]): KeyObject {
   return secretKeyOf(secrets.find(hasSigned) ?? secrets[0]!);
 }
 
-/** Our own tokens, as bearer token or cookie. A disabled user, a changed password or a sign-out ends them at once. */
+/**
+ * Our own tokens, as bearer token or cookie. They end with a sign-out, with a new password, and when the user is
+ * deactivated.
+ */
 @Injectable()
 export class SessionStrategy extends PassportStrategy(Strategy, 'session') {
   private readonly logger = new Logger('Sessions');

@@ -1,3 +1,4 @@
+import type { SentencePart } from '../../packages/contract/src/sentence.js';
 import { hideSecrets } from './secret-shape.js';
 
 /**
@@ -23,11 +24,15 @@ export type ErrorKind =
 export interface FieldError {
   readonly path: string;
   readonly message: string;
+  /** `message` in parts, where it names an amount or an instant. */
+  readonly messageParts?: readonly SentencePart[];
 }
 
 /** Members of the problem document beside the standard ones. All of it is public. */
 export interface ErrorExtras {
   readonly errors?: readonly FieldError[];
+  /** `message` in parts, where it names an amount or an instant. */
+  readonly detailParts?: readonly SentencePart[];
   readonly retryAfterSeconds?: number;
   /** Methods that the path takes; sent as `Allow`. */
   readonly allow?: readonly string[];
@@ -53,7 +58,12 @@ export class DomainError extends Error {
 
 /** 400 for fields that are wrong, all of them at once. A member whose name is shaped like a secret is named `?`. */
 export function validationFailed(fields: readonly FieldError[]): DomainError {
-  const errors = fields.map(({ path, message }) => ({ path: hideSecrets(path), message: hideSecrets(message) }));
+  const errors = fields.map(({ path, message, messageParts }) => ({
+    path: hideSecrets(path),
+    message: hideSecrets(message),
+    // Values of ours: nothing of what was sent is in them.
+    ...(messageParts === undefined ? {} : { messageParts }),
+  }));
   const first = errors[0];
   const detail = first ? `${first.path}: ${first.message}` : 'The request is not valid.';
   return new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors });

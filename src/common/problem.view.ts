@@ -1,3 +1,6 @@
+import { ApiPropertyOptional } from '@nestjs/swagger';
+import { SentencePartView } from './sentence-part.view.js';
+
 /** One field that is wrong. */
 export class FieldErrorView {
   /**
@@ -11,6 +14,10 @@ export class FieldErrorView {
    * @example "must be an address or a CIDR block"
    */
   message: string;
+
+  /** `message` in parts, where it names an amount or an instant. */
+  @ApiPropertyOptional({ type: [SentencePartView] })
+  messageParts?: readonly SentencePartView[];
 }
 
 /** The body of every error answer (RFC 9457, `application/problem+json`). */
@@ -47,6 +54,10 @@ export class ProblemView {
    * @example "0d8e5c7a-3b1f-4f0e-9a54-6c2d7e8f9a10"
    */
   requestId: string;
+
+  /** `detail` in parts, where it names an amount or an instant. */
+  @ApiPropertyOptional({ type: [SentencePartView] })
+  detailParts?: readonly SentencePartView[];
 
   /** With 400: all fields that are wrong, at once. */
   errors?: FieldErrorView[];

@@ -54,14 +54,18 @@ export class BoundLimits {
   }
 }
 
-function boundView(viewer: LimitViewer, { limit, targetName, sentence, account }: BoundLimit): BoundLimitView {
+function boundView(
+  viewer: LimitViewer,
+  { limit, targetName, sentence, sentenceParts, account }: BoundLimit,
+): BoundLimitView {
   const { id, unit, per, each, targetKind, targetId, name, models, mode, timeZone } = limit;
   const memberId = account.member?.id ?? null;
   const isSeen = seesNumbers(viewer, { targetKind, targetId, each, memberId });
   const target = { kind: targetKind, id: targetId, name: targetName };
   const amount = inUnit(unit, limit.amount);
   const version = versionOf(auditedLimit(limit));
-  const details = isSeen ? { version, name, sentence, amount, target, each, models, mode, timeZone, account } : null;
+  const said = { sentence, sentenceParts };
+  const details = isSeen ? { version, name, ...said, amount, target, each, models, mode, timeZone, account } : null;
   const allowedActs = limitActs(viewer, limit);
   // What one of the subjects has used says nothing of a call, which may be of another.
   const state = each === 'subject' && !isSeen ? 'ok' : account.state;

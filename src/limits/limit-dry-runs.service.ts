@@ -72,7 +72,7 @@ export class LimitDryRuns {
     ]);
     const accountCount = accountsIn(limit, reach);
     return {
-      sentence: sentenceOf(limit, nameOf(limit, names), this.config.currency),
+      ...sentenceOf(limit, nameOf(limit, names), this.config.currency),
       keyCount: reach?.keys ?? null,
       ownerCount: reach?.owners ?? null,
       accountCount,

@@ -5,8 +5,10 @@ import {
   type LimitTargetKind,
   type LimitUnit,
   limitSentence,
+  limitSentenceParts,
 } from '../../packages/contract/src/limit.js';
 import { PageMetaView } from '../common/page.view.js';
+import { SentencePartView } from '../common/sentence-part.view.js';
 import { versionOf } from '../common/version.js';
 import { auditedLimit } from '../quotas/limits/audited-limit.js';
 import { type LimitAccount, isExhausted, remainingOf } from './limit-account.js';
@@ -194,6 +196,9 @@ export class LimitView {
    */
   sentence: string;
 
+  /** `sentence` in parts, for programs that write amounts in a form of their own. */
+  sentenceParts: SentencePartView[];
+
   unit: LimitUnit;
 
   /**
@@ -246,7 +251,7 @@ export class LimitView {
       name: limit.name,
       alias: limit.alias,
       description: limit.description,
-      sentence: sentenceOf(limit, targetName, currency),
+      ...sentenceOf(limit, targetName, currency),
       unit: limit.unit,
       amount: inUnit(limit.unit, limit.amount),
       amountCents: inCents(limit.unit, limit.amount),
@@ -304,11 +309,15 @@ export class PutLimitView extends LimitView {
   replaced: ReplacedLimitView | null;
 }
 
+/** A limit in one sentence, and that sentence in parts. */
+type Sentence = Pick<LimitView, 'sentence' | 'sentenceParts'>;
+
 /** The sentence of a limit whose target has this name. */
-export function sentenceOf(limit: Limit, targetName: string | null, currency: string): string {
-  const { targetKind: kind, each, unit, per, timeZone, amount, models, mode } = limit;
+export function sentenceOf(limit: Limit, targetName: string | null, currency: string): Sentence {
+  const { targetKind: kind, each, unit, per, timeZone, models, mode } = limit;
   const target = { kind, name: targetName };
-  return limitSentence({ target, each, unit, per, timeZone, amount: inUnit(unit, amount), models, mode }, currency);
+  const said = { target, each, unit, per, timeZone, amount: inUnit(unit, limit.amount), models, mode };
+  return { sentence: limitSentence(said, currency), sentenceParts: limitSentenceParts(said) };
 }
 
 /** A page of limits. */
@@ -333,6 +342,9 @@ export class LimitDryRunView {
    * @example "All keys in project Search together may spend at most 500.00 USD per month (Europe/Berlin)."
    */
   sentence: string;
+
+  /** `sentence` in parts, for programs that write amounts in a form of their own. */
+  sentenceParts: SentencePartView[];
 
   /**
    * Keys that it binds and that are not revoked; null: more than 100 000.
@@ -397,6 +409,9 @@ export class BoundLimitDetailsView {
    * @example "All keys in project Search together may spend at most 500.00 USD per month (Europe/Berlin)."
    */
   sentence: string;
+
+  /** `sentence` in parts, for programs that write amounts in a form of their own. */
+  sentenceParts: SentencePartView[];
 
   /**
    * That of the limit, in its unit; `account` has the one that is in force for the member.

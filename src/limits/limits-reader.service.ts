@@ -1,3 +1,4 @@
+import type { SentencePart } from '../../packages/contract/src/sentence.js';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { LIMIT_MEMBERS, type LimitMember } from '../../packages/contract/src/limit.js';
@@ -53,6 +54,7 @@ export interface BoundLimit {
   readonly targetName: string | null;
   /** With the amount that is in force for the account. */
   readonly sentence: string;
+  readonly sentenceParts: SentencePart[];
   readonly account: LimitAccountView;
 }
 
@@ -199,7 +201,7 @@ export class LimitsReader {
       const { amount } = isOfAll.has(limit.id) ? limit : byLimit.get(limit.id)!;
       // The amount of a member whose account is told is that of the sentence too.
       const sentence = sentenceOf(limitWith(limit, { amount }), targetName, this.config.currency);
-      return { limit, targetName, sentence, account: views[index]! };
+      return { limit, targetName, ...sentence, account: views[index]! };
     });
   }
 

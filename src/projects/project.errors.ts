@@ -23,7 +23,7 @@ export function unknownProject(path = 'projectId'): DomainError {
 
 /** 400 for a member who cannot sign in. */
 export function noPerson(): DomainError {
-  return validationFailed([{ path: 'userId', message: 'must be a person who is not disabled' }]);
+  return validationFailed([{ path: 'userId', message: 'must be an active person' }]);
 }
 
 /** 409: another project has this name. */

@@ -50,7 +50,7 @@ export class Accounts {
   ) {}
 
   /**
-   * The active local account behind e-mail and password, or null: wrong password, unknown address and disabled account
+   * The active local account behind e-mail and password, or null: wrong password, unknown address and inactive account
    * are the same, also in time. What fails is counted, and told to the person of the account. The second factor is
    * looked at after the password was right; a refused code is counted like a wrong password. A missing one slows
    * nobody, and is a failed sign-in where none follows.

@@ -40,7 +40,7 @@ export class Identities {
     private readonly clock: Clock,
   ) {}
 
-  /** The id of the identity's user, made or brought up to date, or null when he is disabled or deleted. */
+  /** The id of the identity's user, made or brought up to date, or null when the user is inactive or deleted. */
   async admit(caller: Caller, identity: Identity): Promise<string | null> {
     const known = await this.users.findByIdentity(identity.issuer, identity.subject);
     const user = known ?? (await this.provision(caller, identity));

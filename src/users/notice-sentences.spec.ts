@@ -48,7 +48,7 @@ describe('The sentence of a notice', () => {
       'The identity provider changed your roles: gave you auditor.',
     ],
     [event({ action: 'sessions:revoke' }), 'sessions', 'Ada ended sessions of yours.'],
-    [event(change('isActive', false, true)), 'state', 'Ada enabled your account.'],
+    [event(change('isActive', false, true)), 'state', 'Ada activated your account.'],
     [
       event({ ...change('email', 'a', 'b'), actorName: null }),
       'other',

@@ -43,7 +43,7 @@ const DEEDS: Record<NoticeKind, (event: AccountEvent, userId: string) => string>
     return `changed your roles: ${parts.filter((part) => part !== null).join(', ')}`;
   },
   state: ({ changes }) =>
-    changeOf(changes, 'isActive')!.after === true ? 'enabled your account' : 'disabled your account',
+    changeOf(changes, 'isActive')!.after === true ? 'activated your account' : 'deactivated your account',
   managers: ({ changes, resourceName }, userId) => {
     const isManager = namesIn(changeOf(changes, 'managerIds')?.after).includes(userId);
     const account = `the service account ${resourceName ?? 'that is gone now'}`;

@@ -33,7 +33,7 @@ export interface OpenSession {
 
 /**
  * Sessions of people who signed in here. A row that is gone is a session that ended. They belong to users, because a
- * new password, disabling and deleting end them in the same transaction.
+ * new password, deactivating and deleting end them in the same transaction.
  */
 @Injectable()
 export class Sessions {

@@ -58,7 +58,7 @@ export class UserFieldsDto {
   @Field(optional(setOf(50, UUID)))
   managerIds?: string[];
 
-  /** A disabled user cannot sign in; the sessions have ended, and the keys are refused. */
+  /** An inactive user cannot sign in; the sessions have ended, and the keys are refused. */
   @Field(optional(FLAG))
   isActive?: boolean;
 
@@ -166,7 +166,7 @@ export class UsersQueryDto extends PageQueryDto {
   @Field(optional(NAME_OF_A_ROLE))
   role?: string;
 
-  /** Disabled users only, or active ones only. */
+  /** `true`: active users only; `false`: inactive ones only. */
   @AsFlag()
   @Field(optional(FLAG))
   isActive?: boolean;

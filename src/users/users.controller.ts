@@ -74,7 +74,7 @@ export class UsersController {
   @Audited('users:update', 'user')
   @ApiOperation({
     summary: 'Change a user',
-    description: `You must hold everything they may do. ${KEY_OWNERS} Disabling ends their sessions and stops their keys at once.`,
+    description: `You must hold everything they may do. ${KEY_OWNERS} Deactivating them ends their sessions and stops their keys at once.`,
   })
   update(
     @FromCaller() caller: KnownCaller,

@@ -28,7 +28,7 @@ import { UsersRepository, type UserWithRoles, isEmailTaken } from './users.repos
 
 /**
  * People and service accounts. Whoever changes another must hold everything that one may do, before and after; who is
- * disabled or loses roles notices it on his next request.
+ * deactivated or loses roles notices it on their next request.
  */
 @Injectable()
 export class UsersService {

@@ -1,4 +1,5 @@
 import type { Environment, VerifiesEnvironment } from '../api-keys/api-key.entity.js';
+import { type SentencePart, written } from '../../packages/contract/src/sentence.js';
 import { addressIn, matches } from '../../packages/contract/src/address.js';
 import { matchesAny } from '../common/model-pattern.js';
 import type { KeyRecord } from '../key-cache/records/key-record.js';
@@ -45,6 +46,14 @@ export interface CheckOutcome {
   readonly check: string;
   readonly outcome: 'passed' | 'failed' | 'skipped';
   readonly detail: string;
+  /** `detail` in parts, where it names an amount or an instant. */
+  readonly detailParts?: readonly SentencePart[];
+}
+
+/** A sentence as the detail of a check: with its parts where it names an amount or an instant. */
+export function detailOf(sentence: readonly SentencePart[]): Pick<CheckOutcome, 'detail' | 'detailParts'> {
+  const detail = written(sentence);
+  return sentence.every(({ text }) => text !== undefined) ? { detail } : { detail, detailParts: sentence };
 }
 
 /** What the checks without counters come to. */
@@ -70,11 +79,11 @@ const REVOKED = refused('REVOKED', 'The key has been revoked.');
 /** Of a key that the emergency list names. */
 export const DENIED = REVOKED;
 const SECRET_ENDED = refused('REVOKED', 'This secret was replaced or ended; the key may have a newer one.');
-const DISABLED = refused('DISABLED', 'The key is deactivated.');
+const DISABLED = refused('DISABLED', 'The key is inactive.');
 const EXPIRED = refused('EXPIRED', 'The key has expired.');
 const SECRET_EXPIRED = refused('EXPIRED', 'This secret was replaced by a newer one, and its overlap is over.');
-const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is disabled.');
-const PROJECT_INACTIVE = refused('PROJECT_INACTIVE', 'The project of the key is disabled.');
+const OWNER_INACTIVE = refused('OWNER_INACTIVE', 'The owner of the key is inactive.');
+const PROJECT_INACTIVE = refused('PROJECT_INACTIVE', 'The project of the key is inactive.');
 const OTHER_ENVIRONMENT = refused('WRONG_ENVIRONMENT', 'The key is not of the environment that the call asks for.');
 const NOT_VERIFIED_HERE = refused(
   'WRONG_ENVIRONMENT',

@@ -15,7 +15,7 @@ export class KeyInspector {
   ) {}
 
   /**
-   * The record of a secret that is genuine and works: neither it nor its key is revoked, disabled or expired, its owner
+   * The record of a secret that is genuine and works: neither it nor its key is revoked, inactive or expired, its owner
    * is active, and the caller may verify keys of its environment. null for everything else; a key that is known is then
    * in its list of refused calls. Restrictions, rate limits and budgets do not matter here.
    *

@@ -28,5 +28,13 @@ describe('The check of a limit', () => {
     const { check, refuses } = limitCheck(bound(remaining), need);
     expect([check.outcome, refuses === null]).toEqual([outcome, outcome === 'passed']);
     expect(check.detail).toContain(words);
+    expect(check.detailParts).toBeUndefined();
+  });
+
+  it('names the instant at which the limit starts anew, also in parts', () => {
+    const { limit, account } = bound(0n);
+    const { check } = limitCheck({ limit, account: { ...account, endsAt: NOW } }, 1n);
+    expect(check.detail).toMatch(new RegExp(` It starts anew at ${NOW.toISOString()}\\.$`));
+    expect(check.detailParts).toContainEqual({ at: NOW.toISOString() });
   });
 });

@@ -1,7 +1,8 @@
-import { isSliding } from '../../packages/contract/src/limit.js';
+import { type SentencePart, inParts } from '../../packages/contract/src/sentence.js';
+import { type LimitPeriod, isSliding } from '../../packages/contract/src/limit.js';
 import type { BindingLimit } from '../quotas/limits/limit-accounts.js';
 import type { LimitFacts, LimitTarget, LimitUnit } from '../quotas/limits/limit-facts.js';
-import type { CheckOutcome } from './checks.js';
+import { type CheckOutcome, detailOf } from './checks.js';
 import type { QuotaRefusal } from './quota-gate.js';
 import type { RefusingLimitView } from './verdict.view.js';
 
@@ -71,6 +72,12 @@ function subjectCheck(limit: BindingLimit['limit']): { check: CheckOutcome; refu
   return { check: { check: 'limit', outcome: 'failed', detail }, refuses };
 }
 
+/** When a limit that does not cover a call may cover it again. */
+function resetOf(per: LimitPeriod | null, endsAt: Date | null): SentencePart[] {
+  if (endsAt === null) return [];
+  return inParts` ${isSliding(per) ? 'All of it is free' : 'It starts anew'} at ${{ at: endsAt.toISOString() }}.`;
+}
+
 /**
  * Whether a limit covers a call that takes so much, as the database has it. One that observes covers every call.
  *
@@ -84,15 +91,10 @@ export function limitCheck(
   const isOfSlots = limit.unit === 'slots';
   const isCovered = isOfSlots || (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';
-  const end =
-    account.endsAt === null
-      ? ''
-      : ` ${isSliding(limit.per) ? 'All of it is free' : 'It starts anew'} at ${account.endsAt.toISOString()}.`;
   const covers = need === null ? 'is not exhausted' : 'covers the call';
-  const detail = isCovered
-    ? `The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} ${covers}.`
-    : `The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} does not cover the call${passes ? ', and only observes' : ''}.${end}`;
-  const check: CheckOutcome = { check: 'limit', outcome: passes ? 'passed' : 'failed', detail };
+  const finding = isCovered ? covers : `does not cover the call${passes ? ', and only observes' : ''}`;
+  const detailParts = inParts`The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} ${finding}.${isCovered ? '' : resetOf(limit.per, account.endsAt)}`;
+  const check: CheckOutcome = { check: 'limit', outcome: passes ? 'passed' : 'failed', ...detailOf(detailParts) };
   if (passes) return { check, refuses: null };
   return {
     check,

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { type SentencePart, inParts } from '../../packages/contract/src/sentence.js';
 import { unavailable } from '../common/domain-error.js';
 import type { BoundLimit, KeyLimits, SlidingLimit } from '../quotas/key-limits.js';
 import { accountsFor, isBinding, ofSubject, requiringSubject, slotsFor, windowsFor } from '../quotas/key-limits.js';
@@ -16,7 +17,7 @@ import { type BudgetStanding, findBudget } from '../quotas/budget-reader.js';
 import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
 import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
-import type { CheckOutcome, StaticDecision } from './checks.js';
+import { type CheckOutcome, type StaticDecision, detailOf } from './checks.js';
 import type { KeyFacts, KeyRecord } from '../key-cache/records/key-record.js';
 import type { VerdictLimitView } from './verdict-limit.view.js';
 import type { BudgetView, RateLimitView, RefusingLimitView } from './verdict.view.js';
@@ -161,12 +162,7 @@ export class QuotaGate {
     if (budget !== null) {
       const need = question.reserveMicroCents ?? 0n;
       const passes = need === 0n ? budget.remaining > 0n : need <= budget.remaining;
-      const left = centsFromMicroCents(budget.remaining);
-      checks.push({
-        check: 'budget',
-        outcome: passes ? 'passed' : 'failed',
-        detail: `${left} of ${centsFromMicroCents(budget.limit)} cents are left (${budget.type}${raisedUntil(budget)}); the call reserves ${centsFromMicroCents(need)}.`,
-      });
+      checks.push(budgetCheck(budget, need, passes));
       if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
     }
     const bound = await this.bindingLimits(key.id, asked);
@@ -332,8 +328,18 @@ function budgetView(type: BudgetView['type'], limit: bigint, spent: bigint, held
   return view;
 }
 
-function raisedUntil({ raise, raiseUntil }: BudgetStanding): string {
-  return raiseUntil === null ? '' : `, raised by ${centsFromMicroCents(raise)} until ${raiseUntil.toISOString()}`;
+function budgetCheck(budget: BudgetStanding, need: bigint, passes: boolean): CheckOutcome {
+  const sentence = inParts`${inCents(budget.remaining)} of ${inCents(budget.limit)} is left (${budget.type}${raisedUntil(budget)}); the call reserves ${inCents(need)}.`;
+  return { check: 'budget', outcome: passes ? 'passed' : 'failed', ...detailOf(sentence) };
+}
+
+function raisedUntil({ raise, raiseUntil }: BudgetStanding): SentencePart[] {
+  if (raiseUntil === null) return [];
+  return inParts`, raised by ${inCents(raise)} until ${{ at: raiseUntil.toISOString() }}`;
+}
+
+function inCents(microCents: bigint): SentencePart {
+  return { cents: centsFromMicroCents(microCents) };
 }
 
 function seconds(ms: number): number {

@@ -4,6 +4,10 @@ const plain = { type: 'string', format: 'unsafe' } as const;
 const number = { type: 'number' } as const;
 const flag = { type: 'boolean' } as const;
 const nullablePlain = { ...plain, nullable: true } as const;
+const parts = {
+  type: 'array',
+  items: { type: 'object', properties: { text, cents: number, at: plain } },
+} as const;
 const texts = { type: 'array', items: text } as const;
 
 const limitNumbers = { amount: number, used: number, held: number, remaining: number } as const;
@@ -63,8 +67,14 @@ export const VERDICT_SCHEMA = {
     tightest: LIMIT_SCHEMA,
     limits: { type: 'array', items: LIMIT_SCHEMA },
     degraded: flag,
-    checks: { type: 'array', items: { type: 'object', properties: { check: plain, outcome: plain, detail: text } } },
-    errors: { type: 'array', items: { type: 'object', properties: { path: text, message: text } } },
+    checks: {
+      type: 'array',
+      items: { type: 'object', properties: { check: plain, outcome: plain, detail: text, detailParts: parts } },
+    },
+    errors: {
+      type: 'array',
+      items: { type: 'object', properties: { path: text, message: text, messageParts: parts } },
+    },
   },
 } as const;
 

@@ -3,6 +3,7 @@ import type { BudgetType, Environment } from '../api-keys/api-key.entity.js';
 import type { CheckOutcome, VerdictCode } from './checks.js';
 import { VERDICT_CODES } from './checks.js';
 import { LIMIT_PERIODS, LIMIT_UNITS, type LimitPeriod, type LimitUnit } from '../quotas/limits/limit-facts.js';
+import { SentencePartView } from '../common/sentence-part.view.js';
 import { FieldErrorView } from '../common/problem.view.js';
 import { LimitNumbersView, VerdictLimitView } from './verdict-limit.view.js';
 
@@ -16,6 +17,10 @@ export class CheckView implements CheckOutcome {
 
   /** @example "Passed." */
   detail: string;
+
+  /** `detail` in parts, where it names an amount or an instant. */
+  @ApiPropertyOptional({ type: [SentencePartView] })
+  detailParts?: readonly SentencePartView[];
 }
 
 /** One rate limit of the key, as of the last time it was asked for. */

@@ -152,10 +152,10 @@ inBrowser('an admin of people and their keys', () => {
     await hers.getByText('at most 60 per minute').first().waitFor();
     expect(await hers.getByLabel('In any minute').inputValue()).toBe('20 requests');
     await hers.getByLabel('Name').fill('Hers');
-    await hers.getByLabel('In any minute').fill('61');
+    await hers.getByLabel('Amount in USD').fill('6');
     await hers.getByRole('button', { name: 'Create key' }).click();
-    await hers.getByText('must be at most 60').waitFor();
-    await hers.getByLabel('In any minute').fill('30');
+    await hers.getByText('must be at most $5.00').waitFor();
+    await hers.getByLabel('Amount in USD').fill('5');
     await hers.getByRole('button', { name: 'Create key' }).click();
     await hers.getByLabel('I have stored the secret in a safe place').check();
     await hers.getByRole('button', { name: 'Done' }).click();
@@ -192,7 +192,7 @@ inBrowser('an admin of people and their keys', () => {
     expect((await userNamed('Ada Lovelace'))!.roles.sort()).toEqual(['auditor', 'trial-plan']);
   });
 
-  it('transfers a key, renews it, switches it off and on from its row, ends it, and deletes it', async () => {
+  it('transfers a key, renews it, deactivates and activates it from its row, ends it, and deletes it', async () => {
     const { apiKey, secretKey } = await made({ name: 'Wanderer' });
     const act = async (name: string) => {
       await page.getByRole('button', { name: 'Actions on Wanderer' }).click();
@@ -302,20 +302,20 @@ inBrowser('an admin of people and their keys', () => {
     expect(await page.getByTestId('secret').count()).toBe(0);
   });
 
-  it('lets a stranger revoke a key he found by presenting it, with one answer for everything', async () => {
+  it('lets the finder of a key revoke it without an account, with one answer for everything', async () => {
     const { apiKey, secretKey } = await made({ name: 'Leaked' });
-    const stranger = await ConsoleSession.open(browser!, app);
-    await stranger.goto('/sign-in');
-    await stranger.page.getByRole('link', { name: 'Revoke it' }).click();
+    const finder = await ConsoleSession.open(browser!, app);
+    await finder.goto('/sign-in');
+    await finder.page.getByRole('link', { name: 'Revoke it' }).click();
     for (const key of ['sk-nothing-of-ours-1', secretKey]) {
-      await stranger.page.getByLabel('The key, or the text that contains it').fill(key);
-      await stranger.page.getByRole('button', { name: 'Revoke the key' }).click();
-      await stranger.page.getByText('If this was the secret of a key here, it has ended').waitFor();
+      await finder.page.getByLabel('The key, or the text that contains it').fill(key);
+      await finder.page.getByRole('button', { name: 'Revoke the key' }).click();
+      await finder.page.getByText('If this was the secret of a key here, it has ended').waitFor();
     }
-    expect(stranger.page.url()).not.toContain(secretKey);
+    expect(finder.page.url()).not.toContain(secretKey);
     expect((await keyOf(apiKey.id)).status).toBe('revoked');
-    expect(stranger.errors).toEqual([]);
-    await stranger.context.close();
+    expect(finder.errors).toEqual([]);
+    await finder.context.close();
   });
 
   it('renews what expires soon, ends what has no end, and raises what is nearly spent, from hygiene', async () => {

@@ -211,6 +211,11 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('Chatbot').fill('support-bot');
     await page.getByRole('button', { name: 'Test the call' }).click();
     await page.getByText('The call would be allowed').waitFor();
+    // Amounts and times as everywhere else in the console.
+    await page.getByText(/\$3\.75 of \$5\.00 is left \(monthly\); the call reserves \$0\.00\./).waitFor();
+    await page.getByText(/The key ends at \d+ \w+ 20\d\d, \d\d:\d\d (CET|CEST|GMT\+[12])\./).waitFor();
+    const checks = await page.getByRole('table', { name: 'Checks in their order' }).innerText();
+    expect(checks).not.toMatch(/\bcents?\b|\d{4}-\d\d-\d\dT/);
   });
 
   it('rotates the secret with an overlap in which both work', async () => {
@@ -275,7 +280,7 @@ inBrowser('an admin in the console', () => {
     await page.getByText(/Unaltered: \d+ entries and \d+ reads checked/).waitFor();
   });
 
-  it('changes a role, and with it what another user sees; disabling him ends his session', async () => {
+  it('changes a role, and with it what another user sees; deactivating them ends their session', async () => {
     const user = await app.addUser(['creator']);
     const other = await ConsoleSession.open(browser!, app);
     await other.signIn(user.email, user.password);

@@ -37,7 +37,7 @@ inBrowser('signing in with the identity provider', () => {
     expect(await session.inspect('sign-in-with-provider')).toEqual([]);
   }, 60_000);
 
-  it('says so when the person did not agree, and goes where he wanted once he does', async () => {
+  it('says so when the person did not agree, and goes to the wanted page once they agree', async () => {
     await session.goto('/keys/new?ownerId=');
     await button().click();
     await atProvider('Cancel');
@@ -78,7 +78,7 @@ inBrowser('signing in with the identity provider', () => {
     expect(session.errors).toEqual([]);
   });
 
-  it('says so when the user is disabled here', async () => {
+  it('says so when the user is inactive here', async () => {
     await app.dataSource.query(`UPDATE users SET is_active = false WHERE oidc_subject = 'subject-1'`);
     await session.goto('/sign-in');
     await button().click();

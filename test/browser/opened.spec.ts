@@ -150,7 +150,7 @@ inBrowser('the console, opened', () => {
   ];
 
   it.each(opened)(
-    'shows %s without a serious finding',
+    'shows %s without a finding',
     async (name, path, open) => {
       await session.goto(path());
       await session.page.getByRole('heading', { level: 1 }).waitFor();
@@ -168,13 +168,13 @@ inBrowser('the console, opened', () => {
     await session.page.getByRole('link', { name: 'Hygiene' }).waitFor();
     await session.settle();
     await session.picture('opened-navigation-narrow');
-    expect(await session.seriousViolations()).toEqual([]);
+    expect(await session.violations()).toEqual([]);
     await session.page.getByRole('link', { name: 'Hygiene' }).click();
     await session.page.getByRole('heading', { name: 'Hygiene' }).waitFor();
     await session.page.setViewportSize({ width: 1280, height: 860 });
   }, 30_000);
 
-  it('shows somebody without rights his own keys, and says what a page takes', async () => {
+  it('shows a person without rights their own keys, and says what a page takes', async () => {
     const { email, password } = await app.addUser(['trial-plan']);
     const other = await ConsoleSession.open(browser!, app);
     await other.signIn(email, password);

@@ -54,7 +54,7 @@ inBrowser('the overview', () => {
     await page.getByText(/At this rate it is used up on/).waitFor();
   }, 60_000);
 
-  it('is looked at without a serious finding, at every width', async () => {
+  it('is looked at without a finding, at every width', async () => {
     await session.goto('');
     await page.getByText('Budgets that end early').waitFor();
     expect(await session.inspect('overview-month')).toEqual([]);

@@ -102,7 +102,7 @@ inBrowser('the refused calls of a key', () => {
     expect(texts.every((text) => text.includes('Address not allowed'))).toBe(true);
   }, 60_000);
 
-  it('are looked at without a serious finding, at every width', async () => {
+  it('are looked at without a finding, at every width', async () => {
     await session.goto(`/keys/${key.id}?tab=refused`);
     await rows().first().waitFor();
     expect(await session.inspect('refused-calls')).toEqual([]);

@@ -90,7 +90,7 @@ inBrowser('the screens of the console', () => {
   });
 
   it.each(screens)(
-    'shows %s without a serious finding',
+    'shows %s without a finding',
     async (name, path) => {
       if (!session.page.url().includes('/console') || session.page.url().includes('sign-in')) await session.signIn();
       await session.goto(path());
@@ -107,7 +107,7 @@ inBrowser('the screens of the console', () => {
     expect(await session.inspect('revoke')).toEqual([]);
   }, 60_000);
 
-  it('shows the matrix of roles without a serious finding', async () => {
+  it('shows the matrix of roles without a finding', async () => {
     await session.goto('/roles');
     await session.page.getByRole('tab', { name: 'Who may do what' }).click();
     expect(await session.inspect('roles-matrix')).toEqual([]);

@@ -57,7 +57,7 @@ inBrowser('sessions', () => {
     expect(await signedIn(there)).toBe(true);
   }, 60_000);
 
-  it('ask before all others end, without a serious finding', async () => {
+  it('ask before all others end, without a finding', async () => {
     await here.goto('/account');
     await here.page.getByRole('button', { name: 'End all others' }).click();
     await here.page.getByText('This one stays').waitFor();

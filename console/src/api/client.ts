@@ -1,3 +1,5 @@
+import type { SentencePart } from '../../../packages/contract/src/sentence';
+import { sentence } from '../ui/format';
 import createClient, { type Middleware } from 'openapi-fetch';
 import type { components, paths } from './schema';
 
@@ -16,6 +18,7 @@ export type AuditEvent = Schemas['AuditEventView'];
 export interface FieldProblem {
   path: string;
   message: string;
+  messageParts?: readonly SentencePart[];
 }
 
 /** An answer of the server that says no (RFC 9457), or no answer at all: status 0. */
@@ -108,6 +111,7 @@ async function problemOf(response: Response): Promise<Problem> {
   try {
     const body = (await response.json()) as Record<string, unknown> & {
       detail?: string;
+      detailParts?: readonly SentencePart[];
       title?: string;
       code?: string;
       errors?: FieldProblem[];
@@ -116,8 +120,8 @@ async function problemOf(response: Response): Promise<Problem> {
     return new Problem(
       response.status,
       body.code ?? 'UNKNOWN',
-      body.detail ?? body.title ?? 'The server refused this.',
-      body.errors ?? [],
+      sentence(body.detail ?? body.title ?? 'The server refused this.', body.detailParts),
+      (body.errors ?? []).map((error) => ({ ...error, message: sentence(error.message, error.messageParts) })),
       body.requestId ?? null,
       body,
     );

@@ -1,12 +1,12 @@
 import { ActionIcon, Stack, Table, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
-import { type SaidLimit, limitSentence } from '../../../packages/contract/src/limit';
+import { type SaidLimit, limitSentenceParts } from '../../../packages/contract/src/limit';
 import type { AuditEvent } from '../api/client';
 import { useSession } from '../session/session';
+import { inWords } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { Facts, Instant } from '../ui/values';
 import { actionInWords } from '../ui/words';
-import { settings } from '../settings';
 import { useName, useSaid } from './names';
 
 interface RowProps {
@@ -101,15 +101,15 @@ function Changed({ event }: { event: AuditEvent }) {
   const changes = openedChanges(event);
   const shown = changes.filter(({ before }) => before !== null && before !== undefined).slice(0, SHOWN_CHANGES);
   if (shown.length === 0) return null;
-  const short = (value: unknown) => {
-    const text = value === null || value === undefined ? 'none' : said(value) || '(empty)';
+  const short = (value: unknown, field: string) => {
+    const text = value === null || value === undefined ? 'none' : said(value, field) || '(empty)';
     return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
   };
   return (
     <Text size="xs" c="dimmed" component="div" className="breakable">
       {shown.map(({ field, before, after }) => (
         <div key={field}>
-          <span className="mono">{field}</span>: from {short(before)} to {short(after)}
+          <span className="mono">{field}</span>: from {short(before, field)} to {short(after, field)}
         </div>
       ))}
       {changes.length > shown.length && shown.length === SHOWN_CHANGES && (
@@ -213,19 +213,13 @@ function LimitSaid({ event: { resourceType, changes } }: { event: AuditEvent }) 
   if (resourceType !== 'limit' || said['targetKind'] === undefined) return null;
   const target = { kind: said['targetKind'], name: name ?? said['targetId'] ?? null };
   const amount = said['amount'] ?? said['amountCents'];
+  const limit = {
+    ...{ ...said, amount, target },
+    ...{ per: said['per'] ?? null, each: said['each'] ?? null, models: said['models'] ?? [] },
+  } as unknown as SaidLimit;
   return (
     <Text size="sm" className="breakable">
-      {limitSentence(
-        {
-          ...said,
-          amount,
-          per: said['per'] ?? null,
-          each: said['each'] ?? null,
-          models: said['models'] ?? [],
-          target,
-        } as unknown as SaidLimit,
-        settings.currency,
-      )}
+      {inWords(limitSentenceParts(limit))}
     </Text>
   );
 }
@@ -250,10 +244,10 @@ function Details({ event }: { event: AuditEvent }) {
               <Table.Tr key={field}>
                 <Table.Td className="mono nowrap">{field}</Table.Td>
                 <Table.Td>
-                  <Value value={before} className="diff-before" />
+                  <Value field={field} value={before} className="diff-before" />
                 </Table.Td>
                 <Table.Td>
-                  <Value value={after} className="diff-after" />
+                  <Value field={field} value={after} className="diff-after" />
                 </Table.Td>
               </Table.Tr>
             ))}
@@ -262,7 +256,7 @@ function Details({ event }: { event: AuditEvent }) {
       )}
       <Facts
         rows={[
-          ...details.map(([name, value]) => [name, said(value)] as const),
+          ...details.map(([name, value]) => [name, said(value, name)] as const),
           [
             'Request',
             <span key="request" className="mono">
@@ -297,7 +291,7 @@ function opened({ personal }: AuditEvent, value: unknown): unknown {
   return personal[commitment]?.value ?? 'erased person';
 }
 
-function Value({ value, className }: { value: unknown; className: string }) {
+function Value({ field, value, className }: { field: string; value: unknown; className: string }) {
   const said = useSaid();
   if (value === null || value === undefined)
     return (
@@ -305,7 +299,7 @@ function Value({ value, className }: { value: unknown; className: string }) {
         none
       </Text>
     );
-  const text = said(value);
+  const text = said(value, field);
   return (
     <span className={`${className} mono breakable`} title={typeof value === 'string' ? value : JSON.stringify(value)}>
       {text === '' ? '(empty)' : text}

@@ -6,6 +6,7 @@ import type { paths } from '../api/schema';
 import { Empty, Loading, ProblemAlert } from '../ui/states';
 import { AuditRow } from './audit-row';
 import { Names, useNames } from './names';
+import { HiddenHead } from '../ui/values';
 
 /** Which events; the API's own filters. */
 export type AuditFilter = Omit<
@@ -37,7 +38,7 @@ export function AuditTable({ filter }: { filter: AuditFilter }) {
           <Table>
             <Table.Thead>
               <Table.Tr>
-                <Table.Th w={36} aria-label="Details" />
+                <HiddenHead w={36} label="Details" />
                 <Table.Th>When</Table.Th>
                 <Table.Th>Action</Table.Th>
                 <Table.Th visibleFrom="sm">Outcome</Table.Th>

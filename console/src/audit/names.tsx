@@ -1,6 +1,7 @@
 import { useQueries } from '@tanstack/react-query';
 import { createContext, useContext } from 'react';
 import { type AuditEvent, api, dataOf } from '../api/client';
+import { localWithZone, money } from '../ui/format';
 import { useSession } from '../session/session';
 
 /** Names by ids: of what may be seen and is still there, and of what an event names that is not. */
@@ -49,16 +50,27 @@ export function useNames(pages: Pages): ReadonlyMap<string, string> {
   ]);
 }
 
-/** A value of a change in words: ids by their names, where these are known, and otherwise as they are. */
-export function useSaid(): (value: unknown) => string {
+/**
+ * A value of a field in words: ids by their names, where these are known, amounts as money, instants as local time, and
+ * the rest as it is.
+ */
+export function useSaid(): (value: unknown, field: string) => string {
   const names = useContext(Names);
-  const named = (text: string) => names.get(text) ?? text;
-  return (value) => {
-    if (Array.isArray(value) && value.every((one) => typeof one === 'string'))
-      return value.length === 0 ? 'none' : value.map(named).join(', ');
-    return typeof value === 'string' ? named(value) : JSON.stringify(value);
+  const said = (value: unknown, field: string): string => {
+    if (typeof value === 'string') return names.get(value) ?? (INSTANT.test(value) ? localWithZone(value) : value);
+    if (typeof value === 'number' && CENTS_FIELD.test(field)) return money(value);
+    if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+    if (!Array.isArray(value))
+      return Object.entries(value)
+        .map(([name, one]) => `${name} ${said(one, name)}`)
+        .join(', ');
+    return value.length === 0 ? 'none' : value.map((one) => said(one, field)).join(', ');
   };
+  return said;
 }
+
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
+const CENTS_FIELD = /cents$/i;
 
 /** The name of an id; undefined while it is not known. */
 export function useName(id: string): string | undefined {

@@ -6,7 +6,7 @@ import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Dialog } from '../ui/dialog';
-import { count, toInstant, utc } from '../ui/format';
+import { count, sentence, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
 import { plural } from '../ui/words';
 import { isAllowed } from './key-actions';
@@ -267,9 +267,9 @@ function summary({ unchanged, refused, notFound }: Outcome['counts']): string {
 
 function Reasons({ results }: { results: Outcome['results'] }) {
   const reasons = new Map<string, number>();
-  for (const { outcome, detail, code } of results) {
+  for (const { outcome, detail, detailParts, code } of results) {
     if (outcome !== 'refused') continue;
-    const text = detail ?? code ?? 'refused';
+    const text = sentence(detail ?? code ?? 'refused', detailParts);
     reasons.set(text, (reasons.get(text) ?? 0) + 1);
   }
   return [...reasons].slice(0, 5).map(([text, number]) => (

@@ -16,12 +16,12 @@ import { type ApiKey, type Problem, type Schemas, api, dataOf } from '../api/cli
 import { LimitFinding } from '../limits/bound-limits';
 import { settings } from '../settings';
 import { fieldErrors, submitting, useAct } from '../ui/act';
-import { localWithSeconds } from '../ui/format';
+import { localWithSeconds, sentence } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { ProblemAlert } from '../ui/states';
 import { useKept } from '../ui/unsaved';
 import { checkInWords, verdictInWords } from '../ui/words';
-import { centsOf } from './key-draft';
+import { MAX_MONEY, centsOf } from './key-draft';
 import type { RefusedCall } from './refused-calls';
 
 const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'subject', 'scopes', 'cost', 'reserveCents'];
@@ -112,6 +112,7 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             <NumberInput
               label={`Cost to reserve in ${settings.currency}`}
               min={0}
+              max={MAX_MONEY}
               decimalScale={8}
               value={input.reserve}
               error={errors['reserveCents']}
@@ -225,8 +226,9 @@ function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
       </Alert>
       <Table mt="xs" highlightOnHover={false} aria-label="Checks in their order">
         <Table.Tbody>
-          {verdict.checks.map(({ check, outcome, detail }, index) => {
+          {verdict.checks.map(({ check, outcome, detail, detailParts }, index) => {
             const [icon, color, word] = OUTCOMES[outcome];
+            const text = sentence(detail, detailParts);
             return (
               // Several limits are checks of the same name.
               <Table.Tr key={index}>
@@ -243,7 +245,7 @@ function Verdict({ verdict }: { verdict: Schemas['ExplanationView'] }) {
                     >
                       {word}:{' '}
                     </span>
-                    {check === 'limit' ? <LimitFinding keyId={verdict.keyId} detail={detail} /> : detail}
+                    {check === 'limit' ? <LimitFinding keyId={verdict.keyId} detail={text} /> : text}
                   </Text>
                 </Table.Td>
               </Table.Tr>

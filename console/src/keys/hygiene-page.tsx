@@ -149,7 +149,7 @@ function Section({ title, lead, none, search, acts, raisesBudgets = false, size 
                   />
                 </BulkActions>
                 <Busy isBusy={keys.isPlaceholderData}>
-                  <KeyTable keys={data} selected={selected} onSelect={setSelected} />
+                  <KeyTable label={`${title}: keys`} keys={data} selected={selected} onSelect={setSelected} />
                 </Busy>
               </>
             )}

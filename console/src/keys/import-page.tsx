@@ -19,7 +19,7 @@ import { useEffect, useRef, useState } from 'react';
 import { type Schemas, api, dataOf } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
-import { count } from '../ui/format';
+import { count, sentence } from '../ui/format';
 import { NoPermission, Page, ProblemAlert } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
 import { Snippet } from '../ui/values';
@@ -321,7 +321,9 @@ function Outcome({ run }: { run: Run }) {
                   </Table.Td>
                   <Table.Td className="nowrap">{result ? OUTCOMES[result.outcome] : 'not sent yet'}</Table.Td>
                   <Table.Td>
-                    {result?.errors?.map(({ path, message }) => `${path} ${message}`).join('; ') ??
+                    {result?.errors
+                      ?.map(({ path, message, messageParts }) => `${path} ${sentence(message, messageParts)}`)
+                      .join('; ') ??
                       result?.detail ??
                       ''}
                   </Table.Td>

@@ -8,6 +8,7 @@ import {
   type FieldsWith,
   type None,
 } from '../../../packages/contract/src/api-key-fields';
+import { MAX_CENTS } from '../../../packages/contract/src/grammar';
 import { faultsOf } from '../../../packages/contract/src/schema';
 import { bodyOfMore, emptyMore, type MoreFields, moreOf } from './more-fields';
 
@@ -120,6 +121,9 @@ export function draftOf(key: ApiKey): KeyDraft {
     more: moreOf(key),
   };
 }
+
+/** The most money that one field of the API takes. */
+export const MAX_MONEY = MAX_CENTS / 100;
 
 /** Cents of an amount as people say it, with the API's six decimals. */
 export function centsOf(amount: number): number {

@@ -39,6 +39,7 @@ import {
   type KeyDraft,
   FIELDS,
   bodyOf,
+  MAX_MONEY,
   centsOf,
   changesOf,
   draftOf,
@@ -418,6 +419,7 @@ function KeyForm({
                       : `${money(centsOf(draft.budget))}${policy?.maxBudgetLimitCents === undefined ? '' : `; your policy: at most ${money(policy.maxBudgetLimitCents)}`}`
                   }
                   min={0}
+                  max={MAX_MONEY}
                   decimalScale={8}
                   thousandSeparator=","
                   value={draft.budget}

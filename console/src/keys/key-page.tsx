@@ -202,7 +202,7 @@ function StatusNote({ apiKey }: { apiKey: ApiKey }) {
   );
 }
 
-/** That the project of the key is disabled, for those who may see the project. */
+/** That the project of the key is inactive, for those who may see the project. */
 function ProjectNote({ apiKey }: { apiKey: ApiKey }) {
   const { project } = useProject(apiKey.projectId);
   if (project === undefined || project.isActive || apiKey.revokedAt !== null) return null;

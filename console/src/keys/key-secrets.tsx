@@ -4,7 +4,7 @@ import { type ApiKey, api } from '../api/client';
 import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { Empty } from '../ui/states';
-import { Facts, Instant } from '../ui/values';
+import { Facts, HiddenHead, Instant } from '../ui/values';
 import { type KeyAction, isAllowed } from './key-actions';
 
 /** The secrets of a key that still work, by their public starts. */
@@ -32,7 +32,7 @@ export function KeySecrets({ apiKey, onAction }: { apiKey: ApiKey; onAction: (ac
               <Table.Th visibleFrom="sm">Created</Table.Th>
               <Table.Th visibleFrom="sm">Last used</Table.Th>
               <Table.Th>Ends</Table.Th>
-              <Table.Th aria-label="Act" />
+              <HiddenHead label="Act" />
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>

@@ -4,7 +4,7 @@ import { useState } from 'react';
 import type { ApiKey } from '../api/client';
 import { short } from '../ui/format';
 import { Icon } from '../ui/icons';
-import { BudgetShare, Instant, Marks, StatusMark } from '../ui/values';
+import { BudgetShare, HiddenHead, Instant, Marks, StatusMark } from '../ui/values';
 import { plural } from '../ui/words';
 import { type KeyAction, KeyMenu } from './key-actions';
 import { KeyActionDialog } from './key-dialogs';
@@ -20,6 +20,8 @@ interface TableProps {
   selected?: ReadonlySet<string>;
   onSelect?: (ids: ReadonlySet<string>) => void;
   showOwner?: boolean;
+  /** What the table is called, where a page has several. */
+  label?: string;
 }
 
 /** Keys in rows, with the way to each. */
@@ -30,6 +32,7 @@ export function KeyTable({
   selected,
   onSelect: select,
   showOwner = true,
+  label = 'Keys',
 }: TableProps) {
   // Where nothing can be done to any of them there is nothing to select them for.
   const onSelect = keys.some(({ allowedActs }) => allowedActs?.length > 0) ? select : undefined;
@@ -42,7 +45,7 @@ export function KeyTable({
     onSelect?.(next);
   };
   return (
-    <div className="bordered scroll-x" tabIndex={0} role="region" aria-label="Keys">
+    <div className="bordered scroll-x" tabIndex={0} role="region" aria-label={label}>
       <Table>
         <Table.Thead>
           <Table.Tr>
@@ -60,7 +63,7 @@ export function KeyTable({
             <Head label="Last used" field="lastUsedAt" sort={sort} onSort={onSort} visibleFrom="sm" />
             <Head label="Expires" field="expiresAt" sort={sort} onSort={onSort} visibleFrom="lg" />
             <Head label="Created" field="createdAt" sort={sort} onSort={onSort} visibleFrom="xl" />
-            <Table.Th w={44} aria-label="Actions" className="stuck" />
+            <HiddenHead w={44} label="Actions" className="stuck" />
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>

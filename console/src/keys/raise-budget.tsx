@@ -7,7 +7,7 @@ import { Confirm } from '../ui/confirm';
 import { local, money, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
 import { KeyAtStake } from './key-at-stake';
-import { centsOf } from './key-draft';
+import { MAX_MONEY, centsOf } from './key-draft';
 
 interface DialogProps {
   apiKey: ApiKey;
@@ -63,6 +63,7 @@ export function RaiseBudget({ apiKey, onClose }: DialogProps) {
         label={`More, in ${settings.currency}`}
         description={amount === '' ? 'Such as 20.00' : money(centsOf(amount))}
         min={0}
+        max={MAX_MONEY}
         decimalScale={8}
         thousandSeparator=","
         value={amount}

@@ -5,7 +5,7 @@ import { useState } from 'react';
 import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
 import { count, localWithSeconds, money } from '../ui/format';
 import { AsOf, Empty, Loaded } from '../ui/states';
-import { Copy, Instant } from '../ui/values';
+import { Copy, HiddenHead, Instant } from '../ui/values';
 import { plural, verdictInWords } from '../ui/words';
 
 export type RefusedCall = Schemas['RefusedCallView'];
@@ -129,7 +129,7 @@ function Calls({ refused: { data, meta }, isFiltered, onTest }: CallsProps) {
                 <Table.Th visibleFrom="md">For</Table.Th>
                 <Table.Th visibleFrom="lg">Asked by</Table.Th>
                 <Table.Th visibleFrom="md">Request</Table.Th>
-                <Table.Th aria-label="Test" />
+                <HiddenHead label="Test" />
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>

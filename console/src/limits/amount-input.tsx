@@ -1,6 +1,7 @@
 import { NumberInput } from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { LimitUnit } from '../../../packages/contract/src/limit';
+import { MAX_MONEY } from '../keys/key-draft';
 import { amountLabel, amountText, inUnit } from './units';
 
 const EXAMPLES: Readonly<Record<LimitUnit, string>> = {
@@ -30,7 +31,7 @@ export function AmountInput({
       description={value === '' ? EXAMPLES[unit] : amountText(unit, inUnit(unit, value))}
       required={required}
       min={unit === 'slots' ? 1 : 0}
-      {...(unit === 'cents' ? { decimalScale: 8 } : { allowDecimal: false })}
+      {...(unit === 'cents' ? { decimalScale: 8, max: MAX_MONEY } : { allowDecimal: false })}
       thousandSeparator=","
       value={value}
       error={error}

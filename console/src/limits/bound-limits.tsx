@@ -4,6 +4,7 @@ import { Link } from '@tanstack/react-router';
 import { type ReactNode, useState } from 'react';
 import { type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
+import { sentence } from '../ui/format';
 import { Empty, Loaded } from '../ui/states';
 import { LimitBar, resetInWords } from './limit-bar';
 import { TightenLimit } from './tighten-limit';
@@ -36,7 +37,7 @@ export function LimitFinding({ keyId, detail }: { keyId: string; detail: string 
     <>
       {detail.replace(limit.id, `“${limit.details.name}”`)}
       <br />
-      {limit.details.sentence}
+      {sentence(limit.details.sentence, limit.details.sentenceParts)}
     </>
   );
 }
@@ -136,7 +137,7 @@ function BoundLimit({ limit: { id, unit, allowedActs, details, state, per, reset
         )}
       </Group>
       <Text size="sm" mb="xs" className="breakable">
-        {details.sentence}
+        {sentence(details.sentence, details.sentenceParts)}
       </Text>
       <LimitBar unit={unit} per={per} account={account} />
       {mayTighten && (

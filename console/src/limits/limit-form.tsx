@@ -29,7 +29,7 @@ import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
 import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
-import { count } from '../ui/format';
+import { count, sentence } from '../ui/format';
 import { NoPermission, Page, ProblemAlert } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
 import { plural } from '../ui/words';
@@ -291,11 +291,11 @@ export function ModelsField(props: {
 
 /** What a limit would come to: its sentence, and whom it concerns. @param amount as it is typed */
 export function DryRunText({ told, unit, amount }: { told: DryRun; unit: LimitUnit; amount: number }) {
-  const { sentence, keyCount, ownerCount, accountCount, exhaustedCount, usedSoFar: used } = told;
+  const { keyCount, ownerCount, accountCount, exhaustedCount, usedSoFar: used } = told;
   return (
     <Stack gap="xs">
       <Text fw={600} className="breakable">
-        {sentence}
+        {sentence(told.sentence, told.sentenceParts)}
       </Text>
       <Text size="sm">
         {keyCount === null || ownerCount === null

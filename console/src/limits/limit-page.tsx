@@ -7,9 +7,10 @@ import { AuditTable } from '../audit/audit-table';
 import { useSession } from '../session/session';
 import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
+import { sentence } from '../ui/format';
 import { Pages } from '../ui/pages';
 import { Busy, Empty, Loaded, LoadedPage, NoPermission, Page } from '../ui/states';
-import { Copy, Facts, Instant, Marks } from '../ui/values';
+import { Copy, Download, Facts, Instant, Marks } from '../ui/values';
 import { LimitBar } from './limit-bar';
 import { EditLimit, EndOverride, type Member, Override } from './limit-dialogs';
 
@@ -57,7 +58,11 @@ function Details({ limit }: { limit: Limit }) {
     </>
   );
   return (
-    <Page title={limit.name} lead={<span className="breakable">{limit.sentence}</span>} actions={actions}>
+    <Page
+      title={limit.name}
+      lead={<span className="breakable">{sentence(limit.sentence, limit.sentenceParts)}</span>}
+      actions={actions}
+    >
       {limit.description && (
         <Text size="sm" className="breakable">
           {limit.description}
@@ -147,7 +152,7 @@ function DeleteLimit({ limit, onClose }: { limit: Limit; onClose: () => void }) 
       danger
     >
       <Text size="sm" className="breakable">
-        {limit.sentence}
+        {sentence(limit.sentence, limit.sentenceParts)}
       </Text>
       <Text size="sm">This limit no longer refuses calls. A new limit counts from 0.</Text>
     </Confirm>
@@ -174,15 +179,18 @@ function Accounts({ limit }: { limit: Limit }) {
     <Stack gap="xs">
       <Group justify="space-between">
         <Text fw={600}>Accounts</Text>
-        {mayUpdate && (
-          <Button
-            size="compact-sm"
-            variant="default"
-            onClick={() => setChosen({ act: 'give', member: { kind: limit.each ?? 'key', id: null, name: null } })}
-          >
-            {`Set an amount for one ${limit.each ?? 'key'}`}
-          </Button>
-        )}
+        <Group gap="xs">
+          <Download href={`/api/v1/limits/${limit.id}/accounts/export`}>Export CSV</Download>
+          {mayUpdate && (
+            <Button
+              size="xs"
+              variant="default"
+              onClick={() => setChosen({ act: 'give', member: { kind: limit.each ?? 'key', id: null, name: null } })}
+            >
+              {`Set an amount for one ${limit.each ?? 'key'}`}
+            </Button>
+          )}
+        </Group>
       </Group>
       <Loaded query={accounts} rows={3}>
         {({ data, meta }) =>

@@ -4,11 +4,11 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { LIMIT_UNITS, type LimitUnit } from '../../../packages/contract/src/limit';
 import { type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
-import { count, money } from '../ui/format';
+import { count, money, sentence } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { Pages } from '../ui/pages';
 import { Busy, Empty, Loaded, NoPermission, Page } from '../ui/states';
-import { BudgetShareBar } from '../ui/values';
+import { BudgetShareBar, Download } from '../ui/values';
 import { UNITS, amountText } from './units';
 
 const SIZE = 25;
@@ -37,7 +37,16 @@ export function LimitsPage() {
   const show = (next: { page?: number; unit?: LimitUnit; usedAbove?: string }) =>
     void navigate({ to: '/limits', search: next });
   return (
-    <Page title="Limits" lead="What keys may spend or use together, or each of them." actions={<NewLimitButton />}>
+    <Page
+      title="Limits"
+      lead="What keys may spend or use together, or each of them."
+      actions={
+        <>
+          <Download href={exportOf({ unit, usedAbove })}>Export CSV</Download>
+          <NewLimitButton />
+        </>
+      }
+    >
       <div className="filters filters-loose">
         <Select
           size="xs"
@@ -76,6 +85,12 @@ export function LimitsPage() {
       </Loaded>
     </Page>
   );
+}
+
+/** All limits of the list, on all its pages. */
+function exportOf(filters: { unit: LimitUnit | undefined; usedAbove: string | undefined }): string {
+  const given = Object.entries(filters).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return `/api/v1/limits/export?${new URLSearchParams(given).toString()}`;
 }
 
 function NewLimitButton() {
@@ -128,7 +143,7 @@ function LimitTable({ limits }: { limits: readonly Schemas['LimitView'][] }) {
                   {limit.name}
                 </Link>
                 <Text size="xs" c="dimmed" className="breakable">
-                  {limit.sentence}
+                  {sentence(limit.sentence, limit.sentenceParts)}
                 </Text>
               </Table.Td>
               <Table.Td>

@@ -9,7 +9,7 @@ import { useSession } from '../session/session';
 import { Icon } from '../ui/icons';
 import { Pages } from '../ui/pages';
 import { Busy, Empty, Loaded, NoPermission, Page } from '../ui/states';
-import { ActiveMark, Instant, Marks } from '../ui/values';
+import { ActiveMark, HiddenHead, Instant, Marks } from '../ui/values';
 import { addressOf } from './address';
 import { GiveRole } from './give-role';
 import { NewUser } from './new-user';
@@ -182,7 +182,7 @@ function UserTable({ users, isService, selected, onSelect }: UserTableProps) {
       <Table>
         <Table.Thead>
           <Table.Tr>
-            {onSelect && <Table.Th w={36} aria-label="Select" />}
+            {onSelect && <HiddenHead w={36} label="Select" />}
             <Table.Th>Name</Table.Th>
             <Table.Th visibleFrom="sm">Status</Table.Th>
             <Table.Th>Roles</Table.Th>

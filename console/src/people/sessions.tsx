@@ -7,7 +7,7 @@ import { useAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { Loaded } from '../ui/states';
-import { Instant } from '../ui/values';
+import { HiddenHead, Instant } from '../ui/values';
 
 type Session = Schemas['UserSessionView'];
 
@@ -109,7 +109,7 @@ function SessionsTable({ sessions, onEnd }: { sessions: readonly Session[]; onEn
             <Table.Th visibleFrom="sm">Address</Table.Th>
             <Table.Th visibleFrom="sm">Signed in</Table.Th>
             <Table.Th>Last used</Table.Th>
-            <Table.Th aria-label="Actions" />
+            <HiddenHead label="Actions" />
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>

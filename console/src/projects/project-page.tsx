@@ -12,7 +12,7 @@ import { Confirm } from '../ui/confirm';
 import { count, money } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { Empty, Loaded, LoadedPage, Page } from '../ui/states';
-import { ActiveMark, Copy, Facts, Instant } from '../ui/values';
+import { ActiveMark, Copy, Facts, HiddenHead, Instant } from '../ui/values';
 import { plural } from '../ui/words';
 import { AddMember, DeleteProject, type Project, ProjectForm, SwitchProject } from './project-dialogs';
 
@@ -238,7 +238,7 @@ function Members({ project }: { project: Project }) {
                 <Table.Th>Name</Table.Th>
                 <Table.Th>Role</Table.Th>
                 <Table.Th visibleFrom="sm">Member since</Table.Th>
-                <Table.Th aria-label="Actions" />
+                <HiddenHead label="Actions" />
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>

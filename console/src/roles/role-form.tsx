@@ -21,7 +21,7 @@ import { covers } from '../../../src/access/permission-grammar.js';
 import { API_KEY_FIELDS as KEY } from '../../../packages/contract/src/api-key-fields';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type Problem, type Role, api, dataOf } from '../api/client';
-import { centsOf } from '../keys/key-draft';
+import { MAX_MONEY, centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { type OtherBounds, OtherBoundsFields, otherBoundsFrom, otherBoundsOf } from './other-bounds';
@@ -580,6 +580,7 @@ function Amount({
       label={label}
       description={value === '' ? none : money(centsOf(value))}
       min={0}
+      max={MAX_MONEY}
       decimalScale={2}
       thousandSeparator=","
       value={value}

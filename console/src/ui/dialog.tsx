@@ -1,5 +1,5 @@
 import { Modal, type ModalProps } from '@mantine/core';
-import { type ReactNode, useEffect } from 'react';
+import { type FocusEvent, type ReactNode, useEffect } from 'react';
 import { useKept } from './unsaved';
 
 interface DialogProps {
@@ -14,8 +14,8 @@ interface DialogProps {
 }
 
 /**
- * Every dialog of the console. The focus returns to what opened it; where that is gone, to the heading of the page. A
- * session that ends meanwhile does not close it.
+ * Every dialog of the console. A field that is used while the dialog opens keeps the focus. The focus returns to what
+ * opened the dialog; where that is gone, to the heading of the page. A session that ends meanwhile does not close it.
  */
 export function Dialog({ title, opened = true, onClose, children, ...look }: DialogProps) {
   useReturnFocus(opened);
@@ -32,11 +32,23 @@ export function Dialog({ title, opened = true, onClose, children, ...look }: Dia
       closeOnClickOutside={!isSealed}
       closeOnEscape={!isSealed}
       closeButtonProps={{ 'aria-label': 'Close' }}
+      // An element `header` outside of an article is the banner of the page, and there is one already.
+      attributes={{ header: { role: 'presentation' } }}
+      onFocusCapture={keepFocus}
       {...look}
     >
       {children}
     </Modal>
   );
+}
+
+/**
+ * Mantine focuses `[data-autofocus]`, else the Close button, in a task of its own. On a busy machine that comes after
+ * the first input, and Enter would close the dialog: so whatever has the focus first is marked as that element.
+ */
+function keepFocus({ target, currentTarget }: FocusEvent<HTMLElement>): void {
+  for (const marked of currentTarget.querySelectorAll('[data-autofocus]')) marked.removeAttribute('data-autofocus');
+  target.setAttribute('data-autofocus', 'true');
 }
 
 /** What had the focus last, outside of dialogs: a menu may be gone by the time that its dialog is there. */

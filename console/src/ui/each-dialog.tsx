@@ -3,6 +3,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useRef, useState } from 'react';
 import { Dialog } from './dialog';
 import { count } from './format';
+import { HiddenHead } from './values';
 
 interface EachDialogProps<Item> {
   title: string;
@@ -107,7 +108,7 @@ function Items<Item>({ items, idOf, columns, outcomes }: ItemsProps<Item>) {
             {columns.map(({ label }) => (
               <Table.Th key={label}>{label}</Table.Th>
             ))}
-            <Table.Th aria-label="Outcome" />
+            <HiddenHead label="Outcome" />
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>

@@ -1,3 +1,4 @@
+import { type SentenceForm, type SentencePart, written } from '../../../packages/contract/src/sentence';
 import { settings } from '../settings';
 
 /**
@@ -62,6 +63,32 @@ export function local(instant: string | Date): string {
 /** Local time, to the second. */
 export function localWithSeconds(instant: string | Date): string {
   return seconds.format(new Date(instant));
+}
+
+const zoned = new Intl.DateTimeFormat(LOCALE, {
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  timeZoneName: 'short',
+});
+
+const FORM: SentenceForm = { cents: money, at: localWithZone };
+
+/** A sentence in parts, with money as everywhere here, and local time with its zone. */
+export function inWords(parts: readonly SentencePart[]): string {
+  return written(parts, FORM);
+}
+
+/** A sentence of the server, which has parts where it names an amount or an instant. */
+export function sentence(text: string, parts: readonly SentencePart[] | undefined): string {
+  return parts === undefined ? text : inWords(parts);
+}
+
+/** Local time with its zone. */
+export function localWithZone(instant: string | Date): string {
+  return zoned.format(new Date(instant));
 }
 
 /** A day of UTC by its own name, in whatever zone it is read. */

@@ -1,4 +1,15 @@
-import { ActionIcon, Badge, Button, CopyButton, Group, Progress, Text, Tooltip } from '@mantine/core';
+import {
+  ActionIcon,
+  Badge,
+  Button,
+  CopyButton,
+  Group,
+  Progress,
+  Table,
+  Text,
+  Tooltip,
+  VisuallyHidden,
+} from '@mantine/core';
 import type { ReactNode } from 'react';
 import type { ApiKey } from '../api/client';
 import { fromNow, local, localWithSeconds, money, utc } from './format';
@@ -136,6 +147,16 @@ export function Snippet({ text, label }: { text: string; label: string }) {
         {text}
       </pre>
     </div>
+  );
+}
+
+/** The head of a column whose name is for screen readers alone. */
+export function HiddenHead({ label, className, w }: { label: string; className?: string; w?: number }) {
+  return (
+    // Positioned, as `stuck` is: what is hidden lies in its cell, and makes no page wider.
+    <Table.Th w={w} className={className} pos={className === undefined ? 'relative' : undefined}>
+      <VisuallyHidden>{label}</VisuallyHidden>
+    </Table.Th>
   );
 }
 

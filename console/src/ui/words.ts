@@ -154,6 +154,7 @@ export const ACTIONS: readonly { value: string; label: string }[] = [
   'limits:read',
   'limits:update',
   'limits:delete',
+  'limits:export',
   'second-factors:create',
   'second-factors:activate',
   'second-factors:regenerate',

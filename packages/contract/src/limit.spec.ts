@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { LIMIT_TARGETS, LIMIT_UNITS, MEMBERS_OF, type SaidLimit, limitSentence } from './limit.js';
+import { LIMIT_TARGETS, LIMIT_UNITS, MEMBERS_OF, type SaidLimit, limitSentence, limitSentenceParts } from './limit.js';
 
 const LIMIT: SaidLimit = {
   target: { kind: 'project', name: 'Search' },
@@ -114,6 +114,17 @@ describe('The sentence of a limit', () => {
     ],
   ])('of what is counted in whole numbers: %j', (fields, sentence) => {
     expect(limitSentence({ ...LIMIT, ...fields }, 'USD')).toBe(sentence);
+  });
+
+  it('is the same in parts, of which an amount of cents is one', () => {
+    expect(limitSentenceParts(LIMIT)).toEqual([
+      { text: 'Each owner in project Search may spend at most ' },
+      { cents: 5000 },
+      { text: ' per month (Europe/Berlin) on gpt-4*.' },
+    ]);
+    expect(limitSentenceParts({ ...LIMIT, unit: 'tokens', models: [] })).toEqual([
+      { text: 'Each owner in project Search may use at most 5,000 tokens per month (Europe/Berlin).' },
+    ]);
   });
 
   it('is another one for each unit, target and its members', () => {

@@ -1,3 +1,5 @@
+import { type SentencePart, inParts, written } from './sentence.js';
+
 /** What a limit may be on. `installation`: every key. */
 export const LIMIT_TARGETS = ['key', 'owner', 'project', 'installation'] as const;
 export type LimitTargetKind = (typeof LIMIT_TARGETS)[number];
@@ -75,9 +77,17 @@ export interface SaidLimit {
  * @param currency the code of the currency whose cents are counted
  */
 export function limitSentence(limit: SaidLimit, currency: string): string {
+  return written(limitSentenceParts(limit), {
+    cents: (cents) => `${moneyText(cents)} ${currency}`,
+    at: (instant) => instant,
+  });
+}
+
+/** The same sentence in parts; the amount of a limit of cents is one of them. */
+export function limitSentenceParts(limit: SaidLimit): SentencePart[] {
   const models = limit.models.length === 0 ? '' : ` on ${listText(limit.models)}`;
   const mode = limit.mode === 'observe' ? '; this is only observed, nothing is refused' : '';
-  return `${subjectOf(limit)} may ${useOf(limit, currency)}${timeOf(limit)}${models}${mode}.`;
+  return inParts`${subjectOf(limit)} may ${useOf(limit)}${timeOf(limit)}${models}${mode}.`;
 }
 
 function timeOf({ per, timeZone }: SaidLimit): string {
@@ -86,10 +96,10 @@ function timeOf({ per, timeZone }: SaidLimit): string {
   return per === 'total' ? ' in total' : ` per ${per} (${timeZone})`;
 }
 
-function useOf({ unit, amount }: SaidLimit, currency: string): string {
+function useOf({ unit, amount }: SaidLimit): string | SentencePart[] {
   switch (unit) {
     case 'cents':
-      return `spend at most ${moneyText(amount)} ${currency}`;
+      return inParts`spend at most ${{ cents: amount }}`;
     case 'tokens':
       return `use at most ${countText(amount)} ${amount === 1 ? 'token' : 'tokens'}`;
     case 'requests':

@@ -1,3 +1,6 @@
+import { ApiPropertyOptional } from '@nestjs/swagger';
+import { SentencePartView } from '../../common/sentence-part.view.js';
+
 /** What became of one key. */
 export type BulkOutcome = 'done' | 'unchanged' | 'not-found' | 'refused';
 
@@ -20,6 +23,10 @@ export class BulkResultView {
 
   /** With a refusal: a sentence. */
   detail?: string;
+
+  /** `detail` in parts, where it names an amount or an instant. */
+  @ApiPropertyOptional({ type: [SentencePartView] })
+  detailParts?: readonly SentencePartView[];
 }
 
 /** How many keys came to what. */

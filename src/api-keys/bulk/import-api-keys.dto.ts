@@ -43,7 +43,7 @@ export class ImportApiKeyDto extends OmitType(CreateApiKeyDto, ['handOver'] as c
   spentCents?: number;
 
   /**
-   * `false`: the key comes deactivated, and does not count against its owner's cap.
+   * `false`: the key comes inactive, and does not count against its owner's cap.
    * @example true
    */
   @Field(optional(FLAG))

@@ -169,11 +169,12 @@ export class KeyBulkService {
   }
 }
 
-function refusalOf(id: string, act: Act, { code, message }: DomainError): BulkResultView {
+function refusalOf(id: string, act: Act, { code, message, extras }: DomainError): BulkResultView {
   if (code === 'API_KEY_NOT_FOUND') return { id, outcome: 'not-found', code };
   // Revoking what is revoked: it is revoked, and nothing is left to do.
   if (act.rule === REVOKE && code === 'ALREADY_REVOKED') return { id, outcome: 'unchanged', code };
-  return { id, outcome: 'refused', code, detail: message };
+  const parts = extras.detailParts === undefined ? {} : { detailParts: extras.detailParts };
+  return { id, outcome: 'refused', code, detail: message, ...parts };
 }
 
 /** @throws DomainError 400 naming fields that do not belong to the action, or that it lacks */

@@ -50,7 +50,7 @@ export class KeyCreationRules {
   /**
    * Locks caller, owner and `others`. An owner's lock orders everything that counts against his cap.
    *
-   * @throws DomainError 401 when the caller has been disabled since the request came in
+   * @throws DomainError 401 when the caller has been deactivated since the request came in
    */
   async lockParties(
     tx: EntityManager,

@@ -80,7 +80,7 @@ export class ApiKeyFilterDto {
   status?: ApiKeyStatus;
 
   /**
-   * `true`: keys that are not deactivated; `false`: keys that are, also where they are expired or revoked.
+   * `isActive` of the key; `false`: also keys that are expired or revoked as well.
    * @example true
    */
   @BooleanText()

@@ -123,7 +123,7 @@ export class OidcSignIn {
     if ('refusal' in redeemed)
       throw new SignInEnded('refused', `The provider refused the code: ${printable(redeemed.refusal)}.`);
     const session = await this.auth.loginByIdentity(caller, await this.prove(redeemed.idToken, attempt.nonce));
-    if (session === null) throw new SignInEnded('not-admitted', 'The user is disabled or deleted.');
+    if (session === null) throw new SignInEnded('not-admitted', 'The user is inactive or deleted.');
     return session;
   }
 

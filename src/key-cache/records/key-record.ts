@@ -59,7 +59,7 @@ export type RecordHasEveryField = None<Lacking<KeyFacts, Exclude<FieldsWith<{ in
 /** The owner of keys, as a decision needs him. */
 export interface OwnerFacts {
   readonly id: string;
-  /** Neither disabled nor deleted. */
+  /** Neither inactive nor deleted. */
   readonly isActive: boolean;
   readonly roles: readonly string[];
   /** Limits of this owner. */

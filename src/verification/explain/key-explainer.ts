@@ -3,7 +3,8 @@ import type { KnownCaller } from '../../access/caller.js';
 import { apiKeyNotFound, noSecretYet } from '../../api-keys/api-key.errors.js';
 import type { ApiKeyView } from '../../api-keys/api-key.view.js';
 import { ApiKeysService } from '../../api-keys/api-keys.service.js';
-import { type CheckOutcome, type Question, decide, explainChecks } from '../checks.js';
+import { type CheckOutcome, type Question, decide, detailOf, explainChecks } from '../checks.js';
+import { type SentencePart, inParts } from '../../../packages/contract/src/sentence.js';
 import type { ExplainQuestion } from './explain.dto.js';
 import type { ExplanationView } from './explanation.view.js';
 import { FeedService } from '../../key-cache/feed/feed.service.js';
@@ -18,12 +19,12 @@ const SECRET_CHECK: CheckOutcome = {
   detail: 'The key is explained by its id: no secret was presented, so its shape, tag and MAC were not checked.',
 };
 
-/** What a check that passed looked at: the sentence an operator needs when the answer is not the one he expected. */
-const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => string>> = {
+/** What a check that passed looked at: the sentence that an operator needs when the answer is not as expected. */
+const PASSED: Readonly<Record<string, (key: ApiKeyView, question: Question) => string | SentencePart[]>> = {
   revoked: () => 'Neither the key nor its newest secret is revoked.',
   active: () => 'The key is active.',
   expiry: ({ expiresAt }) =>
-    expiresAt === null ? 'The key never ends.' : `The key ends at ${expiresAt.toISOString()}.`,
+    expiresAt === null ? 'The key never ends.' : inParts`The key ends at ${{ at: expiresAt.toISOString() }}.`,
   owner: ({ ownerName }) => `The owner, ${ownerName}, is active.`,
   project: ({ projectId }) => (projectId === null ? 'The key is in no project.' : 'The project of the key is active.'),
   environment: ({ environment }) => `The key is of the environment ${environment}, which may be asked for here.`,
@@ -78,6 +79,7 @@ export class KeyExplainer {
 }
 
 function withInput(outcome: CheckOutcome, key: ApiKeyView, question: Question): CheckOutcome {
-  const detail = outcome.outcome === 'passed' ? PASSED[outcome.check]?.(key, question) : undefined;
-  return { ...outcome, detail: detail ?? outcome.detail };
+  const said = outcome.outcome === 'passed' ? PASSED[outcome.check]?.(key, question) : undefined;
+  if (said === undefined) return outcome;
+  return { ...outcome, ...(typeof said === 'string' ? { detail: said } : detailOf(said)) };
 }

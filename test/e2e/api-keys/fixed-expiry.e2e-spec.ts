@@ -68,9 +68,10 @@ describe('An expiry that a caller with platform:api-keys:update chose', () => {
       );
       const before = await expiryOf(key.id);
       const { status, body } = await renew(app, owner, key);
-      const { code, detail } = body.results === undefined ? body : body.results[0];
+      const { code, detail, detailParts } = body.results === undefined ? body : body.results[0];
       expect([status === 403 || body.results !== undefined, code]).toEqual([true, 'OWNER_MAY_ONLY_TIGHTEN']);
       expect(detail).toContain('Ask for a later one');
+      expect(detailParts).toContainEqual({ at: before });
       expect(await expiryOf(key.id)).toBe(before);
     });
 

@@ -63,8 +63,8 @@ describe('What happened to an account', () => {
       'Administrator set a new password for your account.',
       expect.stringMatching(/^Administrator ended your being a manager of the service account /),
       expect.stringMatching(/^Administrator made you a manager of the service account /),
-      'Administrator enabled your account.',
-      'Administrator disabled your account.',
+      'Administrator activated your account.',
+      'Administrator deactivated your account.',
       'Administrator changed your roles: gave you auditor, took creator from you.',
     ]);
     expect(notices).toMatchObject({ failedSignIns: null, isCapped: false });

@@ -57,6 +57,11 @@ describe('/limits', () => {
         models: ['gpt-4*'],
         mode: 'enforce',
         sentence: `Each owner in project Project ${names} may spend at most 50.005 USD per month (Europe/Berlin) on gpt-4*.`,
+        sentenceParts: [
+          { text: `Each owner in project Project ${names} may spend at most ` },
+          { cents: 5000.5 },
+          { text: ' per month (Europe/Berlin) on gpt-4*.' },
+        ],
         fullest: null,
       });
       expect((await app.get(`/limits/${body.id}`, { token: admin })).body).toEqual(body);
@@ -187,6 +192,7 @@ describe('/limits', () => {
       expect(status).toBe(200);
       expect(told).toEqual({
         sentence: expect.stringMatching(/^Each owner in project Project \d+ may spend at most 10\.00 USD per month/),
+        sentenceParts: [{ text: expect.any(String) }, { cents: 1000 }, { text: ' per month (UTC).' }],
         keyCount: 3,
         ownerCount: 2,
         accountCount: 2,

@@ -72,7 +72,7 @@ describe('a disabled project', () => {
     expect(body.checks).toContainEqual({
       check: 'project',
       outcome: 'failed',
-      detail: 'The project of the key is disabled.',
+      detail: 'The project of the key is inactive.',
     });
     const door = await app.get('/forward-auth', {
       headers: { 'x-latchkey-gateway-key': gateway.secret, authorization: `Bearer ${key.secret}` },

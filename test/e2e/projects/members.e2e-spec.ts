@@ -84,7 +84,7 @@ describe('members of projects', () => {
       expect((await put(id, member.id, 'owner')).body.errors[0].path).toBe('role');
       for (const userId of [service.id, gone.id, NO_PROJECT])
         expect((await put(id, userId, 'member')).body.errors).toEqual([
-          { path: 'userId', message: 'must be a person who is not disabled' },
+          { path: 'userId', message: 'must be an active person' },
         ]);
       expect((await put(id, 'ada', 'member')).status).toBe(400);
     });

@@ -5,6 +5,7 @@ interface Check {
   check: string;
   outcome: string;
   detail: string;
+  detailParts?: object[];
 }
 
 describe('POST /api-keys/:id/explain', () => {
@@ -60,6 +61,34 @@ describe('POST /api-keys/:id/explain', () => {
         address: '10.1.2.3 lies in the key’s list of addresses.',
         model: 'The key may be used with any model.',
         scopes: 'The key has chat:write.',
+      });
+    });
+
+    it('gives the sentences that name amounts or instants in parts as well', async () => {
+      const { id } = await addKey({ budgetLimitCents: 500, budgetType: 'monthly', expiresAt: '2999-01-01T00:00:00Z' });
+      const { body } = await app.post(`/api-keys/${id}/explain`, { token: owner.token, body: { reserveCents: 0.5 } });
+      const inParts = body.checks.filter((check: Check) => check.detailParts !== undefined);
+      expect(inParts.map(({ check, detail, detailParts }: Check) => [check, detail, detailParts])).toEqual([
+        [
+          'expiry',
+          'The key ends at 2999-01-01T00:00:00.000Z.',
+          [{ text: 'The key ends at ' }, { at: '2999-01-01T00:00:00.000Z' }, { text: '.' }],
+        ],
+        [
+          'budget',
+          '500 cents of 500 cents is left (monthly); the call reserves 0.5 cents.',
+          [
+            ...[{ cents: 500 }, { text: ' of ' }, { cents: 500 }],
+            ...[{ text: ' is left (monthly); the call reserves ' }, { cents: 0.5 }, { text: '.' }],
+          ],
+        ],
+      ]);
+      const verified = await app.post('/verify', {
+        token: admin,
+        body: { key: (await addKey({ budgetLimitCents: 500 })).secretKey, explain: true, dryRun: true },
+      });
+      expect(verified.body.checks.find(({ check }: Check) => check === 'budget').detailParts).toContainEqual({
+        cents: 500,
       });
     });
 

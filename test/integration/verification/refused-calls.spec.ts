@@ -40,7 +40,7 @@ describe('refused calls in the database', () => {
   const minuteMs = (ago: number) => Math.floor(Date.now() / MINUTE_MS - 1 - ago) * MINUTE_MS;
   const calls = (keyId: string, count: number, atMs: number) =>
     Array.from({ length: count }, (_, index) => ({
-      ...{ key_id: keyId, at_ms: atMs + index, code: 'DISABLED', detail: 'The key is deactivated.', via: 'verify' },
+      ...{ key_id: keyId, at_ms: atMs + index, code: 'DISABLED', detail: 'The key is inactive.', via: 'verify' },
     }));
   const note = async (rows: readonly object[], { perKey = 100, perMinute = 20, inAll = 1_000_000 } = {}) => {
     const [outcome] = await pool.query<Outcome[]>('SELECT * FROM refused_calls_note($1::jsonb, $2, $3, $4)', [
