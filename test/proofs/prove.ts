@@ -59,6 +59,8 @@ interface Line {
   readonly seed?: number;
   readonly violations?: readonly string[] | number;
   readonly error?: string;
+  /** What else is told: the guarantee, and figures. */
+  readonly [figure: string]: unknown;
 }
 
 const report = values.part === 'alone' ? await reportOfSharedPart() : newReport();
