@@ -63,16 +63,10 @@ export class Performer {
     return counts;
   }
 
-  /**
-   * One scenario after the other, with a pause after each change, until `isOver`. A scenario ends with the first change
-   * whose outcome is unknown.
-   */
-  async work(from: number, pauseMs: number, isOver: () => boolean): Promise<void> {
+  /** One scenario after the other, until `isOver`. A scenario ends with the first change whose outcome is unknown. */
+  async work(from: number, isOver: () => boolean): Promise<void> {
     for (let turn = from; !isOver(); turn += 1) {
-      for (const step of this.scenario(turn)) {
-        if (isOver() || !(await this.perform(step))) break;
-        await sleep(pauseMs);
-      }
+      for (const step of this.scenario(turn)) if (isOver() || !(await this.perform(step))) break;
     }
   }
 

@@ -5,8 +5,6 @@ import { floor } from '../harness/floors.js';
 import { bookDifferences } from '../harness/books.js';
 
 const SIZES = { ci: { kills: 20, crashes: 5 }, full: { kills: 200, crashes: 50 } } as const;
-/** Between two reports of a reporter. Without it, a server that starts waits for the processors most of the time. */
-const PAUSE_MS = { ci: 20, full: 0 } as const;
 const KEYS = 5;
 /** Events acknowledged for each kill of a server: without load, a kill shows nothing. */
 const LEAST_A_KILL = 20;
@@ -36,7 +34,8 @@ export const g03: Experiment = {
       const sent = new Map<string, Sent>();
       const acknowledged = new Set<string>();
       let reporting = true;
-      let [retries, repeated] = [0, 0];
+      let retries = 0;
+      let repeated = 0;
 
       const reporter = async (index: number) => {
         for (let round = 0; reporting; round += 1) {
@@ -60,7 +59,6 @@ export const g03: Experiment = {
             await sleep(20);
           }
           for (const { id } of events) acknowledged.add(id);
-          await sleep(PAUSE_MS[size]);
           // An acknowledgement that got lost on the way: the same once more.
           if (random.next() < 0.3) {
             const again = await cluster

@@ -3,7 +3,7 @@ import { CHANGE_KINDS } from '../changes/kinds.js';
 import { Performer } from '../changes/performer.js';
 import { differences } from '../changes/story.js';
 import { ProofCluster } from '../harness/cluster.js';
-import type { Experiment, Size } from '../harness/experiment.js';
+import type { Experiment } from '../harness/experiment.js';
 import { floor, floorsOfKinds } from '../harness/floors.js';
 import type { Random } from '../harness/random.js';
 
@@ -13,8 +13,6 @@ const LEAST_KILLS = 3;
 /** Of each kind, beside kills. */
 const LEAST = { ci: 3, full: 30 } as const;
 const WORKERS = 6;
-/** After each change. Without it, a server that starts waits for the processors most of the time. */
-const PAUSE_MS = { ci: 20, full: 0 } as const;
 /** For kinds that come late, on a machine that is slow. */
 const MOST_MS = { ci: 120_000, full: 900_000 } as const;
 const MOST_VIOLATIONS = 20;
@@ -33,7 +31,7 @@ export const g14: Experiment = {
     const cluster = await ProofCluster.start(3, { TRUSTED_PROXIES: '127.0.0.1/32' }, fault);
     try {
       const performer = await Performer.prepare(cluster, random);
-      const kills = await besideKills(cluster, performer, random, size);
+      const kills = await besideKills(cluster, performer, random, KILLS[size], LEAST[size], MOST_MS[size]);
       const beside = performer.counts();
       log(
         `${performer.acknowledged.length} changes acknowledged over ${kills} kills, ${performer.unanswered} without an answer`,
@@ -65,11 +63,17 @@ export const g14: Experiment = {
 };
 
 /** Until so many kills were made and each kind was acknowledged so often. Gives the kills. */
-async function besideKills(cluster: ProofCluster, performer: Performer, random: Random, size: Size): Promise<number> {
-  const [wanted, least] = [KILLS[size], LEAST[size]];
-  const until = performance.now() + MOST_MS[size];
+async function besideKills(
+  cluster: ProofCluster,
+  performer: Performer,
+  random: Random,
+  wanted: number,
+  least: number,
+  mostMs: number,
+): Promise<number> {
+  const until = performance.now() + mostMs;
   let isOver = false;
-  const workers = Array.from({ length: WORKERS }, (_, index) => performer.work(index, PAUSE_MS[size], () => isOver));
+  const workers = Array.from({ length: WORKERS }, (_, index) => performer.work(index, () => isOver));
   const isShown = () => CHANGE_KINDS.every((kind) => (performer.counts().get(kind) ?? 0) >= least);
   let kills = 0;
   while ((kills < wanted || !isShown()) && performance.now() < until && performer.violations.length < MOST_VIOLATIONS) {
