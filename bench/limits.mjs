@@ -1,7 +1,7 @@
 /**
  * What limits that keys share cost, as ratios of one run: reports and acquires with and without a limit, a warm verify
- * of keys that more and more limits bind, the end of an account, calls in flight, new members, lists of accounts. Writes
- * `results/limits.json`.
+ * of keys that more and more limits bind, the end of an account, calls in flight, new members; and lists of accounts.
+ * Writes `results/limits.json`.
  *
  *   npm run --prefix bench limits -- [--rounds 5] [--seconds 4] [--only reports,checks,slots,members,end,lists]
  *     [--replicas 1,3] [--build DIRECTORY]

@@ -9,8 +9,8 @@ const CHARGED = 'coalesce(a.spent_micro_cents, 0)';
 /** Whether a limit `l` counts in a window that ends now. Its account is a row of `rate_window`. */
 export const IS_SLIDING = `coalesce(l.per IN ('minute', 'hour'), false)`;
 /**
- * The state `s` of a window `w` of a limit `l`. The clock is a column: PostgreSQL calls a function that is given a volatile
- * value, instead of making it a part of the statement, and that takes twenty times as long.
+ * The state `s` of a window `w` of a limit `l`. The clock is a column: PostgreSQL calls a function that is given a
+ * volatile value, instead of making it a part of the statement, and that takes twenty times as long.
  */
 export const STATE_OF_WINDOW = `(SELECT state.* FROM (SELECT quota_ms(quota_clock()) AS ms) AS clock
     CROSS JOIN LATERAL limit_window_state(l.per, w.at_ms, w.minute_cells, w.hour_cells, clock.ms) AS state) AS s`;
