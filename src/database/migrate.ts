@@ -70,7 +70,7 @@ const GRANTS = [
   `GRANT USAGE ON SCHEMA public TO ${APP_ROLE}`,
   `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${APP_ROLE}`,
   `GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ${APP_ROLE}`,
-  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive_3(date, text, bytea, bigint, numeric, numeric, numeric, numeric), audit_seal_2(bigint, bytea, json) TO ${APP_ROLE}`,
+  `GRANT EXECUTE ON FUNCTION audit_move_head(bigint, bytea, text), audit_name_key(text), user_erase(uuid, text), usage_event_prepare(integer, date), refused_calls_prepare(), usage_event_archive_3(date, text, bytea, bigint, numeric, numeric, numeric, numeric), audit_seal_2(bigint, bytea, json), audit_kept_digest() TO ${APP_ROLE}`,
   // An application of an earlier build could call these; those that go by the owner's rows do, with the owner's rights.
   `REVOKE ALL ON FUNCTION audit_seal(bigint, bytea, json), usage_event_archive(date, text, bytea, bigint, numeric, numeric, numeric, numeric), usage_event_archive_2(date, text, bytea, bigint, numeric, numeric, numeric, numeric) FROM ${APP_ROLE}`,
   `REVOKE UPDATE, DELETE, TRUNCATE ON audit_event, audit_checkpoint, audit_key_change, secret_fingerprint, key_version, user_version, project_version, personal_value FROM ${APP_ROLE}`,
@@ -82,7 +82,7 @@ const GRANTS = [
   // Rows come with the end of a partition, by a function of the owner's.
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON usage_archive, usage_archived_sum, usage_archived_account FROM ${APP_ROLE}`,
   // Rows come with a sealed segment, by a function of the owner's.
-  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_segment, audit_kept FROM ${APP_ROLE}`,
+  `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_segment, audit_kept, audit_kept_block FROM ${APP_ROLE}`,
   // The owner says how much of the trail and of usage events may be removed.
   `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_sealing, usage_archiving FROM ${APP_ROLE}`,
   // Events leave with the end of their partition alone; an erasure takes the text of a subject out of them.

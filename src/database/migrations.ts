@@ -53,6 +53,7 @@ import { IndexOfSteps1790000003920 } from './migrations/1790000003920-index-of-s
 import { UsageSummedLater1790000004000 } from './migrations/1790000004000-usage-summed-later.js';
 import { AuditSealing1790000004050 } from './migrations/1790000004050-audit-sealing.js';
 import { UsageArchiving1790000004060 } from './migrations/1790000004060-usage-archiving.js';
+import { AuditKeptBlocks1790000004100 } from './migrations/1790000004100-audit-kept-blocks.js';
 import { FullBudgets1790000004400 } from './migrations/1790000004400-full-budgets.js';
 import { IndexOfFullBudgets1790000004410 } from './migrations/1790000004410-index-of-full-budgets.js';
 
@@ -113,6 +114,7 @@ export const migrations = [
   UsageSummedLater1790000004000,
   AuditSealing1790000004050,
   UsageArchiving1790000004060,
+  AuditKeptBlocks1790000004100,
   FullBudgets1790000004400,
   IndexOfFullBudgets1790000004410,
 ];

@@ -10,7 +10,7 @@ import type { Place } from './sealed-cut.js';
 const ROWS_PER_QUERY = 1_000;
 /** Checked before other work of the process gets its turn. */
 const ROWS_PER_TURN = 200;
-/** Numbers of entries that have a hash of their own: some hundred kilobytes of text in memory of PostgreSQL. */
+/** Numbers of entries that have a hash of their own, as in `audit_kept_digest`: some hundred kilobytes of text. */
 const BLOCK = 4096;
 
 /**
@@ -23,23 +23,15 @@ export interface Snapshot {
   readonly sha256: string;
 }
 
-/** As `SnapshotDigest` does it: PostgreSQL hashes all entries, and sends one row. */
-const STORED = `
-  SELECT coalesce(sum(n), 0)::int AS entries,
-         encode(sha256(coalesce(string_agg(convert_to(block || ' ' || digest || E'\\n', 'UTF8'), '' ORDER BY block), '')), 'hex') AS sha256
-    FROM (SELECT seq / ${BLOCK} AS block, count(*) AS n,
-                 encode(sha256(string_agg(convert_to(seq || ' ' || encode(previous, 'hex') || ' ' || encode(hash, 'hex') || E'\\n', 'UTF8'), '' ORDER BY seq)), 'hex') AS digest
-            FROM audit_kept GROUP BY seq / ${BLOCK}) AS b`;
-
 interface KeptPlace {
   readonly seq: string;
   readonly previous: Buffer;
   readonly hash: Buffer;
 }
 
-/** The snapshot as it is stored. */
+/** The snapshot as it is stored: PostgreSQL hashes what has changed as `SnapshotDigest` does it, and sends one row. */
 export async function snapshotOf(manager: EntityManager): Promise<Snapshot> {
-  const [row] = await manager.query<Snapshot[]>(STORED);
+  const [row] = await manager.query<Snapshot[]>('SELECT entries, sha256 FROM audit_kept_digest()');
   return row!;
 }
 

@@ -57,6 +57,7 @@ describe('Functions that work with the rights of the schema’s owner', () => {
         `usage_event_archive_3('2020-01-01', 'file', sha256('file'), 0, 0, 0, 0, 0)`,
         `audit_seal_2(1, sha256('file'), '{}')`,
         'refused_calls_prepare()',
+        'audit_kept_digest()',
       ])
         await expect(owner.query(`SELECT ${call}`)).rejects.toMatchObject({ code: '42501' });
     } finally {
