@@ -92,7 +92,7 @@ inBrowser('the dialogs of the console', () => {
 async function heldTasks(page: Page): Promise<() => Promise<void>> {
   const held = await page.evaluateHandle(() => {
     const tasks: (() => void)[] = [];
-    const { setTimeout: later } = window;
+    const later = window.setTimeout.bind(window);
     window.setTimeout = ((task: () => void, ms = 0) => (ms > 0 ? later(task, ms) : tasks.push(task))) as never;
     return { tasks, later };
   });

@@ -86,6 +86,7 @@ export function loseRevocation(app: TestApp, keyId: string): void {
     ...place,
     timeline,
     rows,
+    fullBudgets: [],
     databaseNowMs: Date.now(),
   });
   const timing = { sentAtMs: performance.now(), answeredAtMs: performance.now() };

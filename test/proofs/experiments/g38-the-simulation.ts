@@ -6,7 +6,7 @@ import type { Experiment } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
 
 const SEEDS = { ci: 500, full: 10_000 } as const;
-/** As many as test/simulation has: of the store, the lease manager, full budgets, the record cache, limits and tokens. */
+/** As many as test/simulation has: of the store, lease manager, full budgets, record cache, limits and tokens. */
 const LEAST_MUTANTS = 151;
 
 /** What Jest writes of a run. */
