@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Checkpoints } from '../../../src/audit/checkpoints.js';
 import { Clock } from '../../../src/common/clock.js';
+import { LimitUsageWatch } from '../../../src/limits/limit-usage-watch.js';
 import { TableWatch } from '../../../src/integrity/table-watch.js';
 import { VerdictCounter } from '../../../src/usage/verdict-counter.js';
 import { hashingSlots } from '../../../src/users/hashing-slots.js';
@@ -134,16 +135,15 @@ withPrometheus('Each alert', () => {
       signIn({ email: 'nobody@latchkey.test', password: 'guessed' }),
     ]);
   };
-  let limited: string;
+  let limited: TestKey;
   let own: TestKey;
 
   it('finds a server that every panel of the dashboards has data of, but for what does not happen there', async () => {
-    const made = (await app.post('/api-keys', { token, body: {} })).body;
-    limited = made.secretKey;
-    await makeLimit(app, token, { amountCents: 1, target: { kind: 'key', id: made.apiKey.id } });
+    limited = await makeKey(app, token);
+    await makeLimit(app, token, { amountCents: 1, target: { kind: 'key', id: limited.id } });
     let turn = 0;
     await eventually(async () => {
-      await call((turn += 1), limited);
+      await call((turn += 1), limited.secret);
       await lookAtPanels();
       expect(dark.map(({ where }) => where).sort()).toEqual([NOT_EMBEDDED, NO_FAILURE]);
     }, PATIENCE_MS);
@@ -226,6 +226,12 @@ withPrometheus('Each alert', () => {
       async () => (made += 1) < 20 && app.post('/api-keys', { token }),
     );
   }, 240_000);
+
+  it('that tells of a limit comes true on a live server once it is used up and counted', async () => {
+    expect((await report({ id: randomUUID(), apiKeyId: limited.id, costCents: 1 })).body.accepted).toBe(1);
+    await app.app.get(LimitUsageWatch, { strict: false }).count();
+    await watch.untilTrue(['LatchkeyLimitNearEnd']);
+  });
 
   it('that tells of a flood comes true on a live server', async () => {
     let sent = 0;
