@@ -29,13 +29,17 @@ export const LIMIT_TARGET = `
     THEN (SELECT json_build_object('kind', l.target_kind, 'id', l.target_id) FROM quota_limit l WHERE l.id = e.resource_id::uuid)
   END AS limit_target`;
 
-/** Accounts that were marked full of late, and are full; null: too many to be told. @see FullNotices */
+/**
+ * Accounts that were marked full of late, and are full; null: too many to be told. The order makes PostgreSQL take the
+ * index of marks: without statistics it expects very many, and would read the table until it had found enough.
+ * @see FullNotices
+ */
 export const FULL_BUDGETS = `
   SELECT CASE WHEN count(*) <= ${MOST_TOLD_FULL} THEN coalesce(json_agg(f.key_id), '[]') END FROM (
     SELECT a.key_id FROM budget_account a
      WHERE a.full_at > statement_timestamp() - interval '${FULL_OVERLAP_MS} milliseconds'
        AND a.spent_micro_cents >= a.limit_micro_cents + CASE WHEN a.raise_until > statement_timestamp() THEN a.raise_micro_cents ELSE 0 END
-     LIMIT ${MOST_TOLD_FULL + 1}) AS f`;
+     ORDER BY a.full_at DESC LIMIT ${MOST_TOLD_FULL + 1}) AS f`;
 
 /** One row as JSON carries it. */
 export interface StoredFeedRow {

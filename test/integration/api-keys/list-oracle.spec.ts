@@ -40,7 +40,11 @@ interface Plain {
   readonly handOverUntil: Date | null;
   readonly limit: number | null;
   readonly spent: number;
+  /** That runs now. */
+  readonly raise: number;
 }
+
+type Amount = 'limit' | 'spent' | 'raise';
 
 describe('lists of keys against plain filtering and sorting', () => {
   let database: TestDatabase;
@@ -218,22 +222,32 @@ async function seed(owner: DataSource): Promise<void> {
        FROM (SELECT key_id AS id, period AS of, CASE period WHEN '2026-10-01' THEN limit_micro_cents ELSE floor(random() * 4) * (limit_micro_cents + 1) / 2 + floor(random() * 3) END AS spent FROM budget_account) AS s
       WHERE key_id = s.id AND period = s.of AND limit_micro_cents IS NOT NULL`,
   );
+  // Raises that run, that have ended, and that end now, also in months that are over.
+  await owner.query(
+    `UPDATE budget_account SET raise_micro_cents = (ARRAY[0, 1, limit_micro_cents])[1 + get_byte(uuid_send(key_id), 4) % 3],
+            raise_until = $1::timestamptz + (get_byte(uuid_send(key_id), 5) % 4 - 1) * interval '1 ms'
+      WHERE limit_micro_cents IS NOT NULL AND get_byte(uuid_send(key_id), 3) < 100`,
+    [NOW],
+  );
   await owner.query('ANALYZE');
 }
 
 async function plainKeys(owner: DataSource): Promise<Plain[]> {
-  const rows = await owner.query<(Omit<Plain, 'limit' | 'spent'> & { limit: string | null; spent: string | null })[]>(
+  const rows = await owner.query<(Omit<Plain, Amount> & Record<Amount, string | null>)[]>(
     `SELECT k.id, k.owner_id AS "ownerId", k.project_id AS "projectId", k.name, concat_ws(E'\\n', k.name, k.alias, k.description) AS text, k.environment, k.is_active AS "isActive",
             k.revoked_at AS "revokedAt", k.expires_at AS "expiresAt", k.created_at AS "createdAt", k.updated_at AS "updatedAt", k.tags, k.scopes,
             nullif(t.last_used_at, '-infinity') AS "lastUsedAt", k.budget_limit_micro_cents AS limit,
             k.secret_prefixes <> '' AS "hasSecret", k.hand_over_until AS "handOverUntil",
-            (SELECT spent_micro_cents FROM budget_account a WHERE a.key_id = k.id AND a.period = CASE k.budget_type WHEN 'total' THEN 'total' ELSE '2026-11-01' END) AS spent
-       FROM api_key k LEFT JOIN key_totals t ON t.key_id = k.id`,
+            a.spent_micro_cents AS spent, CASE WHEN a.raise_until > $1 THEN a.raise_micro_cents END AS raise
+       FROM api_key k LEFT JOIN key_totals t ON t.key_id = k.id
+       LEFT JOIN budget_account a ON a.key_id = k.id AND a.period = CASE k.budget_type WHEN 'total' THEN 'total' ELSE '2026-11-01' END`,
+    [NOW],
   );
   return rows.map((row) => ({
     ...row,
     limit: row.limit === null ? null : Number(row.limit),
     spent: Number(row.spent ?? 0),
+    raise: Number(row.raise ?? 0),
   }));
 }
 
@@ -277,7 +291,7 @@ function matches(key: Plain, filter: ApiKeyFilterDto): boolean {
       (key.handOverUntil !== null && key.handOverUntil > NOW && key.revokedAt === null) === handOver,
     // In hundredths of a percent: whole numbers, as exact as the statement's.
     budgetUsedAbove === undefined ||
-      (key.limit !== null && key.spent * 10_000 > Math.round(budgetUsedAbove * 100) * key.limit),
+      (key.limit !== null && key.spent * 10_000 > Math.round(budgetUsedAbove * 100) * (key.limit + key.raise)),
   ].every(Boolean);
 }
 

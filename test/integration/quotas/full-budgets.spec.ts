@@ -93,6 +93,21 @@ describe('budgets that are full, as a poll reads them', () => {
     expect(await told()).toBeNull();
   });
 
+  it('are found by their index where PostgreSQL has no statistics, as after pg_upgrade', async () => {
+    await database.asOwner('BEGIN', []);
+    await database.asOwner('SET LOCAL random_page_cost = 4', []);
+    await database.asOwner(
+      `INSERT INTO budget_account (key_id, period, limit_micro_cents) SELECT gen_random_uuid(), 'total', n % 2
+         FROM generate_series(1, 60000) n`,
+      [],
+    );
+    await database.asOwner('ANALYZE budget_account (key_id)', []);
+    const plan = await database.asOwner(`EXPLAIN SELECT (${FULL_BUDGETS})`, []);
+    await database.asOwner('ROLLBACK', []);
+    expect(JSON.stringify(plan)).toContain('budget_account_full_idx');
+    expect(JSON.stringify(plan)).not.toContain('Seq Scan');
+  });
+
   it('move no index with a charge that leaves them as they are', () =>
     connected(async (client) => {
       // In a page of its own size the row has room for its versions.
