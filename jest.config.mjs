@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { foldersWith, isFileInTier } from './test/tiers.mjs';
+import { DIVIDED, foldersWith, isFileInTier } from './test/tiers.mjs';
 
 /**
  * One project per level of test (docs: CONTRIBUTING.md). Levels that touch PostgreSQL share the server
@@ -61,7 +61,7 @@ const UNITS = [
   '<rootDir>/clients/typescript/src/**/*.spec.ts',
 ];
 /** They choose themselves which of their faults and seeds belong to a tier. */
-const SIMULATIONS_OF_BOTH = ['mutants', 'simulation'].map((name) => `<rootDir>/test/simulation/**/*${name}.spec.ts`);
+const SIMULATIONS_OF_BOTH = DIVIDED.map((file) => `<rootDir>/${file}`);
 const SIMULATIONS = ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'];
 
 /**

@@ -30,36 +30,34 @@ for (const [where, report] of [
 for (const { id, what } of proofs?.failures ?? []) tell(`FAILED proof ${id}`, what);
 if (hasImage && imageStatus !== '0')
   tell('FAILED the image', `.ci/image ended with ${imageStatus}: see above\n${imageReason()}`);
-if (tests?.numPassedTests === 0 || rest?.numPassedTests === 0) console.log('No test has passed.');
+const failed =
+  failuresOf('npm test', status, failuresIn(tests), tests?.numPassedTests) +
+  failuresOf('npm run test:rest', restStatus, failuresIn(rest), rest?.numPassedTests) +
+  (hasOldest ? failuresOf('.ci/postgres-15', oldestStatus, failuresIn(oldest), oldest?.numPassedTests) : 0) +
+  failuresOf('npm run prove:ci', proofStatus, proofs?.failed ?? 0, proofs?.passed) +
+  (hasImage && imageStatus !== '0' ? 1 : 0);
 tellSkips();
 
-// A file that could not be loaded has no tests to count, and proofs that did not come to their end none to show.
-const failures = (run) => (run?.numFailedTests ?? 0) + (run?.numRuntimeErrorTestSuites ?? 0);
 const passed =
   (tests?.numPassedTests ?? 0) +
   (rest?.numPassedTests ?? 0) +
   (oldest?.numPassedTests ?? 0) +
   (proofs?.passed ?? 0) +
   (imageStatus === '0' ? 1 : 0);
-const failed =
-  failures(tests) +
-  failures(rest) +
-  failures(oldest) +
-  (proofs?.failed ?? 1) +
-  (hasImage && imageStatus !== '0' ? 1 : 0);
 console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
 
-const isOldestGood = !hasOldest || (oldestStatus === '0' && oldest?.numPassedTests > 0);
-const isGood =
-  status === '0' &&
-  isOldestGood &&
-  proofStatus === '0' &&
-  tests?.numPassedTests > 0 &&
-  restStatus === '0' &&
-  rest?.numPassedTests > 0 &&
-  proofs?.passed > 0 &&
-  failed === 0;
-process.exit(isGood ? 0 : 1);
+/** A file that could not be loaded has no tests to count. */
+function failuresIn(run) {
+  return (run?.numFailedTests ?? 0) + (run?.numRuntimeErrorTestSuites ?? 0);
+}
+
+/** What failed in one part of the run; the part itself where it ended badly, or tested nothing, and names nothing. */
+function failuresOf(command, outcome, count, passes) {
+  if (count > 0 || (outcome === '0' && passes > 0)) return count;
+  tell(`FAILED ${command}`, outcome === '0' ? 'It has tested nothing.' : `It ended with ${outcome}: see above.`);
+  return 1;
+}
 
 /** One line for all that was skipped: a run that passes beside it has shown less than it could. */
 function tellSkips() {

@@ -149,8 +149,8 @@ export const SLOW_GROUPS = [
   },
 ];
 
-/** Files that have tests for both tiers, and choose by `isInTier` themselves. */
-const DIVIDED = [
+/** Files that have tests for both tiers, and choose by `ofTier` themselves. */
+export const DIVIDED = [
   'test/simulation/mutants.spec.ts',
   'test/simulation/simulation.spec.ts',
   'test/simulation/limits/limit-mutants.spec.ts',
@@ -160,6 +160,7 @@ const DIVIDED = [
   'test/simulation/windows/sliding-mutants.spec.ts',
   'test/simulation/windows/sliding-simulation.spec.ts',
   'test/simulation/tokens/token-mutants.spec.ts',
+  'test/simulation/tokens/token-simulation.spec.ts',
 ];
 
 /**

@@ -14,6 +14,11 @@ interface Run {
   readonly image?: string;
   /** What `.ci/image` said last. */
   readonly said?: string;
+  readonly proofStatus?: string;
+  /** The one of these reports that is not there. */
+  readonly without?: 'tests' | 'rest' | 'oldest' | 'proofs';
+  /** No test of `npm test` ran. */
+  readonly isEmpty?: boolean;
 }
 
 describe('The last lines of a CI run', () => {
@@ -24,18 +29,27 @@ describe('The last lines of a CI run', () => {
   afterAll(() => rm(directory, { recursive: true }));
 
   /** What is printed of a run in which nothing failed but what the statuses say. */
-  const summaryOf = async ({ pendingTests = 0, skippedProofs = 0, oldest = '0', image = '0', said = '' }: Run) => {
+  const summaryOf = async ({
+    pendingTests = 0,
+    skippedProofs = 0,
+    oldest = '0',
+    image = '0',
+    said = '',
+    ...run
+  }: Run) => {
     const paths = ['tests', 'rest', 'oldest', 'proofs'].map((name) => join(directory, `${name}.json`));
     const tests = { numPassedTests: 10, numFailedTests: 0, numPendingTests: pendingTests, testResults: [] };
     for (const path of paths.slice(0, 3)) await writeFile(path, JSON.stringify(tests));
+    if (run.isEmpty) await writeFile(paths[0]!, JSON.stringify({ ...tests, numPassedTests: 0 }));
     await writeFile(paths[3]!, JSON.stringify({ passed: 5, failed: 0, skipped: skippedProofs, failures: [] }));
+    if (run.without !== undefined) await rm(join(directory, `${run.without}.json`));
     const [first, rest, ofOldest, proofs] = paths;
     const imageReport = join(directory, 'image.txt');
     await rm(imageReport, { force: true });
     if (said !== '') await writeFile(imageReport, `${said}\n`);
     const { stdout, status } = spawnSync(
       process.execPath,
-      [SUMMARY, first!, '0', rest!, '0', ofOldest!, oldest, proofs!, '0', image, imageReport],
+      [SUMMARY, first!, '0', rest!, '0', ofOldest!, oldest, proofs!, run.proofStatus ?? '0', image, imageReport],
       { encoding: 'utf8' },
     );
     return { lines: stdout.trimEnd().split('\n'), status };
@@ -74,5 +88,24 @@ describe('The last lines of a CI run', () => {
         lines: ['FAILED the image', `  .ci/image ended with ${image}: see above`, '35 passed, 1 failed'],
         status: 1,
       });
+  });
+
+  it('count a part that did not come to its end, or tested nothing, as a failure', async () => {
+    expect(await summaryOf({ proofStatus: '124' })).toEqual({
+      lines: ['FAILED npm run prove:ci', '  It ended with 124: see above.', '36 passed, 1 failed'],
+      status: 1,
+    });
+    expect(await summaryOf({ isEmpty: true })).toEqual({
+      lines: ['FAILED npm test', '  It has tested nothing.', '26 passed, 1 failed'],
+      status: 1,
+    });
+    for (const without of ['tests', 'rest', 'oldest', 'proofs'] as const) {
+      const { lines, status } = await summaryOf({ without });
+      expect([lines[0], lines.at(-1), status]).toEqual([
+        expect.stringMatching(`^There is no report .*/${without}\\.json\\.$`),
+        expect.stringMatching(/ passed, 1 failed$/),
+        1,
+      ]);
+    }
   });
 });

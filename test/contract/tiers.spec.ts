@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { foldersWith, groupsFor, isFileInTier, ofTier, SLOW_GROUPS, slowGroupsOf } from '../tiers.mjs';
+import { DIVIDED, foldersWith, groupsFor, isFileInTier, ofTier, SLOW_GROUPS, slowGroupsOf } from '../tiers.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
 const filesBelow = (folder: string) =>
@@ -27,17 +27,15 @@ describe('The tiers of the tests', () => {
   it('hold each file once, but for those that divide their own tests', () => {
     const twice = specs.filter((file) => isFileInTier(file, 'quick') && isFileInTier(file, 'rest'));
     expect(specs.filter((file) => !isFileInTier(file, 'quick') && !isFileInTier(file, 'rest'))).toEqual([]);
-    expect(twice.sort()).toEqual([
-      'test/simulation/limits/limit-mutants.spec.ts',
-      'test/simulation/limits/limit-simulation.spec.ts',
-      'test/simulation/mutants.spec.ts',
-      'test/simulation/simulation.spec.ts',
-      'test/simulation/slots/slot-mutants.spec.ts',
-      'test/simulation/slots/slot-simulation.spec.ts',
-      'test/simulation/tokens/token-mutants.spec.ts',
-      'test/simulation/windows/sliding-mutants.spec.ts',
-      'test/simulation/windows/sliding-simulation.spec.ts',
-    ]);
+    expect(twice.sort()).toEqual([...DIVIDED].sort());
+  });
+
+  it('have both what divides its tests, and nothing else', () => {
+    const divides = (file: string) =>
+      /\bimport \{ (?:itNotices|itHoldsOverSeeds) \}/.test(readFileSync(join(ROOT, file), 'utf8'));
+    const simulations = specs.filter((file) => /^test\/simulation\/.*(?:mutants|simulation)\.spec\.ts$/.test(file));
+    expect(specs.filter(divides).sort()).toEqual([...DIVIDED].sort());
+    expect(simulations.sort()).toEqual([...DIVIDED].sort());
   });
 
   it('load folders together of which the first alone has a suite', () => {

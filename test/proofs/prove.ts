@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { experiments, SHARING } from './experiments.js';
 import type { Experiment } from './harness/experiment.js';
 import { missedFloors } from './harness/floors.js';
+import { type Line, ProofReport } from './harness/proof-report.js';
 import { Random } from './harness/random.js';
 
 /**
@@ -42,66 +42,22 @@ const REPORT = 'test-results/proofs.json';
 const AT_ONCE = 2;
 const MOST_VIOLATIONS = 20;
 
-/** For a summary: what was counted, and what did not hold. */
-interface Report {
-  passed: number;
-  failed: number;
-  skipped: number;
-  failures: { id: string; what: string }[];
-}
-
-/** What is printed of an experiment. */
-interface Line {
-  readonly id: string;
-  readonly held?: boolean;
-  readonly noticed?: boolean;
-  readonly skipped?: string;
-  readonly seed?: number;
-  readonly violations?: readonly string[] | number;
-  readonly error?: string;
-  /** What else is told: the guarantee, and figures. */
-  readonly [figure: string]: unknown;
-}
-
-const report = values.part === 'alone' ? await reportOfSharedPart() : newReport();
+const report = values.part === 'alone' ? await ProofReport.after(REPORT) : new ProofReport();
 const sharing = values.ci ? SHARING.filter((experiment) => wanted.includes(experiment)) : [];
+if (values.ci) await report.begin(REPORT, `of the part ${values.part ?? 'for CI'}`);
 if (values.part !== 'alone') await proveApart(sharing);
 if (values.part !== 'shared') {
   for (const experiment of wanted) if (!sharing.includes(experiment)) tell(await prove(experiment));
 }
-if (values.ci) {
-  await mkdir('test-results', { recursive: true });
-  await writeFile(REPORT, JSON.stringify(report));
-}
-const { passed, failed, skipped } = report;
-if (passed + failed + skipped > 1)
-  console.log(`${passed} proofs passed, ${failed} proofs failed, ${skipped} proofs skipped`);
-process.exit(failed === 0 ? 0 : 1);
-
-function newReport(): Report {
-  return { passed: 0, failed: 0, skipped: 0, failures: [] };
-}
-
-/** A part that did not come to its end has failed. */
-async function reportOfSharedPart(): Promise<Report> {
-  try {
-    return JSON.parse(await readFile(REPORT, 'utf8')) as Report;
-  } catch (error) {
-    const what = `They did not come to their end: ${(error as Error).message}`;
-    return { ...newReport(), failed: 1, failures: [{ id: 'of those that share the machine', what }] };
-  }
-}
+if (values.ci) await report.write(REPORT);
+const summary = report.summary();
+if (summary !== null) console.log(summary);
+process.exit(report.failed === 0 ? 0 : 1);
 
 /** Prints the line, and counts it. */
 function tell(line: Line): void {
   console.log(JSON.stringify(line));
-  if (line.skipped !== undefined) report.skipped += 1;
-  else if (line.held === true || line.noticed === true) report.passed += 1;
-  else {
-    report.failed += 1;
-    const found = Array.isArray(line.violations) ? line.violations.slice(0, 5) : [];
-    report.failures.push({ id: line.id, what: [`seed ${line.seed}`, ...found, line.error ?? []].flat().join('\n') });
-  }
+  report.add(line);
 }
 
 /** Each in a process of its own: what one of them changes in its process is nothing to the others. */

@@ -1,5 +1,6 @@
 import { useQueries } from '@tanstack/react-query';
 import { createContext, useContext } from 'react';
+import { isInstant } from '../../../packages/contract/src/sentence';
 import { type AuditEvent, api, dataOf } from '../api/client';
 import { localWithZone, money } from '../ui/format';
 import { useSession } from '../session/session';
@@ -57,7 +58,7 @@ export function useNames(pages: Pages): ReadonlyMap<string, string> {
 export function useSaid(): (value: unknown, field: string) => string {
   const names = useContext(Names);
   const said = (value: unknown, field: string): string => {
-    if (typeof value === 'string') return names.get(value) ?? (INSTANT.test(value) ? localWithZone(value) : value);
+    if (typeof value === 'string') return names.get(value) ?? (isInstant(value) ? localWithZone(value) : value);
     if (typeof value === 'number' && CENTS_FIELD.test(field)) return money(value);
     if (typeof value !== 'object' || value === null) return JSON.stringify(value);
     if (!Array.isArray(value))
@@ -69,7 +70,6 @@ export function useSaid(): (value: unknown, field: string) => string {
   return said;
 }
 
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 const CENTS_FIELD = /cents$/i;
 
 /** The name of an id; undefined while it is not known. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { type SentenceForm, inParts, written } from './sentence.js';
+import { type SentenceForm, inParts, isInstant, written } from './sentence.js';
 
 const AT = '2030-02-01T00:00:00.000Z';
 const CONSOLE: SentenceForm = { cents: (cents) => `$${(cents / 100).toFixed(2)}`, at: (at) => at.slice(0, 10) };
@@ -38,4 +38,18 @@ describe('A sentence in parts', () => {
   it('shows an amount of 0', () => {
     expect(written(inParts`Reserves ${{ cents: 0 }}.`)).toBe('Reserves 0 cents.');
   });
+});
+
+describe('An instant', () => {
+  it.each([AT, '2030-02-28T23:59:59Z', '2028-02-29T00:00:00.5Z'])('is %s', (text) => {
+    expect(isInstant(text)).toBe(true);
+  });
+
+  // Names may look like one, and nothing can be said of them.
+  it.each(['2030-13-01T00:00:00Z', '2030-02-30T00:00:00Z', '2030-01-01T25:00:00Z', '2030-02-01', 'at 2030', ''])(
+    'is not %p',
+    (text) => {
+      expect(isInstant(text)).toBe(false);
+    },
+  );
 });

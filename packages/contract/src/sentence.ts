@@ -41,6 +41,15 @@ export function written(parts: readonly SentencePart[], form: SentenceForm = API
     .join('');
 }
 
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
+
+/** Whether a text is an instant of UTC in ISO 8601: of its form, and of a calendar that has it. */
+export function isInstant(text: string): boolean {
+  if (!INSTANT.test(text)) return false;
+  const at = new Date(text);
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(text.slice(0, 'yyyy-mm-ddThh:mm:ss'.length));
+}
+
 function partsOf(value: string | number | SentencePart | readonly SentencePart[] | undefined): readonly SentencePart[] {
   if (value === undefined) return [];
   if (typeof value !== 'object') return [{ text: String(value) }];

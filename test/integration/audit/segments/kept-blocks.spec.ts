@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
+import { dataSource } from '../../../../src/database/data-source.js';
+import { AuditKeptBlocks1790000004100 } from '../../../../src/database/migrations/1790000004100-audit-kept-blocks.js';
 import { createTestDatabase, type TestDatabase } from '../../../support/postgres.js';
 
 /** All entries that were kept, hashed anew. */
@@ -72,5 +74,21 @@ describe('The hash of kept entries', () => {
       'INSERT INTO audit_kept_block VALUES (7, 1, sha256($$x$$))',
     ])
       await expect(application.query(statement)).rejects.toMatchObject({ code: '42501' });
+  });
+
+  it('is made of what is there by the migration, so that the first segment hashes its own blocks alone', async () => {
+    await keep(30_000, 40_000);
+    const migrator = await dataSource(database.ownerUrl, { max: 1 }).initialize();
+    const runner = migrator.createQueryRunner();
+    const migration = new AuditKeptBlocks1790000004100();
+    await migration.down(runner);
+    await migration.up(runner);
+    await runner.release();
+    await migrator.destroy();
+    const { rows } = await owner.query(
+      'SELECT coalesce(sum(entries), 0)::int AS entries, count(*) FILTER (WHERE sha256 IS NULL)::int AS unknown FROM audit_kept_block',
+    );
+    const [kept] = (await owner.query('SELECT count(*)::int AS entries FROM audit_kept')).rows as { entries: number }[];
+    expect(rows).toEqual([{ entries: kept!.entries, unknown: 0 }]);
   });
 });
