@@ -7,7 +7,7 @@ export interface BudgetPoll {
   readonly sentMs: number;
   /** Whether the database's clock ran evenly since the poll before. */
   readonly isClockEven: boolean;
-  /** Accounts that were marked full of late, and are full; null: too many to be told. */
+  /** Accounts that were marked full of late, and are full; null: too many to be told, or not asked for. */
   readonly full: readonly string[] | null;
 }
 

@@ -325,7 +325,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
   /**
    * One poll of the database's clock, for the janitor's watch over it, and of full budgets; instants are monotonic.
    *
-   * @param full accounts; null: too many to be told
+   * @param full accounts; null: too many to be told, or not asked for
    */
   onPolled(sentMs: number, receivedMs: number, databaseMs: number, full: readonly string[] | null): void {
     const isClockEven = this.watch.observe(sentMs, receivedMs, databaseMs);

@@ -16,7 +16,7 @@ export interface Poll {
   readonly isSynchronous: boolean;
   /** The database's clock, Unix milliseconds. */
   readonly databaseNowMs: number;
-  /** Accounts of budgets that were marked full of late, and are full; null: too many to be told. */
+  /** Accounts of budgets that were marked full of late, and are full; null: too many to be told, or not asked for. */
   readonly fullBudgets: readonly string[] | null;
 }
 

@@ -16,7 +16,13 @@ const BACKOFF_MS = [25, 50, 100, 200, 400, 500] as const;
 /** Rows that one poll may carry; behind by more, it polls again at once. */
 const MAX_ROWS = 1_000;
 
-const POLL = `
+/**
+ * For so long polls do not ask for full budgets after one that did has failed, twice as long each time: while their
+ * table is locked, or lacks what is asked for, keys without a budget go on to be verified.
+ */
+const WITHOUT_BUDGETS_MS = { least: 500, most: 8_000 };
+
+const pollWith = (fullBudgets: string) => `
   SELECT head.seq, head.epoch, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline,
          pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0') AS flushed_lsn,
          pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0') AS replayed_lsn,
@@ -25,8 +31,11 @@ const POLL = `
          extract(epoch FROM clock_timestamp()) * 1000 AS now_ms,
          (SELECT json_agg(row ORDER BY row.seq) FROM (
             SELECT ${FEED_COLUMNS}, ${IMPORTED_MACS}, ${LIMIT_TARGET} FROM audit_event e WHERE e.seq > $1::bigint ORDER BY e.seq LIMIT ${MAX_ROWS}) AS row) AS rows,
-         (${FULL_BUDGETS}) AS full_budgets
+         ${fullBudgets} AS full_budgets
     FROM change_head head`;
+
+const POLL = { name: 'poll-changes', text: pollWith(`(${FULL_BUDGETS})`) };
+const POLL_OF_CHANGES_ALONE = { name: 'poll-changes-alone', text: pollWith('NULL::json') };
 
 interface PollRow {
   seq: string;
@@ -62,6 +71,8 @@ export class FeedConnection {
   private wasNoticed = false;
   private wake: () => void = () => undefined;
   private attempt = newAttempt();
+  private withoutBudgetsMs = 0;
+  private withBudgetsFromMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     config: SessionConfig,
@@ -113,23 +124,32 @@ export class FeedConnection {
   private async pollOnce(): Promise<PollOutcome | null> {
     this.observer.beforePoll();
     const ticket = this.feed.beginPoll(this.observer.monotonicMs());
+    const isWhole = ticket.sentAtMs >= this.withBudgetsFromMs;
     let outcome: PollOutcome | null = null;
     try {
       const [row] = await this.connection.query<PollRow>(
-        { name: 'poll-changes', text: POLL, values: [this.feed.appliedSeq?.toString() ?? null] },
+        { ...(isWhole ? POLL : POLL_OF_CHANGES_ALONE), values: [this.feed.appliedSeq?.toString() ?? null] },
         POLL_TIMEOUT_MS,
       );
       if (!row) throw new Error('The change head is missing: the schema is damaged.');
+      if (isWhole) this.withoutBudgetsMs = 0;
       const poll = pollOf(row);
       outcome = this.feed.polled(ticket, poll);
       this.observer.afterPoll(poll, ticket, outcome);
       if (this.feed.needsAnnouncement && (await this.observer.announce())) outcome = 'more';
     } catch (error) {
       this.feed.failed(ticket);
+      if (isWhole) this.leaveOutBudgets();
       if (!this.isStopping) this.observer.onFailure(error);
     }
     if (outcome !== 'more') this.endAttempt();
     return outcome;
+  }
+
+  private leaveOutBudgets(): void {
+    const { least, most } = WITHOUT_BUDGETS_MS;
+    this.withoutBudgetsMs = Math.min(Math.max(2 * this.withoutBudgetsMs, least), most);
+    this.withBudgetsFromMs = this.observer.monotonicMs() + this.withoutBudgetsMs;
   }
 
   private endAttempt(): void {

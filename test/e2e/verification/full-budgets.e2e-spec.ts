@@ -1,4 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Client } from 'pg';
+import { FeedService } from '../../../src/key-cache/feed/feed.service.js';
+import { Quotas } from '../../../src/quotas/quotas.service.js';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { issueKey, issueServiceKey } from '../../support/management.js';
@@ -35,5 +38,23 @@ describe('a budget that is full', () => {
     expect((await replicas[0]!.post('/usage', { apiKey: service, body: report })).status).toBe(200);
     const tookMs = await eventually(async () => expect(await codes()).toEqual(['BUDGET_EXCEEDED', 'BUDGET_EXCEEDED']));
     expect(tookMs).toBeLessThan(BOUND_MS);
+  });
+
+  it('keeps no change of keys away while its table is locked, and is told again after that', async () => {
+    const [replica] = replicas as [TestApp];
+    const feed = replica.app.get(FeedService);
+    const polls = jest.spyOn(replica.app.get(Quotas), 'onPolled');
+    const owner = new Client({ connectionString: replica.database.ownerUrl });
+    await owner.connect();
+    try {
+      await owner.query('BEGIN; LOCK TABLE budget_account IN ACCESS EXCLUSIVE MODE');
+      const lockedAt = performance.now();
+      await eventually(() => expect(feed.ageMs).toBeLessThan(performance.now() - lockedAt));
+      expect(polls.mock.lastCall?.[3]).toBeNull();
+    } finally {
+      await owner.end();
+    }
+    await eventually(() => expect(polls.mock.lastCall?.[3]).toEqual(expect.any(Array)));
+    polls.mockRestore();
   });
 });
