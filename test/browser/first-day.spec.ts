@@ -553,7 +553,7 @@ inBrowser('the first day of an admin', () => {
       ).toContain(`/limits/${gone}`);
       await page.getByRole('link', { name: 'limit Translation, daily' }).first().waitFor();
       await deleted.getByRole('button', { name: /^Details of event/ }).click();
-      await page.getByText(/^All keys in project Translation together may spend at most 5\.00/).waitFor();
+      await page.getByText(/^All keys in project Translation together may spend at most \$5\.00/).waitFor();
       await session.settle();
       expect(asked.filter((path) => /\/(limits|projects)\/[0-9a-f-]{36}$/.test(path))).toEqual([]);
       expect(asked.filter((path) => path.endsWith('/api/v1/limits')).length).toBe(1);

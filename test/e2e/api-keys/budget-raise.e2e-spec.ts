@@ -57,7 +57,7 @@ describe('A raise of a budget', () => {
       });
       const { body: told } = await app.post(`/api-keys/${key.id}/explain`, { token: admin, body: {} });
       expect(told.budget).toMatchObject({ limitCents: 30, raisedByCents: 20 });
-      expect(JSON.stringify(told.checks)).toContain(`raised by 20 until ${until}`);
+      expect(JSON.stringify(told.checks)).toContain(`raised by 20 cents until ${until}`);
       expect(await reconcileBudgets(app.dataSource)).toEqual([]);
       expect(Date.now()).toBeLessThan(Date.parse(until));
 

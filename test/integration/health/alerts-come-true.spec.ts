@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Checkpoints } from '../../../src/audit/checkpoints.js';
 import { Clock } from '../../../src/common/clock.js';
 import { TableWatch } from '../../../src/integrity/table-watch.js';
+import { LimitUsageWatch } from '../../../src/limits/limit-usage-watch.js';
 import { VerdictCounter } from '../../../src/usage/verdict-counter.js';
 import { hashingSlots } from '../../../src/users/hashing-slots.js';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
@@ -17,7 +18,7 @@ import { eventually } from '../../support/eventually.js';
 import { TestProvider } from '../../support/key-set.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 import { makeKey, type TestKey } from '../../support/made-keys.js';
-import { makeLimit } from '../../support/made-limits.js';
+import { makeLimit, spend } from '../../support/made-limits.js';
 import { hasData, panelQueries } from '../../support/panels.js';
 import { alertRules, hasPromtool } from '../../support/prometheus.js';
 import { setUpFactor, wrongCode } from '../../support/second-factor.js';
@@ -137,10 +138,16 @@ withPrometheus('Each alert', () => {
   let limited: string;
   let own: TestKey;
 
-  it('finds a server that every panel of the dashboards has data of, but for what does not happen there', async () => {
+  it('that tells of a limit comes true on a live server with a budget that is used up', async () => {
     const made = (await app.post('/api-keys', { token, body: {} })).body;
     limited = made.secretKey;
-    await makeLimit(app, token, { amountCents: 1, target: { kind: 'key', id: made.apiKey.id } });
+    const limit = await makeLimit(app, token, { amountCents: 1, target: { kind: 'key', id: made.apiKey.id } });
+    await spend(app, limit.id, 1);
+    // As once a minute.
+    await watch.untilTrue(['LatchkeyLimitNearEnd'], () => app.app.get(LimitUsageWatch, { strict: false }).count());
+  }, 240_000);
+
+  it('finds a server that every panel of the dashboards has data of, but for what does not happen there', async () => {
     let turn = 0;
     await eventually(async () => {
       await call((turn += 1), limited);
