@@ -1,4 +1,4 @@
-import type { SentencePart } from '../../packages/contract/src/sentence.js';
+import { type SentencePart, inParts } from '../../packages/contract/src/sentence.js';
 import { hideSecrets } from './secret-shape.js';
 
 /**
@@ -66,7 +66,9 @@ export function validationFailed(fields: readonly FieldError[]): DomainError {
   }));
   const first = errors[0];
   const detail = first ? `${first.path}: ${first.message}` : 'The request is not valid.';
-  return new DomainError('invalid', 'VALIDATION_FAILED', detail, { errors });
+  const parts = first?.messageParts;
+  const extras = parts === undefined ? { errors } : { detailParts: inParts`${first!.path}: ${parts}`, errors };
+  return new DomainError('invalid', 'VALIDATION_FAILED', detail, extras);
 }
 
 /** 503: a dependency is away; the same request may succeed in a moment. */

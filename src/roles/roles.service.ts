@@ -143,7 +143,7 @@ function keyPolicyOf(json: unknown): KeyPolicy | null | undefined {
   } catch (error) {
     if (!(error instanceof InvalidKeyPolicyError)) throw error;
     throw validationFailed(
-      error.errors.map(({ path, message }) => ({ path: path === '' ? 'keyPolicy' : `keyPolicy.${path}`, message })),
+      error.errors.map((fault) => ({ ...fault, path: fault.path === '' ? 'keyPolicy' : `keyPolicy.${fault.path}` })),
     );
   }
 }

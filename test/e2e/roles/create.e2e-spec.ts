@@ -81,6 +81,15 @@ describe('POST /roles', () => {
       expect(answer.status).toBe(400);
       expect([...new Set(answer.body.errors.map((error: { path: string }) => error.path))].sort()).toEqual(paths);
     });
+
+    it('names an amount of a default that the policy itself would refuse in parts, in the list and in the sentence', async () => {
+      const keyPolicy = { maxBudgetLimitCents: 500, defaults: { budgetLimitCents: 501 } };
+      const { status, body } = await app.post('/roles', { token: admin, body: { name: 'x', keyPolicy } });
+      const path = 'keyPolicy.defaults.budgetLimitCents';
+      expect([status, body.detail]).toEqual([400, `${path}: must be at most 500 cents`]);
+      expect(body.errors[0]).toMatchObject({ path, messageParts: [{ text: 'must be at most ' }, { cents: 500 }] });
+      expect(body.detailParts).toEqual([{ text: `${path}: must be at most ` }, { cents: 500 }]);
+    });
   });
 
   describe('401', () => {
