@@ -23,7 +23,7 @@ export class LimitWindows1790000003700 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query(`DROP FUNCTION IF EXISTS quota_limit_windows, limit_window_state, limit_windows_sweep`);
+    await runner.query(`DROP FUNCTION IF EXISTS quota_limit_windows, limit_window_state, limit_windows_sweep, limit_account_id_2`);
     await runner.query(`DELETE FROM rate_window WHERE limit_id IS NOT NULL`);
     await runner.query(`DELETE FROM quota_limit WHERE per IN ('minute', 'hour')`);
     await runner.query(`
