@@ -40,6 +40,8 @@ export function isReported(limit: Limit): limit is ReportedLimit {
   return limit.unit in REPORTED;
 }
 
+const COUNTED_LIMITS = 'SELECT * FROM quota_limit WHERE ended_at IS NULL AND (amount > 0 OR each IS NOT NULL)';
+
 /** How many accounts are nearly used up: those that all calls of a limit share, or those of members. */
 export interface NearlyUsed {
   readonly unit: LimitUnit;
@@ -126,14 +128,17 @@ export class LimitAccountsRepository {
     return Number(row?.count ?? 0);
   }
 
-  /** How many accounts of limits that hold are used by at least the first, second… of these percentages, which rise. */
+  /**
+   * How many accounts of limits that hold are used by at least the first, second… of these percentages, which rise. A
+   * limit of 0 that all calls share is there to refuse them, and is at its end for good: it is not counted.
+   */
   async countNearlyUsed(percents: readonly number[]): Promise<NearlyUsed[]> {
     const counts = percents.map(
       (_, index) => `count(*) FILTER (WHERE share >= $${index + 1}::numeric * 1000000000000000000)`,
     );
     return this.manager.query<NearlyUsed[]>(
       `SELECT unit, mode, is_shared AS "isShared", ARRAY[${counts.join(', ')}]::float8[] AS counts
-         FROM (${nearlyUsed('SELECT * FROM quota_limit WHERE ended_at IS NULL', '$1::numeric')}) AS used GROUP BY 1, 2, 3`,
+         FROM (${nearlyUsed(COUNTED_LIMITS, '$1::numeric')}) AS used GROUP BY 1, 2, 3`,
       [...percents],
     );
   }

@@ -122,6 +122,14 @@ describe('Accounts of limits near their end', () => {
     });
   });
 
+  it('leave out what keys share and nobody may use: it is at its end for good', async () => {
+    await fresh();
+    await make({ amountCents: 0 });
+    await make({ unit: 'requests', amount: 0, amountCents: undefined, per: 'hour' });
+    await count();
+    expect(await told(app)).toEqual({});
+  });
+
   it('count windows by what slides', async () => {
     await fresh();
     await make({ unit: 'requests', amount: 10, amountCents: undefined, per: 'hour', each: 'key' });
