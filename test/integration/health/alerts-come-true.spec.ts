@@ -280,11 +280,11 @@ withPrometheus('Each alert', () => {
     clock.monotonicMs = () => monotonicMs() + 301_000;
     clock.wallMs = () => wallMs() + 306_000;
     await watch.untilTrue(['LatchkeyClocksDiffer', 'LatchkeyPasswordWithoutCode']);
-    slow.setLatency(100);
     const body = { budgetLimitCents: 100, budgetType: 'total' };
-    // One after the other: few requests of one caller may wait.
     const made: TestKey[] = [];
+    // Few changes of one caller may wait for their turn.
     while (made.length < 10) made.push(await makeKey(second, user.token, body));
+    slow.setLatency(100);
     await watch.untilTrue(['LatchkeyVerifiesSlow'], () =>
       Promise.all(
         made.map(({ secret }) =>
