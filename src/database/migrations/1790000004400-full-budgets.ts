@@ -25,8 +25,6 @@ export class FullBudgets1790000004400 implements MigrationInterface {
     await runner.query(`DROP TRIGGER budget_account_open_full ON budget_account`);
     await runner.query(`ALTER TABLE budget_account DROP COLUMN full_at`);
     await runner.query(`DROP FUNCTION quota_note_full`);
-    // Made after the migrations, for lists of accounts.
-    await runner.query(`DROP FUNCTION IF EXISTS limit_account_id_2`);
   }
 }
 
