@@ -66,7 +66,10 @@ describe('Round trips to PostgreSQL', () => {
       'create a user',
       async () => send('POST', '/users', { name: 'New', email: `u${Math.random()}@latchkey.test`, roles: ['creator'] }),
     ],
-    ['deactivate a user', async () => send('PATCH', `/users/${(await app.addUser(['creator'])).id}`, { isActive: false })],
+    [
+      'deactivate a user',
+      async () => send('PATCH', `/users/${(await app.addUser(['creator'])).id}`, { isActive: false }),
+    ],
     [
       'give a user roles',
       async () => send('PUT', `/users/${(await app.addUser(['creator'])).id}/roles`, { roles: ['helper'] }),
