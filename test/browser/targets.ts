@@ -18,10 +18,14 @@ export function smallTargets(): string[] {
     .map(({ name, width, height }) => `${name} is ${Math.round(width)}×${Math.round(height)} px`);
 }
 
-/** Runs in the page: texts of which a part is cut off, with nothing to read it by. */
+/** Runs in the page: texts and choices of which a part is cut off, with nothing to read it by. */
 export function cutTexts(): string[] {
   return [...document.querySelectorAll<HTMLElement>('body *')]
-    .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent!.trim() !== ''))
+    .filter(
+      (element) =>
+        element.role === 'radiogroup' ||
+        [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent!.trim() !== ''),
+    )
     .filter((element) => element.clientWidth > 1 && element.closest('.visually-hidden, [title], pre, svg') === null)
     .filter((element) => {
       const { overflowX } = getComputedStyle(element);
