@@ -4,7 +4,7 @@ import type { Experiment } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
 import { bookDifferences } from '../harness/books.js';
 
-const SIZES = { ci: { kills: 20, crashes: 5 }, full: { kills: 200, crashes: 50 } } as const;
+const SIZES = { ci: { kills: 10, crashes: 2 }, full: { kills: 200, crashes: 50 } } as const;
 const KEYS = 5;
 /** Events acknowledged for each kill of a server: without load, a kill shows nothing. */
 const LEAST_A_KILL = 20;

@@ -9,7 +9,7 @@ import { floor, floorsOfKinds } from '../harness/floors.js';
 import { operationOf } from '../requests/operation-of.js';
 import { reads, type WellFormed } from '../requests/reads.js';
 
-const REQUESTS = { ci: 10_000, full: 50_000 } as const;
+const REQUESTS = { ci: 7_000, full: 50_000 } as const;
 /** Few, so that an answer's time is its own and not that of a queue. */
 const CLIENTS = 4;
 const MOST_VIOLATIONS = 20;

@@ -6,8 +6,8 @@ import { floor } from '../harness/floors.js';
 import { quantile } from '../harness/quantile.js';
 import type { Random } from '../harness/random.js';
 
-const ROTATIONS = { ci: 12, full: 60 } as const;
-const KILLS = { ci: 8, full: 60 } as const;
+const ROTATIONS = { ci: 8, full: 60 } as const;
+const KILLS = { ci: 6, full: 60 } as const;
 const CLIENTS = 12;
 const HOUR_LIMIT = 120;
 const BUDGET_CENTS = 60;
