@@ -26,6 +26,15 @@ describe('AddressThrottle', () => {
     );
   });
 
+  it('names the length of a window that has just begun, whatever fraction of a millisecond the clock shows', async () => {
+    for (let second = 1; second <= 200; second += 1) {
+      const { ask, headers } = throttleOf(1, () => second * 1000.1);
+      await ask('192.0.2.1');
+      await expect(ask('192.0.2.1')).rejects.toMatchObject({ extras: { retryAfterSeconds: 60 } });
+      expect(headers.map(({ RateLimit }) => RateLimit)).toEqual(['"minute";r=0;t=60', '"minute";r=0;t=60']);
+    }
+  });
+
   it('counts other addresses by themselves', async () => {
     const { ask } = throttleOf(1);
     await ask('192.0.2.1');
