@@ -18,7 +18,7 @@ import { NewUser } from '../people/new-user';
 import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useAct, useFormAct } from '../ui/act';
 import { Empty, NoPermission, Page, ProblemAlert } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
 import { Snippet } from '../ui/values';
@@ -148,9 +148,8 @@ function ServiceKey({
 }) {
   const [name, setName] = useState(owner ? `${owner.name} gateway` : 'Gateway');
   const [addresses, setAddresses] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
   const attempt = useRef(newIdempotencyKey());
-  const create = useAct({
+  const { refused, ...create } = useFormAct({
     run: () =>
       dataOf(
         api.POST('/api/v1/api-keys', {
@@ -169,10 +168,8 @@ function ServiceKey({
       ),
     // Made without `handOver`, it comes with its secret.
     onDone: (created) => onNext(created as CreatedKey),
-    onRefused: (problem) => {
+    onRefused: () => {
       attempt.current = newIdempotencyKey();
-      setRefused(problem);
-      return true;
     },
   });
   const errors = refused ? fieldErrors(refused, FIELDS) : {};

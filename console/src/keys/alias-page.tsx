@@ -4,12 +4,12 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
 import { API_KEY_FIELDS } from '../../../packages/contract/src/api-key-fields';
-import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
+import { type ApiKey, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { RolesField } from '../roles/roles-field';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { fieldErrors, isSaidByFields, submitting, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, submitting, useFormAct } from '../ui/act';
 import { local } from '../ui/format';
 import { Page, ProblemAlert } from '../ui/states';
 import { useKept } from '../ui/unsaved';
@@ -28,13 +28,12 @@ export function AliasPage() {
   const [name, setName] = useState('');
   const [roles, setRoles] = useState<string[]>([]);
   const [validityDays, setValidityDays] = useState<number | ''>('');
-  const [refused, setRefused] = useState<Problem | null>(null);
   const [created, setCreated] = useState<Schemas['UpsertedApiKeyView'] | null>(null);
   const attempt = useRef(newIdempotencyKey());
   const owner = ownerId ?? user.id;
   useKept(alias !== '');
   const known = useKnown(alias, owner);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       dataOf(
         api.PUT('/api/v1/api-keys/by-alias/{alias}', {
@@ -52,10 +51,8 @@ export function AliasPage() {
       if (answer.secretKey) setCreated(answer);
       else void navigate({ to: '/keys/$keyId', params: { keyId: answer.apiKey.id }, search: { tab: 'settings' } });
     },
-    onRefused: (problem) => {
+    onRefused: () => {
       attempt.current = newIdempotencyKey();
-      setRefused(problem);
-      return true;
     },
   });
   const errors = refused ? fieldErrors(refused, FIELDS) : {};
@@ -65,7 +62,7 @@ export function AliasPage() {
     <T,>(change: (value: T) => void) =>
     (value: T) => {
       change(value);
-      setRefused(null);
+      act.forget();
       // Other words are another act.
       attempt.current = newIdempotencyKey();
     };

@@ -12,10 +12,10 @@ import {
   TextInput,
 } from '@mantine/core';
 import { useState } from 'react';
-import { type ApiKey, type Problem, type Schemas, api, dataOf } from '../api/client';
+import { type ApiKey, type Schemas, api, dataOf } from '../api/client';
 import { LimitFinding } from '../limits/bound-limits';
 import { settings } from '../settings';
-import { fieldErrors, submitting, useAct } from '../ui/act';
+import { fieldErrors, submitting, useFormAct } from '../ui/act';
 import { localWithSeconds, sentence } from '../ui/format';
 import { Icon } from '../ui/icons';
 import { ProblemAlert } from '../ui/states';
@@ -34,8 +34,7 @@ const OUTCOMES = {
 /** A call that is described and not made: every check in its order, and nothing consumed. */
 export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey; refused?: RefusedCall | null }) {
   const [input, set] = useInput(call);
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       dataOf(
         api.POST('/api/v1/api-keys/{id}/explain', {
@@ -52,11 +51,6 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
           },
         }),
       ),
-    onDone: () => setRefused(null),
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   const errors = refused ? fieldErrors(refused, FIELDS) : {};
   return (

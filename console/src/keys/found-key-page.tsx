@@ -2,11 +2,11 @@ import { Alert, Button, Group, Paper, Stack, Text, Textarea } from '@mantine/cor
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type FormEvent, type ReactNode, useState } from 'react';
-import { type Problem, api, dataOf } from '../api/client';
+import { api, dataOf } from '../api/client';
 import { LonePage } from '../session/lone-page';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { useAct } from '../ui/act';
+import { useFormAct } from '../ui/act';
 import { count } from '../ui/format';
 import { Page, ProblemAlert } from '../ui/states';
 import { useKept } from '../ui/unsaved';
@@ -56,22 +56,16 @@ interface FormProps {
 function FoundKeyForm({ which, children }: FormProps) {
   const [text, setText] = useState('');
   const [sent, setSent] = useState<readonly FoundSecret[]>([]);
-  const [refused, setRefused] = useState<Problem | null>(null);
   useKept(text !== '');
   const found = findSecrets(text, settings.keyPrefix);
   const whole = found.filter(({ secret }) => secret !== null);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: async () => {
       for (const { secret } of whole) await api.POST('/api/v1/api-keys/self-revoke', { body: { key: secret! } });
     },
     onDone: () => {
       setSent(whole.map(({ keyPrefix }) => ({ keyPrefix, secret: null })));
       setText('');
-      setRefused(null);
-    },
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
     },
   });
   const submit = (event: FormEvent) => {

@@ -1,7 +1,7 @@
 import { Alert, Button, CopyButton, Group, Select, Stack, Text } from '@mantine/core';
 import { useRef, useState } from 'react';
-import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
-import { useAct } from '../ui/act';
+import { type ApiKey, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
+import { useAct, useFormAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { fromNow, local, utc } from '../ui/format';
 import { Icon } from '../ui/icons';
@@ -101,10 +101,9 @@ function CopyLink() {
 
 /** The owner draws what is offered; the answer of a draw that got lost comes again with the next attempt. */
 export function Draw({ apiKey, onClose }: DialogProps) {
-  const [refused, setRefused] = useState<Problem | null>(null);
   const [answer, setAnswer] = useState<Schemas['RegeneratedApiKeyView'] | null>(null);
   const attempt = useRef(newIdempotencyKey());
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       dataOf(
         api.POST('/api/v1/api-keys/{id}/draw', {
@@ -112,10 +111,6 @@ export function Draw({ apiKey, onClose }: DialogProps) {
         }),
       ),
     onDone: setAnswer,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   if (answer) {
     const ends = answer.previousSecretExpiresAt;
@@ -162,9 +157,8 @@ function overlapInWords(seconds: number): string {
 /** The next secret is offered to the owner; nothing changes before it is drawn. */
 export function Offer({ apiKey, onClose }: DialogProps) {
   const [overlap, setOverlap] = useState('3600');
-  const [refused, setRefused] = useState<Problem | null>(null);
   const hasSecret = apiKey.secrets.length > 0;
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       api.POST('/api/v1/api-keys/{id}/hand-over', {
         params: { path: { id: apiKey.id } },
@@ -172,10 +166,6 @@ export function Offer({ apiKey, onClose }: DialogProps) {
       }),
     done: `${apiKey.ownerName} can draw the secret for 24 hours.`,
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   return (
     <Confirm

@@ -1,12 +1,12 @@
 import { Alert, Button, Group, Select, Stack, Text, TextInput, Textarea } from '@mantine/core';
 import { useNavigate } from '@tanstack/react-router';
 import { useRef, useState } from 'react';
-import { type ApiKey, type Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
+import { type ApiKey, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { ProjectPicker } from '../projects/project-picker';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { fieldErrors, useAct } from '../ui/act';
+import { fieldErrors, useAct, useFormAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { Dialog } from '../ui/dialog';
 import { local, toInstant, utc } from '../ui/format';
@@ -56,10 +56,9 @@ export function KeyActionDialog({ action, ...props }: DialogProps & { action: Ke
 
 function Regenerate({ apiKey, onClose }: DialogProps) {
   const [overlap, setOverlap] = useState('3600');
-  const [refused, setRefused] = useState<Problem | null>(null);
   const [answer, setAnswer] = useState<Schemas['RegeneratedApiKeyView'] | null>(null);
   const attempt = useRef(newIdempotencyKey());
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       dataOf(
         api.POST('/api/v1/api-keys/{id}/regenerate', {
@@ -68,10 +67,8 @@ function Regenerate({ apiKey, onClose }: DialogProps) {
         }),
       ),
     onDone: setAnswer,
-    onRefused: (problem) => {
+    onRefused: () => {
       attempt.current = newIdempotencyKey();
-      setRefused(problem);
-      return true;
     },
   });
   if (answer) {
@@ -122,9 +119,7 @@ function Regenerate({ apiKey, onClose }: DialogProps) {
 function Renew({ apiKey, onClose }: DialogProps) {
   const { can } = useSession();
   const [expiresAt, setExpiresAt] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const error = refused ? fieldErrors(refused, ['expiresAt'])['expiresAt'] : undefined;
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       dataOf(
         api.POST('/api/v1/api-keys/{id}/renew', {
@@ -134,11 +129,8 @@ function Renew({ apiKey, onClose }: DialogProps) {
       ),
     done: (key) => (key.expiresAt ? `Renewed until ${local(key.expiresAt)}.` : 'Renewed.'),
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
+  const error = refused ? fieldErrors(refused, ['expiresAt'])['expiresAt'] : undefined;
   return (
     <Confirm
       title={`Renew ${apiKey.name}`}
@@ -197,18 +189,13 @@ function Switch({ apiKey, onClose, action }: DialogProps & { action: 'activate' 
 
 function Transfer({ apiKey, onClose }: DialogProps) {
   const [ownerId, setOwnerId] = useState<string | null>(null);
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const error = refused ? fieldErrors(refused, ['ownerId'])['ownerId'] : undefined;
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       api.POST('/api/v1/api-keys/{id}/transfer', { params: { path: { id: apiKey.id } }, body: { ownerId: ownerId! } }),
     done: 'The key has a new owner.',
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
+  const error = refused ? fieldErrors(refused, ['ownerId'])['ownerId'] : undefined;
   return (
     <Confirm
       title={`Transfer ${apiKey.name}`}
@@ -229,18 +216,13 @@ function Transfer({ apiKey, onClose }: DialogProps) {
 function Move({ apiKey, onClose }: DialogProps) {
   const { can } = useSession();
   const [projectId, setProjectId] = useState<string | null>(null);
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const error = refused ? fieldErrors(refused, ['projectId'])['projectId'] : undefined;
   const mayLeave = can('platform:api-keys:assign') && apiKey.projectId !== null;
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () => api.POST('/api/v1/api-keys/{id}/transfer', { params: { path: { id: apiKey.id } }, body: { projectId } }),
     done: projectId === null ? 'The key is in no project.' : 'The key is in the project.',
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
+  const error = refused ? fieldErrors(refused, ['projectId'])['projectId'] : undefined;
   return (
     <Confirm
       title={`Move ${apiKey.name} to a project`}

@@ -23,13 +23,13 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { type ReactNode, useRef, useState } from 'react';
 import { API_KEY_FIELDS } from '../../../packages/contract/src/api-key-fields';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
-import { type ApiKey, Problem, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
+import { type ApiKey, type Schemas, api, dataOf, newIdempotencyKey } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { ProjectPicker } from '../projects/project-picker';
 import { useRoleNames } from '../roles/role-names';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useFormAct } from '../ui/act';
 import { type ReadVersion, SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { count, money, toLocalInput, utc } from '../ui/format';
 import { LoadedPage, NoPermission, Page } from '../ui/states';
@@ -210,10 +210,9 @@ function KeyForm({
       'rateLimitPerDay',
     ],
   });
-  const [refused, setRefused] = useState<Problem | null>(null);
   const draft = form.getValues();
   const release = useUnsaved(form.isDirty() && !isDone, 'Leave without saving?');
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: submit,
     done: isNew ? (null as never) : 'Saved.',
     onDone: () => {
@@ -225,9 +224,7 @@ function KeyForm({
       const errors = fieldErrors(problem, FIELDS);
       if (errors['isUnlimited'] && !errors['budgetLimitCents']) errors['budgetLimitCents'] = errors['isUnlimited'];
       form.setErrors(errors);
-      setRefused(problem);
       focusFirstError();
-      return true;
     },
   });
   const facets = useQuery({
@@ -258,13 +255,7 @@ function KeyForm({
     />
   );
   return (
-    <form
-      noValidate
-      onSubmit={form.onSubmit((values) => {
-        setRefused(null);
-        act.go(values);
-      }, focusFirstError)}
-    >
+    <form noValidate onSubmit={form.onSubmit((values) => act.go(values), focusFirstError)}>
       <Stack gap="md" maw={860}>
         {policy && (
           <Alert color="indigo" variant="outline" p="xs" title="Bounds of your roles">
@@ -503,15 +494,7 @@ function KeyForm({
           onChange={(name, value) => form.setFieldValue(`more.${name}`, value)}
         />
         {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
-          <SaveRefused
-            problem={refused}
-            onKeep={() => {
-              version?.accept(refused);
-              setRefused(null);
-              act.go(form.getValues());
-            }}
-            onDrop={release}
-          />
+          <SaveRefused problem={refused} version={version} onKeep={() => act.go(form.getValues())} onDrop={release} />
         )}
         <Paper withBorder p="sm" className="form-bar">
           <Group justify="space-between" gap="sm">

@@ -1,8 +1,8 @@
 import { NumberInput, Text, TextInput, Textarea } from '@mantine/core';
 import { useState } from 'react';
-import { type ApiKey, type Problem, api, dataOf } from '../api/client';
+import { type ApiKey, api, dataOf } from '../api/client';
 import { settings } from '../settings';
-import { fieldErrors, useAct } from '../ui/act';
+import { fieldErrors, useAct, useFormAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { local, money, toInstant, utc } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
@@ -26,9 +26,7 @@ export function RaiseBudget({ apiKey, onClose }: DialogProps) {
   const [amount, setAmount] = useState<number | ''>('');
   const [until, setUntil] = useState('');
   const [reason, setReason] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const errors = refused ? fieldErrors(refused, FIELDS) : {};
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       dataOf(
         api.PATCH('/api/v1/api-keys/{id}', {
@@ -39,11 +37,8 @@ export function RaiseBudget({ apiKey, onClose }: DialogProps) {
     done: ({ budgetRaise }) =>
       budgetRaise === null ? 'The raise is over.' : `Raised until ${local(budgetRaise.until)}.`,
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
+  const errors = refused ? fieldErrors(refused, FIELDS) : {};
   return (
     <Confirm
       title={`Raise the budget of ${apiKey.name} for a while`}

@@ -1,19 +1,15 @@
-import { Alert, Button, Checkbox, Code, Group, SegmentedControl, Stack, Text } from '@mantine/core';
+import { Code, Group, SegmentedControl, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 import { type ApiKey } from '../api/client';
 import { settings } from '../settings';
-import { Dialog } from '../ui/dialog';
-import { useUnsaved } from '../ui/unsaved';
+import { ShownOnce } from '../ui/shown-once';
 import { Copy, Snippet } from '../ui/values';
 import { type SnippetLanguage, USE_SNIPPETS } from './use-snippets';
 
 /** Asked before a page is left that shows a secret. */
 export const LEAVE_SECRET = 'The secret is shown this once. Leave without it?';
 
-/**
- * The one time a secret is seen. It is in the memory of this dialog alone: every way out asks first, and a session that
- * ends meanwhile does not close it.
- */
+/** The one time a secret is seen. */
 export function SecretDialog({
   secret,
   apiKey,
@@ -30,8 +26,6 @@ export function SecretDialog({
   isForUser?: boolean;
   onClose: () => void;
 }) {
-  const [stored, setStored] = useState(false);
-  const release = useUnsaved(true, LEAVE_SECRET);
   const curl = [`curl -s ${settings.publicUrl}/api/v1/auth/me \\`, `  -H 'x-api-key: ${secret}'`].join('\n');
   const verify = [
     `curl -s ${settings.publicUrl}/api/v1/verify \\`,
@@ -39,44 +33,29 @@ export function SecretDialog({
     `  -d '{"key":"${secret}"}'`,
   ].join('\n');
   return (
-    <Dialog title={title} size="lg">
-      <Stack gap="sm">
-        <Alert color="yellow" variant="outline" p="xs">
-          This is the only time the secret is shown. Latchkey stores no more than a hash of it, so it cannot be shown
-          again.
-        </Alert>
-        {note && <Text size="sm">{note}</Text>}
-        <div>
-          <Text size="sm" fw={600} mb={4}>
-            Secret of {apiKey.name}
-          </Text>
-          <Group gap={6} wrap="nowrap">
-            <Code className="breakable" data-testid="secret" p={8} fz="sm" style={{ flex: 1 }}>
-              {secret}
-            </Code>
-            <Copy value={secret} label="Copy the secret" />
-          </Group>
-        </div>
-        {isForUser ? <UseIt /> : <Snippet label="Verify it, as a service does" text={verify} />}
-        {apiKey.roles.length > 0 && <Snippet label="Use it on Latchkey itself" text={curl} />}
-        <Checkbox
-          label="I have stored the secret in a safe place"
-          checked={stored}
-          onChange={(event) => setStored(event.currentTarget.checked)}
-        />
-        <Group justify="flex-end">
-          <Button
-            disabled={!stored}
-            onClick={() => {
-              release();
-              onClose();
-            }}
-          >
-            Done
-          </Button>
+    <ShownOnce
+      title={title}
+      size="lg"
+      why="This is the only time the secret is shown. Latchkey stores no more than a hash of it, so it cannot be shown again."
+      leave={LEAVE_SECRET}
+      stored="I have stored the secret in a safe place"
+      onClose={onClose}
+    >
+      {note && <Text size="sm">{note}</Text>}
+      <div>
+        <Text size="sm" fw={600} mb={4}>
+          Secret of {apiKey.name}
+        </Text>
+        <Group gap={6} wrap="nowrap">
+          <Code className="breakable" data-testid="secret" p={8} fz="sm" style={{ flex: 1 }}>
+            {secret}
+          </Code>
+          <Copy value={secret} label="Copy the secret" />
         </Group>
-      </Stack>
-    </Dialog>
+      </div>
+      {isForUser ? <UseIt /> : <Snippet label="Verify it, as a service does" text={verify} />}
+      {apiKey.roles.length > 0 && <Snippet label="Use it on Latchkey itself" text={curl} />}
+    </ShownOnce>
   );
 }
 

@@ -1,7 +1,7 @@
 import { Checkbox, Text } from '@mantine/core';
 import { useState } from 'react';
-import { type Problem, type Schemas, api } from '../api/client';
-import { fieldErrors, useAct } from '../ui/act';
+import { type Schemas, api } from '../api/client';
+import { fieldErrors, useFormAct } from '../ui/act';
 import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
 import { AmountInput } from './amount-input';
@@ -17,11 +17,9 @@ export function TightenLimit({ limit, onClose }: { limit: Tightened; onClose: ()
   const now = amountToType(unit, limit.amount);
   const [amount, setAmount] = useState<number | ''>(now);
   const [enforces, setEnforces] = useState(false);
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const errors = refused ? fieldErrors(refused, ['amount', 'amountCents']) : {};
   const isLower = amount !== '' && amount < now;
   const isHigher = amount !== '' && amount > now;
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       api.PATCH('/api/v1/limits/{id}', {
         params: { path: { id }, header: version.header() },
@@ -32,11 +30,8 @@ export function TightenLimit({ limit, onClose }: { limit: Tightened; onClose: ()
       }),
     done: `${name} has been tightened.`,
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
+  const errors = refused ? fieldErrors(refused, ['amount', 'amountCents']) : {};
   return (
     <Confirm
       title={`Tighten ${name}`}
@@ -66,14 +61,7 @@ export function TightenLimit({ limit, onClose }: { limit: Tightened; onClose: ()
         />
       )}
       {refused && Object.keys(errors).length === 0 && (
-        <SaveRefused
-          problem={refused}
-          onKeep={() => {
-            version.accept(refused);
-            setRefused(null);
-            act.go();
-          }}
-        />
+        <SaveRefused problem={refused} version={version} onKeep={() => act.go()} />
       )}
     </Confirm>
   );

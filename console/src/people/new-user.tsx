@@ -1,14 +1,13 @@
-import { Button, Checkbox, Group, NumberInput, PasswordInput, Stack, TextInput } from '@mantine/core';
+import { Button, Checkbox, Group, PasswordInput, Stack, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useNavigate } from '@tanstack/react-router';
-import { useState } from 'react';
-import { type Problem, type Schemas, type User, api, dataOf } from '../api/client';
+import { type Schemas, type User, api, dataOf } from '../api/client';
 import { RolesField } from '../roles/roles-field';
 import { useSession } from '../session/session';
-import { settings } from '../settings';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useFormAct } from '../ui/act';
 import { Dialog } from '../ui/dialog';
 import { ProblemAlert } from '../ui/states';
+import { CapField } from './cap-field';
 import { UsersPicker } from './user-picker';
 
 const FIELDS = ['name', 'email', 'password', 'roles', 'managerIds', 'maxActiveKeys'];
@@ -57,14 +56,7 @@ export function NewUser({
               error={form.errors['managerIds']}
             />
           )}
-          <NumberInput
-            label="Cap on active keys"
-            description={`Empty: ${settings.maxActiveKeys}, as set for this installation`}
-            min={0}
-            max={1_000_000}
-            allowDecimal={false}
-            {...form.getInputProps('maxActiveKeys')}
-          />
+          <CapField {...form.getInputProps('maxActiveKeys')} />
           <Checkbox label="Active" {...form.getInputProps('isActive', { type: 'checkbox' })} />
           {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
             <ProblemAlert error={refused} />
@@ -87,7 +79,6 @@ export function NewUser({
 function useNewUser(kind: User['kind'], onClose: () => void, onCreated?: (user: User) => void) {
   const { user: me } = useSession();
   const navigate = useNavigate();
-  const [refused, setRefused] = useState<Problem | null>(null);
   const isService = kind === 'service';
   const form = useForm({
     initialValues: emptyDraft(isService ? [me.id] : []),
@@ -97,7 +88,7 @@ function useNewUser(kind: User['kind'], onClose: () => void, onCreated?: (user: 
       password: (password) => (password !== '' && password.length < 12 ? 'at least 12 characters' : null),
     },
   });
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () => dataOf(api.POST('/api/v1/users', { body: bodyOf(kind, form.getValues()) })),
     done: (user) => `${user.name} has been added.`,
     onDone: (user) => {
@@ -107,14 +98,9 @@ function useNewUser(kind: User['kind'], onClose: () => void, onCreated?: (user: 
     },
     onRefused: (problem) => {
       form.setErrors(fieldErrors(problem, FIELDS));
-      setRefused(problem);
-      return true;
     },
   });
-  const submit = form.onSubmit(() => {
-    setRefused(null);
-    act.go();
-  });
+  const submit = form.onSubmit(() => act.go());
   return { form, refused, isPending: act.isPending, submit };
 }
 

@@ -2,9 +2,9 @@ import { Checkbox, Radio, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
-import { type Problem, api, dataOf } from '../api/client';
+import { api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
-import { fieldErrors, useAct } from '../ui/act';
+import { fieldErrors, useFormAct } from '../ui/act';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
 import { ProblemAlert } from '../ui/states';
@@ -20,7 +20,6 @@ export function OffBoard({ user, onClose }: DialogProps) {
   const [isErased, setErased] = useState(false);
   // What the server asks for: it cannot be undone.
   const confirm = user.email ?? user.name;
-  const [refused, setRefused] = useState<Problem | null>(null);
   const facets = useQuery({
     queryKey: ['keys', 'facets', { ownerId: user.id }],
     enabled: can('platform:api-keys:read'),
@@ -29,7 +28,7 @@ export function OffBoard({ user, onClose }: DialogProps) {
   const living = facets.data?.status
     .filter(({ value }) => value !== 'revoked')
     .reduce((sum, { count: keys }) => sum + keys, 0);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () => {
       const params = {
         path: { id: user.id },
@@ -45,10 +44,6 @@ export function OffBoard({ user, onClose }: DialogProps) {
         to: '/people',
         search: { kind: user.kind, search: undefined, role: undefined, isActive: undefined, page: undefined },
       }),
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   const mustChoose = (living ?? 0) > 0 && fate === 'none';
   return (

@@ -1,8 +1,8 @@
 import { Button, Paper, PasswordInput, Stack, Text } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
-import { type Problem, api } from '../api/client';
+import { api } from '../api/client';
 import { useSession } from '../session/session';
-import { fieldErrors, useAct } from '../ui/act';
+import { fieldErrors, useFormAct } from '../ui/act';
 import { ProblemAlert } from '../ui/states';
 
 /** A form for one’s own new password, below a heading. */
@@ -11,8 +11,7 @@ export function OwnPassword({ title }: { title: string }) {
   const [currentPassword, setCurrent] = useState('');
   const [password, setPassword] = useState('');
   const [again, setAgain] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       api.PUT('/api/v1/users/{id}/password', {
         params: { path: { id: user.id } },
@@ -23,11 +22,6 @@ export function OwnPassword({ title }: { title: string }) {
       setCurrent('');
       setPassword('');
       setAgain('');
-      setRefused(null);
-    },
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
     },
   });
   const errors = refused ? fieldErrors(refused, ['password', 'currentPassword']) : {};

@@ -1,13 +1,13 @@
-import { NumberInput, PasswordInput, TextInput } from '@mantine/core';
+import { PasswordInput, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
-import { type Problem, type User, api } from '../api/client';
+import { type User, api } from '../api/client';
 import { RolesField } from '../roles/roles-field';
-import { settings } from '../settings';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useAct, useFormAct } from '../ui/act';
 import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
 import { ProblemAlert } from '../ui/states';
+import { CapField } from './cap-field';
 import { UsersPicker } from './user-picker';
 
 /** Whom a dialog is about. */
@@ -26,7 +26,6 @@ const EDITED = ['name', 'email', 'managerIds', 'maxActiveKeys'];
 export function Edit({ user: shown, onClose }: DialogProps) {
   // What the form was filled from: a refetch behind it must not make old values look like changes.
   const [user] = useState(shown);
-  const [refused, setRefused] = useState<Problem | null>(null);
   const form = useForm({
     initialValues: {
       name: user.name,
@@ -36,7 +35,7 @@ export function Edit({ user: shown, onClose }: DialogProps) {
     },
   });
   const version = useReadVersion(user.version);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () => {
       const { name, email, managerIds, maxActiveKeys } = form.getValues();
       return api.PATCH('/api/v1/users/{id}', {
@@ -55,8 +54,6 @@ export function Edit({ user: shown, onClose }: DialogProps) {
     onDone: onClose,
     onRefused: (problem) => {
       form.setErrors(fieldErrors(problem, EDITED));
-      setRefused(problem);
-      return true;
     },
   });
   return (
@@ -79,23 +76,9 @@ export function Edit({ user: shown, onClose }: DialogProps) {
           error={form.errors['managerIds']}
         />
       )}
-      <NumberInput
-        label="Cap on active keys"
-        description={`Empty: ${settings.maxActiveKeys}, as set for this installation`}
-        min={0}
-        max={1_000_000}
-        allowDecimal={false}
-        {...form.getInputProps('maxActiveKeys')}
-      />
+      <CapField {...form.getInputProps('maxActiveKeys')} />
       {refused && !isSaidByFields(refused, form.errors as Record<string, string>, EDITED) && (
-        <SaveRefused
-          problem={refused}
-          onKeep={() => {
-            version.accept(refused);
-            setRefused(null);
-            act.go();
-          }}
-        />
+        <SaveRefused problem={refused} version={version} onKeep={() => act.go()} />
       )}
     </Confirm>
   );
@@ -103,9 +86,8 @@ export function Edit({ user: shown, onClose }: DialogProps) {
 
 export function Roles({ user, onClose }: DialogProps) {
   const [roles, setRoles] = useState(user.roles);
-  const [refused, setRefused] = useState<Problem | null>(null);
   const version = useReadVersion(user.version);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       api.PUT('/api/v1/users/{id}/roles', {
         params: { path: { id: user.id }, header: version.header() },
@@ -113,10 +95,6 @@ export function Roles({ user, onClose }: DialogProps) {
       }),
     done: 'Roles set. They apply from the next request.',
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   return (
     <Confirm
@@ -133,14 +111,7 @@ export function Roles({ user, onClose }: DialogProps) {
         error={refused ? fieldErrors(refused, ['roles'])['roles'] : undefined}
       />
       {refused && !isSaidByFields(refused, fieldErrors(refused, ['roles']), ['roles']) && (
-        <SaveRefused
-          problem={refused}
-          onKeep={() => {
-            version.accept(refused);
-            setRefused(null);
-            act.go();
-          }}
-        />
+        <SaveRefused problem={refused} version={version} onKeep={() => act.go()} />
       )}
     </Confirm>
   );
@@ -148,15 +119,10 @@ export function Roles({ user, onClose }: DialogProps) {
 
 export function Password({ user, onClose }: DialogProps) {
   const [password, setPassword] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () => api.PUT('/api/v1/users/{id}/password', { params: { path: { id: user.id } }, body: { password } }),
     done: 'Password set; all sessions have ended.',
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   return (
     <Confirm

@@ -1,7 +1,7 @@
 import { Button, type ButtonProps, Group, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
 import { type FormEvent, Suspense, lazy, useState } from 'react';
-import { type Problem, type Schemas, api, dataOf } from '../api/client';
-import { fieldErrors, useAct } from '../ui/act';
+import { type Schemas, api, dataOf } from '../api/client';
+import { fieldErrors, useFormAct } from '../ui/act';
 import { ProblemAlert } from '../ui/states';
 import { Copy } from '../ui/values';
 
@@ -40,23 +40,17 @@ export function AskPassword<T>({
   danger?: boolean;
 }) {
   const [password, setPassword] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const act = useAct<string, T>({
+  const { refused, ...act } = useFormAct<string, T>({
     run,
     done,
     onDone: (answer) => {
       setPassword('');
       onDone(answer);
     },
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   const isWrong = refused?.code === 'WRONG_PASSWORD';
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    setRefused(null);
     act.go(password);
   };
   return (
@@ -97,19 +91,13 @@ function FirstCode({
   onCancel?: () => void;
 }) {
   const [code, setCode] = useState('');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () => dataOf(api.POST('/api/v1/auth/second-factor/confirm', { body: { code } })),
     onDone: ({ recoveryCodes }) => onDone(recoveryCodes),
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   const error = refused ? fieldErrors(refused, ['code'])['code'] : undefined;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    setRefused(null);
     act.go();
   };
   return (

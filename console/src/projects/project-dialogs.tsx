@@ -2,10 +2,10 @@ import { Radio, Select, Stack, Text, TextInput, Textarea } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
-import { type Problem, type Schemas, api, dataOf } from '../api/client';
+import { type Schemas, api, dataOf } from '../api/client';
 import { UserPicker } from '../people/user-picker';
 import { useSession } from '../session/session';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useAct, useFormAct } from '../ui/act';
 import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
 import { count } from '../ui/format';
@@ -27,7 +27,6 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
   // What the form was filled from: a refetch behind it must not make old values look like changes.
   const [project] = useState(shown);
   const navigate = useNavigate();
-  const [refused, setRefused] = useState<Problem | null>(null);
   const version = useReadVersion(project?.version);
   const form = useForm({
     initialValues: {
@@ -37,7 +36,7 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
     },
     validate: { name: (name) => (name.trim() === '' ? 'a name is needed' : null) },
   });
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () => {
       const { name, alias, description } = form.getValues();
       if (project === undefined)
@@ -63,8 +62,6 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
     },
     onRefused: (problem) => {
       form.setErrors(fieldErrors(problem, FIELDS));
-      setRefused(problem);
-      return true;
     },
   });
   return (
@@ -72,7 +69,7 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
       title={project === undefined ? 'New project' : `Edit ${project.name}`}
       onClose={onClose}
       onConfirm={() => {
-        setRefused(null);
+        act.forget();
         if (!form.validate().hasErrors) act.go();
       }}
       pending={act.isPending}
@@ -82,13 +79,7 @@ export function ProjectForm({ project: shown, onClose }: { project?: Project; on
       <TextInput label="Alias" description="A stable name for scripts" {...form.getInputProps('alias')} />
       <Textarea label="Description" autosize minRows={2} maxLength={500} {...form.getInputProps('description')} />
       {refused && !isSaidByFields(refused, form.errors as Record<string, string>, FIELDS) && (
-        <SaveRefused
-          problem={refused}
-          onKeep={() => {
-            version.accept(refused);
-            act.go();
-          }}
-        />
+        <SaveRefused problem={refused} version={version} onKeep={() => act.go()} />
       )}
     </Confirm>
   );
@@ -135,9 +126,8 @@ export function DeleteProject({ project, onClose }: DialogProps) {
   const navigate = useNavigate();
   const [fate, setFate] = useState<'none' | 'revoke' | 'move'>('none');
   const [to, setTo] = useState<string | null>(null);
-  const [refused, setRefused] = useState<Problem | null>(null);
   const { keyCount } = project;
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       api.DELETE('/api/v1/projects/{id}', {
         params: {
@@ -147,10 +137,6 @@ export function DeleteProject({ project, onClose }: DialogProps) {
       }),
     done: `${project.name} is deleted.`,
     onDone: () => void navigate({ to: '/projects', search: { page: undefined } }),
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
   return (
     <Confirm
@@ -209,9 +195,7 @@ export function AddMember({ project, onClose }: DialogProps) {
   const { can } = useSession();
   const [userId, setUserId] = useState<string | null>(null);
   const [role, setRole] = useState<'member' | 'admin'>('member');
-  const [refused, setRefused] = useState<Problem | null>(null);
-  const error = refused ? fieldErrors(refused, ['userId'])['userId'] : undefined;
-  const act = useAct({
+  const { refused, ...act } = useFormAct({
     run: () =>
       api.PUT('/api/v1/projects/{id}/members/{userId}', {
         params: { path: { id: project.id, userId: userId! } },
@@ -219,11 +203,8 @@ export function AddMember({ project, onClose }: DialogProps) {
       }),
     done: 'The member has been added.',
     onDone: onClose,
-    onRefused: (problem) => {
-      setRefused(problem);
-      return true;
-    },
   });
+  const error = refused ? fieldErrors(refused, ['userId'])['userId'] : undefined;
   return (
     <Confirm
       title={`Add a member to ${project.name}`}

@@ -20,12 +20,12 @@ import { useState } from 'react';
 import { covers } from '../../../src/access/permission-grammar.js';
 import { API_KEY_FIELDS as KEY } from '../../../packages/contract/src/api-key-fields';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
-import { type Problem, type Role, api, dataOf } from '../api/client';
+import { type Role, api, dataOf } from '../api/client';
 import { MAX_MONEY, centsOf } from '../keys/key-draft';
 import { useSession } from '../session/session';
 import { settings } from '../settings';
 import { type OtherBounds, OtherBoundsFields, otherBoundsFrom, otherBoundsOf } from './other-bounds';
-import { fieldErrors, isSaidByFields, useAct } from '../ui/act';
+import { fieldErrors, isSaidByFields, useAct, useFormAct } from '../ui/act';
 import { SaveRefused, useReadVersion } from '../ui/changed-meanwhile';
 import { Confirm } from '../ui/confirm';
 import { money } from '../ui/format';
@@ -184,7 +184,6 @@ function defaultsOf(defaults: Draft['defaults']): KeyPolicy['defaults'] {
 function RoleForm({ role }: { role: Role | null }) {
   const { can } = useSession();
   const navigate = useNavigate();
-  const [refused, setRefused] = useState<Problem | null>(null);
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [isDeleting, setDeleting] = useState(false);
   const isFixed = role?.name === 'admin';
@@ -200,7 +199,7 @@ function RoleForm({ role }: { role: Role | null }) {
   const draft = form.getValues();
   const release = useUnsaved(form.isDirty(), 'Leave without saving?');
   const version = useReadVersion(role?.version);
-  const act = useAct<void, unknown>({
+  const { refused, ...act } = useFormAct<void, unknown>({
     run: () => {
       const body = bodyOf(draft);
       if (role === null) return api.POST('/api/v1/roles', { body: { ...body, name: draft.name } });
@@ -216,8 +215,6 @@ function RoleForm({ role }: { role: Role | null }) {
     },
     onRefused: (problem) => {
       setErrors(fieldErrors(problem, FIELDS));
-      setRefused(problem);
-      return true;
     },
   });
   const remove = useAct({
@@ -251,7 +248,6 @@ function RoleForm({ role }: { role: Role | null }) {
       <form
         noValidate
         onSubmit={form.onSubmit(() => {
-          setRefused(null);
           setErrors({});
           act.go();
         })}
@@ -300,15 +296,7 @@ function RoleForm({ role }: { role: Role | null }) {
               </Stack>
             </Fieldset>
             {refused && !isSaidByFields(refused, errors, FIELDS) && (
-              <SaveRefused
-                problem={refused}
-                onKeep={() => {
-                  version.accept(refused);
-                  setRefused(null);
-                  act.go();
-                }}
-                onDrop={release}
-              />
+              <SaveRefused problem={refused} version={version} onKeep={() => act.go()} onDrop={release} />
             )}
             {mayEdit && (
               <Group>

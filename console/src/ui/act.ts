@@ -1,6 +1,6 @@
 import { notifications } from '@mantine/notifications';
 import { type UseMutationResult, useMutation, useQueryClient } from '@tanstack/react-query';
-import { type FormEvent, useRef } from 'react';
+import { type FormEvent, useRef, useState } from 'react';
 import { Problem } from '../api/client';
 import { hasUnsaved } from './unsaved';
 
@@ -57,6 +57,41 @@ export function useAct<Input = void, Output = unknown>({
     mutation.mutate(input);
   };
   return { ...mutation, go };
+}
+
+/** As `Act`; what `onRefused` does beside keeping the refusal. */
+export interface FormAct<Input, Output> extends Omit<Act<Input, Output>, 'onRefused'> {
+  onRefused?: (problem: Problem) => void;
+}
+
+/**
+ * A change by a form. `refused` is why the last try was refused, for the form to show beside its fields: until it is
+ * tried again, done, or `forget` is called because what was typed is another now.
+ */
+export function useFormAct<Input = void, Output = unknown>({
+  onRefused,
+  onDone,
+  ...change
+}: FormAct<Input, Output>): ReturnType<typeof useAct<Input, Output>> & { refused: Problem | null; forget: () => void } {
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const forget = () => setRefused(null);
+  const act = useAct<Input, Output>({
+    ...change,
+    onDone: (output, input) => {
+      forget();
+      onDone?.(output, input);
+    },
+    onRefused: (problem) => {
+      setRefused(problem);
+      onRefused?.(problem);
+      return true;
+    },
+  });
+  const go = (input: Input) => {
+    forget();
+    act.go(input);
+  };
+  return { ...act, go, refused, forget };
 }
 
 /** What a form does instead of what browsers do with it. */

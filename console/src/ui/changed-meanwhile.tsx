@@ -25,6 +25,8 @@ export function useReadVersion(read: string | undefined): ReadVersion {
 
 interface Props {
   problem: Problem;
+  /** What the form was filled from; absent: there was nothing yet. */
+  version?: ReadVersion;
   /** Sends the same changes again, on top of what is there now. */
   onKeep: () => void;
   /** Called before the page is read anew: what was typed goes. */
@@ -32,7 +34,7 @@ interface Props {
 }
 
 /** A refused save, in words; where it was refused because another was faster, with both ways to go on. */
-export function SaveRefused({ problem, onKeep, onDrop }: Props) {
+export function SaveRefused({ problem, version, onKeep, onDrop }: Props) {
   if (problem.code !== 'VERSION_MISMATCH') return <ProblemAlert error={problem} />;
   const { changedBy, changedAt } = problem.members as { changedBy?: string | null; changedAt?: string };
   return (
@@ -48,7 +50,13 @@ export function SaveRefused({ problem, onKeep, onDrop }: Props) {
         Nothing of yours was saved yet. If you save on top, fields that you have not touched stay as they are now.
       </Text>
       <Group gap="xs" mt="sm">
-        <Button size="xs" onClick={onKeep}>
+        <Button
+          size="xs"
+          onClick={() => {
+            version?.accept(problem);
+            onKeep();
+          }}
+        >
           Save mine on top
         </Button>
         <Button
