@@ -217,7 +217,7 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
     'Reset second factor',
   ),
   'people/person-dialogs.tsx Switch Confirm': ofPerson('Deactivate'),
-  'people/recovery-codes.tsx RecoveryCodes Dialog': {
+  'people/recovery-codes.tsx RecoveryCodes ShownOnce': {
     path: () => '/account',
     isColleague: true,
     before: async (page, { app }) => {

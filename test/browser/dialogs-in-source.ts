@@ -4,9 +4,9 @@ import ts from 'typescript';
 
 const SOURCES = join(import.meta.dirname, '../../console/src');
 /** What draws a dialog. */
-const DIALOGS = ['Dialog', 'Confirm', 'EachDialog', 'SecretDialog', 'Modal', 'Drawer'];
+const DIALOGS = ['Dialog', 'Confirm', 'EachDialog', 'SecretDialog', 'ShownOnce', 'Modal', 'Drawer'];
 /** Those that others are made of. */
-const SHAPES = ['ui/dialog.tsx', 'ui/confirm.tsx', 'ui/each-dialog.tsx', 'keys/secret-dialog.tsx'];
+const SHAPES = ['ui/dialog.tsx', 'ui/confirm.tsx', 'ui/each-dialog.tsx', 'ui/shown-once.tsx', 'keys/secret-dialog.tsx'];
 
 /**
  * Every dialog of the console, as `file Component Shape` in the order of the files: `keys/key-dialogs.tsx Revoke
