@@ -17,6 +17,8 @@ export class FullDiskLoad {
   unanswered = 0;
   /** Of what was acknowledged. */
   slowestMs = 0;
+  /** When a report was acknowledged last, by `performance.now()`. */
+  lastReportMs = 0;
   private number = 0;
   private ended = false;
 
@@ -38,7 +40,10 @@ export class FullDiskLoad {
       const ids = Array.from({ length: EVENTS }, () => `f${(this.number += 1)}`);
       const events = ids.map((id) => ({ id, apiKeyId: this.keyId, costCents: 0.001, model: LABEL }));
       const answer = await this.ask(replica, '/usage', { events });
-      if (answer?.status === 200) this.acknowledged.push(...this.accepted(ids, answer));
+      if (answer?.status === 200) {
+        this.acknowledged.push(...this.accepted(ids, answer));
+        this.lastReportMs = performance.now();
+      }
       await sleep(answer?.status === 200 ? 5 : 50);
     }
   }
