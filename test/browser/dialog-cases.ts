@@ -250,7 +250,7 @@ export const DIALOG_CASES: Readonly<Record<string, DialogCase>> = {
   },
   'projects/project-dialogs.tsx AddMember Confirm': ofProject('Add a member', 'members'),
   'projects/project-page.tsx RemoveMember Confirm': ofProject('Remove', 'members'),
-  'roles/role-form.tsx RoleForm Confirm': fromButton(() => '/roles/trial-plan', 'Delete'),
+  'roles/role-form.tsx DeleteRole Confirm': fromButton(() => '/roles/trial-plan', 'Delete'),
   'session/sign-in-again.tsx SignInAgain Dialog': {
     path: () => '/keys/new',
     before: async (page) => {
