@@ -7,7 +7,7 @@ const messages = [{ role: 'user', content: 'What do keys do?' }];
 /** Whom Ada's program serves: the gateway counts for each. */
 const user = 'reader-1';
 
-/** Ada reads; meanwhile what she has not used is free again. */
+/** Ada reads; meanwhile what was not used is free again. */
 const read = () => sleep(500);
 
 const answer = await openai.chat.completions.create({

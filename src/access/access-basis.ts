@@ -1,7 +1,7 @@
 import type { Permission } from './permissions.js';
 import type { Principal } from './caller.js';
 
-/** Why somebody may act on a thing: because it is his, or because he holds the permission. */
+/** Why a caller may act on a thing: as its owner, or by the permission. */
 export type AccessBasis = 'owner' | 'permission';
 
 /** Whose a thing is: its owner, and the managers of an owner that is a service account. */

@@ -43,7 +43,7 @@ export function enrolmentRequired(): DomainError {
   );
 }
 
-/** 403: the caller would hand out, or get at, more than he holds. */
+/** 403: the caller would hand out, or get at, more than the caller holds. */
 export function cannotGrant(grants: readonly string[]): DomainError {
   return new DomainError('forbidden', 'CANNOT_GRANT', `You do not hold ${grants.join(', ')} yourself.`, { grants });
 }
@@ -58,7 +58,7 @@ export function boundToEnvironment(environment: string): DomainError {
   );
 }
 
-/** 403: the caller is bound by a key policy, and would let himself or another leave it. */
+/** 403: the caller is bound by a key policy, and would leave it, or let another leave it. */
 export function beyondKeyPolicy(): DomainError {
   return new DomainError(
     'forbidden',

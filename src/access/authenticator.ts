@@ -59,6 +59,6 @@ export interface KnownGateway {
 
 /** Tells which gateway asks for its client. */
 export abstract class GatewayAuthenticator {
-  /** @throws DomainError 401 for whoever is no gateway of ours */
+  /** @throws DomainError 401 for a caller that is no gateway of ours */
   abstract authenticateGateway(request: FastifyRequest): KnownGateway | Promise<KnownGateway>;
 }

@@ -2,7 +2,7 @@ import type { Precondition } from '../common/version.js';
 import type { Permission } from './permissions.js';
 import { covers } from './permission-grammar.js';
 
-/** Whoever calls: a signed-in user, or a key that acts for its owner. */
+/** The caller: a signed-in user, or a key that acts for its owner. */
 export class Principal {
   /** Answers so far: a service's principal is asked the same on every one of its requests. */
   private readonly answers = new Map<Permission, boolean>();
@@ -11,11 +11,11 @@ export class Principal {
     readonly kind: 'user' | 'key',
     /** The user's id, or the key's. */
     readonly id: string,
-    /** The user himself, or the key's owner. */
+    /** The user, or the key's owner. */
     readonly ownerId: string,
     readonly name: string,
     readonly roles: readonly string[],
-    /** What he holds; of a key, its roles' grants within its owner's. */
+    /** What the caller holds; of a key, its roles' grants within its owner's. */
     readonly grants: readonly string[],
     /** The session of a user who signed in here; null for keys and for an identity provider's tokens. */
     readonly sessionId: string | null = null,

@@ -10,13 +10,13 @@ import type { Permission } from './permissions.js';
 
 /**
  * What a caller may do and hand out at this point of a change: read from rows that are locked until it commits, not
- * from the start of the request. Nobody hands out what he does not hold; nobody whom a key policy binds lets himself
- * or another out of it.
+ * from the start of the request. No caller hands out more than the caller holds, and none whom a key policy binds
+ * leaves it or lets another out of it.
  */
 export class EffectiveRights {
   constructor(
     readonly grants: readonly string[],
-    /** What binds the keys he makes; null: nothing does. */
+    /** What binds the keys that the caller makes; null: nothing does. */
     private readonly policy: KeyPolicy | null,
   ) {}
 
@@ -57,7 +57,7 @@ export class EffectiveRights {
   }
 
   /**
-   * Before the caller gets at, or makes, somebody who may create keys of his own.
+   * Before the caller gets at, or makes, a user who may create keys.
    *
    * @throws DomainError 403 OUTSIDE_POLICY when that one's policy would allow keys that the caller's does not
    */

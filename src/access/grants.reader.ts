@@ -4,7 +4,7 @@ import { inOneTrip } from '../database/in-one-trip.js';
 import { type KeyPolicy, widest } from './key-policy.js';
 import { intersect } from './permission-grammar.js';
 
-/** What one user holds: his active roles' grants and key policies. */
+/** What one user holds: the grants and key policies of the user's active roles. */
 export interface UserGrants {
   readonly id: string;
   readonly name: string;
@@ -22,7 +22,7 @@ export interface UserGrants {
   readonly policies: readonly (KeyPolicy | null)[];
   /** What any role of the installation reserves, held by this user or not, active or not. */
   readonly reservedTagPrefixes: readonly string[];
-  /** What all roles assigned to him grant, inactive ones included: what he holds as soon as they are active again. */
+  /** What all assigned roles grant, inactive ones included: what the user holds as soon as they are active again. */
   readonly assignedGrants: readonly string[];
 }
 

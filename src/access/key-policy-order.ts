@@ -2,7 +2,7 @@ import { matchesAny } from '../common/model-pattern.js';
 import type { KeyPolicy } from './key-policy.js';
 
 /**
- * Whether every key inside `inner` also lies inside `outer`: the test before somebody whom `outer` binds may give
+ * Whether every key inside `inner` also lies inside `outer`: the test before a user whom `outer` binds may give
  * `inner` to anybody. null bounds nothing, so it contains all and lies inside null alone (or inside a policy without
  * any bound). Patterns are compared one against one, so the answer may be a no where several patterns of `outer`
  * together cover one of `inner`; it is never a wrong yes. Defaults bound nothing and are left out.

@@ -9,7 +9,7 @@ import {
   type PolicyViolation,
 } from './key-policy.js';
 
-/** What is wrong with a text that was to become a key policy; `errors` may be shown to whoever sent it. */
+/** What is wrong with a text that was to become a key policy; `errors` may be shown to its sender. */
 export class InvalidKeyPolicyError extends Error {
   override readonly name = 'InvalidKeyPolicyError';
 

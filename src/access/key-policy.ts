@@ -83,7 +83,7 @@ const MAX_MODELS = API_KEY_FIELDS.allowedModels.schema.maxItems!;
 const MAX_SCOPES = API_KEY_FIELDS.scopes.schema.maxItems!;
 
 /**
- * The policy of somebody with several roles: for each field the widest bound any of them gives, so a key inside one of
+ * The policy of a user with several roles: for each field the widest bound any of them gives, so a key inside one of
  * the policies is inside this one. Of the defaults, the widest that is stated.
  * A role without a policy (null) says nothing and removes nothing: `creator` beside `trial-plan` leaves the trial's
  * bounds as they are. Only where no role has a policy the answer is null: no bounds.
@@ -157,11 +157,12 @@ function reservesTagsAlone(policy: KeyPolicy): boolean {
 }
 
 /**
- * Fills the fields that the creator of a key left out (undefined); what he gave, null included, stays and is judged by
- * {@link violations}. Where the policy bounds a field and states no default for it, the bound itself is the default, so
- * that a key made of nothing lies inside every policy. Limit and type of a budget are filled in together or not at all.
- * Where the policy says anything about validity, an expiry left out is `validityDays` (given or filled in) from now.
- * (The one exception: the models of several policies, if they are more than a key may list, are not filled in.)
+ * Fills the fields that the creator of a key left out (undefined); what was given, null included, stays and is judged
+ * by {@link violations}. Where the policy bounds a field and states no default for it, the bound itself is the
+ * default, so that a key made of nothing lies inside every policy. Limit and type of a budget are filled in together
+ * or not at all. Where the policy says anything about validity, an expiry left out is `validityDays` (given or filled
+ * in) from now. (The one exception: the models of several policies, if they are more than a key may list, are not
+ * filled in.)
  */
 export function withDefaults<T extends Partial<PolicyBoundKey>>(
   policy: KeyPolicy | null,

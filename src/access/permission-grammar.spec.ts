@@ -144,7 +144,7 @@ describe('containsAll', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('is exactly that for lists too: grants of the holder never add up to one he lacks', () => {
+  it('is exactly that for lists too: grants of the holder never add up to one that is lacking', () => {
     fc.assert(
       fc.property(grantLists, grantLists, (holder, wanted) => {
         const held = matchedBy(holder);

@@ -59,7 +59,7 @@ export class ApiKey {
   @Column('timestamptz', { name: 'deactivated_at', nullable: true })
   deactivatedAt: Date | null;
 
-  /** The user who deactivated it; an owner cannot undo what somebody else did. */
+  /** The user who deactivated it; an owner cannot undo what another user did. */
   @Column('uuid', { name: 'deactivated_by', nullable: true })
   deactivatedBy: string | null;
 

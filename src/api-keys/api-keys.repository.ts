@@ -220,7 +220,7 @@ export class ApiKeysRepository {
     );
   }
 
-  /** Keys of an owner that count against his cap, `exceptId` left out. */
+  /** Keys of an owner that count against the owner's cap, `exceptId` left out. */
   async countActiveOf(ownerId: string, exceptId: string | null = null): Promise<number> {
     const [row] = await this.manager.query<{ count: number }[]>(
       `SELECT count(*)::int AS count FROM api_key

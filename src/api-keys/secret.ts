@@ -55,7 +55,7 @@ export interface SecretParts {
 
 /**
  * A presented text that has the shape of a secret; nothing about it is proven. The environment is bound neither by the
- * tag nor by the MAC: whoever finds the record by `kid` must compare it with the record's own.
+ * tag nor by the MAC: code that finds the record by `kid` must compare it with the record's own.
  */
 export interface ParsedSecret extends SecretParts {
   /** 6 base62 characters. */
@@ -150,8 +150,8 @@ export function tagMatches(parsed: ParsedSecret, tagKeys: readonly VersionedSecr
 
 /**
  * What is stored of a secret: HMAC-SHA-256(pepper, 'v1' NUL key id NUL kid NUL body), 32 bytes. It never
- * authenticates by itself. The key's id is part of it, so that whoever can write to the database cannot hand a secret
- * of his own another key by moving its row. No part may contain a NUL, so no two triples give the same input.
+ * authenticates by itself. The key's id is part of it, so that a writer to the database cannot hand a known secret
+ * another key by moving its row. No part may contain a NUL, so no two triples give the same input.
  *
  * @param keyId the key's UUID in lower case, as PostgreSQL prints it.
  */

@@ -19,7 +19,7 @@ export class AuditActorView {
   id: string | null;
 
   /**
-   * The user himself, or the key's owner.
+   * The user, or the key's owner.
    * @example "019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"
    */
   ownerId: string | null;

@@ -66,7 +66,7 @@ interface StateRow {
   read_line: SignedReadCheckpoint | null;
 }
 
-/** Checkpoints in the database: they tell replicas what was written, and anchor the chain for whoever checks it. */
+/** Checkpoints in the database: they tell replicas what was written, and anchor the chain for its verification. */
 @Injectable()
 export class CheckpointsRepository {
   constructor(private readonly manager: EntityManager) {}

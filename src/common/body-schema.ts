@@ -8,7 +8,7 @@ const checks = new WeakMap<object, SchemaCheck>();
  * Declares the JSON Schema of a body on the hot path; the global pipe then checks it by a compiled function instead of
  * class-validator. A member that is null is absent.
  *
- * Use it where a route is called for every request of somebody else's traffic, and nowhere else.
+ * Use it where a route is called for every request of another service's traffic, and nowhere else.
  *
  * @see compileSchema
  */

@@ -204,7 +204,7 @@ export interface ArchiveConfig {
   readonly keepMonths: number;
 }
 
-/** A listener that answers gateways, and trusts whoever reaches it. */
+/** A listener that answers gateways, and trusts every client that reaches it. */
 export interface GatewayListenerConfig {
   /** An address of loopback or of a private network. */
   readonly host: string;

@@ -53,8 +53,8 @@ const READERS: Readonly<Record<string, (text: string) => unknown>> = {
 };
 
 /**
- * What the parameters ask. `scope` may repeat, also with the same value; nothing else may: whoever could add a second
- * one (a client, through a proxy that copies what it was sent) would decide which counts.
+ * What the parameters ask. `scope` may repeat, also with the same value; nothing else may: a client that could add a
+ * second one (through a proxy that copies what it was sent) would decide which counts.
  *
  * @throws DomainError 400 with every parameter that is wrong or unknown
  */

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 
-/** Something of somebody else's: keys of ours have no dots. */
+/** A credential for another service: keys of ours have no dots. */
 const JWT_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 /** What a client presented: a key, nothing, or things that contradict each other. */
@@ -8,7 +8,7 @@ export type Presented = { readonly key: string } | 'nothing' | 'contradiction';
 
 /**
  * The key a gateway's client presented in `Authorization: Bearer` or `X-API-Key`, as the gateway passed it on. Another
- * scheme of `Authorization`, and a JWT beside an `X-API-Key`, are meant for somebody else. Two keys that differ, or a
+ * scheme of `Authorization`, and a JWT beside an `X-API-Key`, are meant for another service. Two keys that differ, or a
  * header that came twice, are a contradiction: the gateway, the service behind it and we might each believe another.
  */
 export function presentedKey({ headers, raw }: FastifyRequest): Presented {

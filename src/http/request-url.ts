@@ -1,7 +1,7 @@
 import { DomainError, validationFailed } from '../common/domain-error.js';
 import { looksLikeSecret } from '../common/secret-shape.js';
 
-/** Decoding again what was decoded finds secrets that somebody encoded twice; three times is nobody's accident. */
+/** Decoding again what was decoded finds secrets that were encoded twice; three times is no accident. */
 const MAX_DECODINGS = 3;
 
 /**

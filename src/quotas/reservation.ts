@@ -7,7 +7,7 @@ import { type Hold, type Period, SLOT, WINDOW } from './quota-store.js';
 export interface Reservation {
   readonly keyId: string;
   readonly reservationId: string;
-  /** The owner of the credential that verified: only he may settle it. */
+  /** The owner of the credential that verified: no other may settle it. */
   readonly callerId: string;
   readonly amount: bigint;
   /** What it holds in accounts of limits of tokens; 0 where it names none. */

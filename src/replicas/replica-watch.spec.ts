@@ -17,7 +17,7 @@ describe('ReplicaWatch', () => {
     expect(watch.laggards(5n, 10)).toEqual([]);
   });
 
-  it('gives up whoever has been silent for long enough while it looked, and not a moment sooner', () => {
+  it('gives up a replica that has been silent for long enough while it looked, and not a moment sooner', () => {
     const watch = new ReplicaWatch(SILENT_MS, GAP_MS);
     for (let nowMs = 0; nowMs <= SILENT_MS; nowMs += 1_000) {
       watch.observe([row('dead', 1, 1)], nowMs);
@@ -43,7 +43,7 @@ describe('ReplicaWatch', () => {
     expect(watch.laggards(2n, 60_000)).toEqual(['a']);
   });
 
-  it('forgets whoever has left', () => {
+  it('forgets a replica that has left', () => {
     const watch = new ReplicaWatch(SILENT_MS, GAP_MS);
     watch.observe([row('a', 1, 1), row('b', 2, 1)], 0);
     watch.observe([row('b', 2, 2)], 10);

@@ -10,7 +10,7 @@ export function roleNameTaken(): DomainError {
   return new DomainError('conflict', 'ROLE_NAME_TAKEN', 'There is a role of this name.');
 }
 
-/** 409: `admin` grants everything and cannot be changed, so that nobody can lock himself out. */
+/** 409: `admin` grants everything and cannot be changed, so that nobody is locked out. */
 export function roleImmutable(): DomainError {
   return new DomainError('conflict', 'ROLE_IMMUTABLE', 'The role admin cannot be changed or deleted.');
 }

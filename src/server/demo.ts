@@ -76,7 +76,7 @@ export function demoAccess(config: Config): DemoAccess {
  * Adds the people and keys that the document's examples name, each unless it is there: a second start adds nothing,
  * and what was changed meanwhile stays as it is. One transaction, with an audit entry each.
  *
- * @throws Error when the e-mail address or the role's name of a demo user belongs to somebody else
+ * @throws Error when the e-mail address or the role's name of a demo user belongs to another user
  */
 export async function addDemoData(app: NestFastifyApplication, config: Config): Promise<void> {
   const passwords = new Map<string, BoundPassword>();

@@ -12,7 +12,7 @@ const NOTICE_MS = 1000;
 /** Nobody sends here any more once nobody has for this long. */
 const QUIET_MS = 500;
 
-/** Whoever still sends after this does not look at our readiness, and would go on for ever. */
+/** A client that still sends after this does not look at our readiness, and would go on for ever. */
 const MAX_NOTICE_MS = 5000;
 
 /** How often connections that fell idle are closed while the last requests finish. */
@@ -68,7 +68,7 @@ async function untilNobodySends(server: Server, notBeforeMs: number, atLatestMs:
   server.off('request', note);
 }
 
-/** Whoever looks at a replica goes on looking at one that is not ready. */
+/** A probe goes on looking at a replica that is not ready. */
 function isProbe(url: string): boolean {
   return url.startsWith('/health/') || url.startsWith('/metrics');
 }

@@ -41,7 +41,7 @@ class Codes {
 }
 
 /**
- * Counts verdicts in memory, by key, code and minute, until somebody takes them to the database. Counting is
+ * Counts verdicts in memory, by key, code and minute, until they are taken to the database. Counting is
  * synchronous and never fails. Counts are statistics: those of the last second die with the process, money does not
  * depend on them.
  */

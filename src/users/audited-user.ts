@@ -2,7 +2,7 @@ import type { Change } from '../audit/changes.js';
 import { type Audited, diff } from '../audit/diff.js';
 import type { UserWithRoles } from './users.repository.js';
 
-/** A user as the audit trail shows him: every field that can change, named as in the API, never a password. */
+/** A user as the audit trail shows one: every field that can change, named as in the API, never a password. */
 export function auditedUser({ user, roles, managerIds }: Omit<UserWithRoles, 'hasSecondFactor'>): Audited {
   return {
     email: user.email,

@@ -36,8 +36,8 @@ export class OffBoarding {
   ) {}
 
   /**
-   * Deletes a user. His row stays for history; his address is free, his sessions have ended, nobody manages him or is
-   * managed by him.
+   * Deletes a user. The row stays for history; the address is free, the sessions have ended, nobody manages the user
+   * or is managed by the user.
    *
    * @throws DomainError 400; 403 PERMISSION_DENIED, CANNOT_GRANT, OUTSIDE_POLICY; 404; 409 OWNER_HAS_KEYS, LAST_ADMIN,
    *   ALIAS_TAKEN; 429 API_KEY_LIMIT_REACHED. Batches that were committed before stay.

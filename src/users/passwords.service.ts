@@ -35,7 +35,7 @@ export class Passwords {
   ) {}
 
   /**
-   * One's own password with the old one; another's with `platform:users:update` and everything he may do.
+   * One's own password with the old one; another's with `platform:users:update` and everything that user may do.
    * No key sets the password of its owner.
    *
    * @throws DomainError 400; 403 WRONG_PASSWORD, PERMISSION_DENIED, SESSION_REQUIRED, CANNOT_GRANT; 404; 409

@@ -28,8 +28,8 @@ export interface LockedUsers {
 }
 
 /**
- * The questions asked of every door through which a user is changed: may the caller still do this, does he hold
- * everything that user may do (before, and after), and does an admin remain. All are answered on locked rows.
+ * The questions asked by every route through which a user is changed: may the caller still do this, does the caller
+ * hold everything that user may do (before, and after), and does an admin remain. All are answered on locked rows.
  */
 @Injectable()
 export class UserChangeRules {
@@ -169,7 +169,7 @@ export class UserChangeRules {
   }
 
   /**
-   * After a change of somebody who was an admin: somebody who can sign in still is one. The change holds the
+   * After a change of an admin: one admin remains who can sign in. The change holds the
    * administration lock from its start, so that two such changes at once see each other.
    *
    * @throws DomainError 409 LAST_ADMIN
@@ -199,7 +199,7 @@ export class UserChangeRules {
 }
 
 /**
- * Nobody gets at the credentials of somebody who may do more, inactive roles included: they may be active tomorrow.
+ * Nobody gets at the credentials of a user who may do more, inactive roles included: they may be active tomorrow.
  *
  * @throws DomainError 403 CANNOT_GRANT, OUTSIDE_POLICY
  */

@@ -51,7 +51,7 @@ export class UserFieldsDto {
 
   /**
    * Who may act as owner of a service account's keys: people's ids, at most 50. Only service accounts have managers.
-   * Whoever names them must hold everything the account may do.
+   * The caller who names them must hold everything the account may do.
    * @example ["019a8b5e-0000-7cc3-b4a1-3a7c2f1d9e55"]
    */
   @InLowerCase()
@@ -182,7 +182,7 @@ export class EraseUserDto {
   confirm: string;
 }
 
-/** What becomes of a deleted user's keys; needed exactly when he owns some that are not revoked. */
+/** What becomes of a deleted user's keys; needed exactly when the user owns some that are not revoked. */
 export class DeleteUserQueryDto {
   /** Revoke them all. */
   @Field(optional(oneOf(['revoke'])))

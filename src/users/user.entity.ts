@@ -3,7 +3,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 /** A person signs in; a service account only owns keys, and its managers act for it. */
 export type UserKind = 'person' | 'service';
 
-/** Whoever can own keys. Deleting is by `deletedAt`: history keeps its names. */
+/** A person or a service account: what can own keys. Deleting is by `deletedAt`: history keeps its names. */
 @Entity('users')
 export class User {
   @PrimaryColumn('uuid')

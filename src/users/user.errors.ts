@@ -20,7 +20,7 @@ export function lastAdmin(): DomainError {
   return new DomainError('conflict', 'LAST_ADMIN', 'This is the last active admin. Make another user an admin first.');
 }
 
-/** 409: what becomes of his keys has to be said. */
+/** 409: what becomes of the user's keys has to be said. */
 export function ownerHasKeys(keys: number): DomainError {
   const detail = `The user owns ${keys} keys that are not revoked. Say ?keys=revoke or ?transferTo=<user id>.`;
   return new DomainError('conflict', 'OWNER_HAS_KEYS', detail, { keys });

@@ -8,7 +8,7 @@ import { KNOWS_NO_COMMITMENTS } from '../database/older-replicas.js';
 import { likeAnywhere, spellingsOf } from '../common/text.js';
 import { User, type UserKind } from './user.entity.js';
 
-/** A user with what hangs on him. */
+/** A user with roles and managers. */
 export interface UserWithRoles {
   readonly user: User;
   /** In order of name; inactive roles included, they are still assigned. */
@@ -231,7 +231,7 @@ export class UsersRepository {
     return this.withRoles(users);
   }
 
-  /** Deletes a user: his row stays for history, his address is free, and nothing hangs on him any more. */
+  /** Deletes a user: the row stays for history, the address is free, and nothing refers to the user any more. */
   async delete(id: string, now: Date): Promise<void> {
     await inOneTrip(this.manager, [
       { text: 'DELETE FROM user_role WHERE user_id = $1', values: [id] },

@@ -27,8 +27,8 @@ import { UserView, type UsersPageView } from './user.view.js';
 import { UsersRepository, type UserWithRoles, isEmailTaken } from './users.repository.js';
 
 /**
- * People and service accounts. Whoever changes another must hold everything that one may do, before and after; who is
- * deactivated or loses roles notices it on their next request.
+ * People and service accounts. A caller who changes another must hold everything that one may do, before and after;
+ * who is deactivated or loses roles notices it on their next request.
  */
 @Injectable()
 export class UsersService {

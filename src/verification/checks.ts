@@ -103,7 +103,7 @@ const OTHER_MODEL = refused('MODEL_NOT_ALLOWED', 'The model is not in the key’
 const NO_CHATBOT = refused('CHATBOT_NOT_ALLOWED', 'The key is restricted by chatbot, and no chatbot was given.');
 const OTHER_CHATBOT = refused('CHATBOT_NOT_ALLOWED', 'The chatbot is not in the key’s list.');
 
-/** Whether the key is good at all, whoever asks for whatever. */
+/** Whether the key is good at all, whatever is asked and by which caller. */
 const STATE_CHECKS: readonly Check[] = [
   {
     name: 'revoked',

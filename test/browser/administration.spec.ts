@@ -10,7 +10,7 @@ import { ConsoleSession, startConsole } from './console-session.js';
 
 const run = promisify(execFile);
 const PASSWORD = 'correct horse battery';
-const HERS = 'nine small boats at sea';
+const OF_ADA = 'nine small boats at sea';
 
 const browser: Browser | null = await launchChromium();
 const inBrowser = browser === null ? describe.skip : describe;
@@ -133,51 +133,51 @@ inBrowser('an admin of people and their keys', () => {
     expect((await userNamed('Nightly jobs'))!.managerIds).toContain(ada!.id);
   });
 
-  it('lets her make keys inside the policy alone, up to her cap, and only narrow them', async () => {
+  it('lets the new person make keys inside the policy alone, up to the cap, and only narrow them', async () => {
     const ada = await ConsoleSession.open(browser!, app);
-    const hers = ada.page;
+    const adas = ada.page;
     const first = (await app.post('/auth/login', { body: { email: 'ada@example.com', password: PASSWORD } })).body;
     await app.put(`/users/${first.user.id}/password`, {
       token: first.accessToken,
-      body: { password: HERS, currentPassword: PASSWORD },
+      body: { password: OF_ADA, currentPassword: PASSWORD },
     });
-    await ada.signIn('ada@example.com', HERS);
-    await hers.getByRole('heading', { name: 'My keys' }).waitFor();
-    expect(await hers.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents()).toEqual([
+    await ada.signIn('ada@example.com', OF_ADA);
+    await adas.getByRole('heading', { name: 'My keys' }).waitFor();
+    expect(await adas.getByRole('navigation', { name: 'Main' }).getByRole('link').allTextContents()).toEqual([
       'My keys',
       'Connect a service',
       'Revoke a found key',
     ]);
     await ada.goto('/keys/new');
-    await hers.getByText('at most 60 per minute').first().waitFor();
-    expect(await hers.getByLabel('In any minute').inputValue()).toBe('20 requests');
-    await hers.getByLabel('Name').fill('Hers');
-    await hers.getByLabel('Amount in USD').fill('6');
-    await hers.getByRole('button', { name: 'Create key' }).click();
-    await hers.getByText('must be at most $5.00').waitFor();
-    await hers.getByLabel('Amount in USD').fill('5');
-    await hers.getByRole('button', { name: 'Create key' }).click();
-    await hers.getByLabel('I have stored the secret in a safe place').check();
-    await hers.getByRole('button', { name: 'Done' }).click();
-    await hers.getByRole('link', { name: 'Edit' }).click();
-    await hers.getByLabel('In any minute').fill('40');
-    await hers.getByRole('button', { name: 'Save' }).click();
-    await hers.getByText('can only be narrowed without the permission platform:api-keys:update').waitFor();
-    await app.post('/api-keys', { token: await app.tokenOf('ada@example.com', HERS), body: { name: 'Second' } });
-    hers.on('dialog', (question) => void question.accept());
+    await adas.getByText('at most 60 per minute').first().waitFor();
+    expect(await adas.getByLabel('In any minute').inputValue()).toBe('20 requests');
+    await adas.getByLabel('Name').fill('Of Ada');
+    await adas.getByLabel('Amount in USD').fill('6');
+    await adas.getByRole('button', { name: 'Create key' }).click();
+    await adas.getByText('must be at most $5.00').waitFor();
+    await adas.getByLabel('Amount in USD').fill('5');
+    await adas.getByRole('button', { name: 'Create key' }).click();
+    await adas.getByLabel('I have stored the secret in a safe place').check();
+    await adas.getByRole('button', { name: 'Done' }).click();
+    await adas.getByRole('link', { name: 'Edit' }).click();
+    await adas.getByLabel('In any minute').fill('40');
+    await adas.getByRole('button', { name: 'Save' }).click();
+    await adas.getByText('can only be narrowed without the permission platform:api-keys:update').waitFor();
+    await app.post('/api-keys', { token: await app.tokenOf('ada@example.com', OF_ADA), body: { name: 'Second' } });
+    adas.on('dialog', (question) => void question.accept());
     await ada.goto('/keys/new');
-    await hers.getByLabel('Name').fill('Third');
-    await hers.getByRole('button', { name: 'Create key' }).click();
-    await hers.getByText('The owner may have 2 active keys and has them.').waitFor();
+    await adas.getByLabel('Name').fill('Third');
+    await adas.getByRole('button', { name: 'Create key' }).click();
+    await adas.getByText('The owner may have 2 active keys and has them.').waitFor();
     for (const path of ['/keys', '/people', '/roles', '/audit', '/hygiene', '/spend', '/keys/import']) {
       await ada.goto(path);
-      await hers.getByText('Your roles do not include this page').waitFor();
+      await adas.getByText('Your roles do not include this page').waitFor();
     }
     expect(ada.errors).toEqual([]);
     await ada.context.close();
   }, 60_000);
 
-  it('sets her password and roles', async () => {
+  it('sets password and roles of that person', async () => {
     await admin.goto(`/people/${(await userNamed('Ada Lovelace'))!.id}`);
     await page.getByRole('button', { name: 'Set password' }).click();
     await dialog().getByLabel('New password').fill(`${PASSWORD} two`);
@@ -188,7 +188,7 @@ inBrowser('an admin of people and their keys', () => {
     await page.keyboard.press('Escape');
     await dialog().getByRole('button', { name: 'Set roles' }).click();
     await said('Roles set. They apply from the next request.');
-    expect((await app.post('/auth/login', { body: { email: 'ada@example.com', password: HERS } })).status).toBe(401);
+    expect((await app.post('/auth/login', { body: { email: 'ada@example.com', password: OF_ADA } })).status).toBe(401);
     expect((await userNamed('Ada Lovelace'))!.roles.sort()).toEqual(['auditor', 'trial-plan']);
   });
 
@@ -250,7 +250,7 @@ inBrowser('an admin of people and their keys', () => {
     await dialog().getByLabel(/Type/).fill('Nightly jobs');
     await dialog().getByRole('button', { name: 'Off-board' }).click();
     await said('Nightly jobs has left.');
-    expect((await app.get('/api-keys?search=Hers', { token })).body.data[0].status).toBe('revoked');
+    expect((await app.get('/api-keys?search=Of%20Ada', { token })).body.data[0].status).toBe('revoked');
   });
 
   it('imports keys of another system, hashed in the browser, and finds them again as duplicates', async () => {

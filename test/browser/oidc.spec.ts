@@ -62,7 +62,7 @@ inBrowser('signing in with the identity provider', () => {
     ).toEqual([{ name: 'latchkey_session', httpOnly: true, sameSite: 'Strict' }]);
   });
 
-  it('offers no password to somebody who has none here', async () => {
+  it('offers no password to a person who has none here', async () => {
     await session.goto('/account');
     await session.page.getByText('the identity provider').waitFor();
     // Its token does not say that the address was verified.

@@ -1,7 +1,7 @@
 import type { TestApp } from '../support/app.js';
 import { makeLimit, spend } from '../support/made-limits.js';
 
-/** A name that is a script for whoever takes it for HTML. */
+/** A name that is a script where it is taken for HTML. */
 export const XSS = '<img src=x onerror="window.hacked=1">';
 
 /** What the screens are about. */

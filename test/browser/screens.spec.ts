@@ -101,7 +101,7 @@ inBrowser('the screens of the console', () => {
     90_000,
   );
 
-  it('has an accessible page for whoever finds a key', async () => {
+  it('has an accessible page for the finder of a key', async () => {
     await session.goto('/revoke');
     await session.page.getByRole('heading', { name: 'Revoke a found key' }).waitFor();
     expect(await session.inspect('revoke')).toEqual([]);

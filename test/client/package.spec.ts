@@ -34,7 +34,7 @@ void latchkey.reportUsage({ id: 'unsent', apiKeyId: process.argv[2], costCents: 
 process.exit(0);
 `;
 
-/** What a TypeScript project of somebody else's would say first. */
+/** What a user's TypeScript project would say first. */
 const CONSUMER = `
 import { LatchkeyClient, type Verdict } from '@latchkey/client';
 const latchkey = new LatchkeyClient({ baseUrl: 'http://127.0.0.1:1', key: 'k', attempts: 1 });
@@ -74,7 +74,7 @@ describe('The package', () => {
     );
     await writeFile(
       join(project, 'package.json'),
-      JSON.stringify({ name: 'somebody-elses', private: true, type: 'module' }),
+      JSON.stringify({ name: 'a-users-project', private: true, type: 'module' }),
     );
     await run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--silent', './latchkey-client-0.1.0.tgz'], {
       cwd: project,

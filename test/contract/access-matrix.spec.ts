@@ -10,7 +10,7 @@ import { ROLES, matrixText, verdictOf } from './access-matrix.js';
 
 const FILE = new URL('./access-matrix.md', `file://${import.meta.dirname}/`);
 
-/** Nobody's id: whoever passes the guard finds nothing, so that trying changes nothing. */
+/** Nobody's id: a caller who passes the guard finds nothing, so that trying changes nothing. */
 const MISSING_ID = '00000000-0000-7000-8000-000000000000';
 
 /** Public to the guard, because they look at credentials of their own kind. */
@@ -35,7 +35,7 @@ describe('access', () => {
   let app: TestApp;
   let routes: DeclaredRoute[];
   const users = new Map<string, TestUser>();
-  /** A key of each role's holder, with that role: what a gateway of his would show. */
+  /** A key of each role's holder, with that role: what a gateway of that holder would show. */
   const gatewayKeys = new Map<string, string>();
 
   beforeAll(async () => {

@@ -66,7 +66,7 @@ export function matrixText(routes: readonly DeclaredRoute[]): string {
     '',
     'Made from the code by `npm run contract:update`; a test holds the two equal and tries every cell on a running',
     'server. A change here is a change of permissions. Paths are below `/api/v1`, but for `/health` and `/metrics`.',
-    '`own`: only with what belongs to the caller, or to a service account he manages; the rest answers as if it were',
+    '`own`: only with what belongs to the caller, or to a service account the caller manages; the rest answers as if it were',
     'missing. A service may ask for more where a request does (creating for others, say).',
     '',
     `| route | rule | ${ROLES.join(' | ')} |`,

@@ -56,7 +56,7 @@ describe('.env.example', () => {
     expect(told.map(({ name }) => name).sort()).toEqual([...FILE_TWINS].sort());
   });
 
-  it('shows no secret that somebody could leave in', () => {
+  it('shows no secret that could be left in', () => {
     const flags = new Set(['true', 'false']);
     for (const { name, value } of variables.filter((one) => !flags.has(one.value))) {
       if (/SECRET|PEPPER|TAG_KEYS|_KEY$|PASSWORD|TOKEN/.test(name!)) expect([name, value]).toEqual([name, '']);

@@ -2,7 +2,7 @@ import { TestApp } from '../support/app.js';
 import { type IssuedKey, Management, issueKey, issueServiceKey } from '../support/management.js';
 import { Upstream } from './proxy.js';
 
-/** What a client made up to be somebody else. */
+/** What a client made up to pass for another. */
 export const FORGED = [
   ['X-Latchkey-Key-Id', 'forged'],
   ['X-Latchkey-Owner-Id', 'forged'],
@@ -54,7 +54,7 @@ export class Behind {
   }
 }
 
-/** The refusals that every gateway must pass on: what the client's key is, and what he gets. */
+/** The refusals that every gateway must pass on: what the client's key is, and what the client gets. */
 export const REFUSALS: readonly {
   code: string;
   status: number;

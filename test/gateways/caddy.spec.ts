@@ -93,7 +93,7 @@ withCaddy('Caddy, as docs/gateways/caddy.md configures it', () => {
     ]);
   });
 
-  it('tells the client’s address, which no header of his changes', async () => {
+  it('tells the client’s address, which no header of the client changes', async () => {
     const here = await behind.key({ allowedIps: [CLIENT] });
     const ofProxies = await behind.key({ allowedIps: ['127.0.0.0/30'] });
     const there = await behind.key({ allowedIps: ['203.0.113.7'] });

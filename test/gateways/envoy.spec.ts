@@ -146,7 +146,7 @@ describe('Envoy, as docs/gateways/envoy.md configures it', () => {
     expect(shown.filter((name) => !(name in answer.headers))).toEqual([]);
   });
 
-  it('knows the client’s address, and takes no gateway’s key from him', async () => {
+  it('knows the client’s address, and takes no gateway’s key from it', async () => {
     const forged: HeaderList = [['X-Forwarded-For', '203.0.113.7']];
     expect(
       (await envoy.ask('GET', '/', [...bearer(await behind.key({ allowedIps: [CLIENT] })), ...forged])).status,

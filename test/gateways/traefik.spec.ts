@@ -159,7 +159,7 @@ describe('Traefik, as docs/gateways/traefik.md configures it', () => {
     expect([answer.status, Number(answer.headers['retry-after']) > 0]).toEqual([429, true]);
   });
 
-  it('knows the client’s address, refuses keys in his URL, and takes no gateway’s key from him', async () => {
+  it('knows the client’s address, refuses keys in its URL, and takes no gateway’s key from it', async () => {
     const forged: HeaderList = [['X-Forwarded-For', '203.0.113.7']];
     expect(
       (await traefik.ask('GET', '/', [...bearer(await behind.key({ allowedIps: [CLIENT] })), ...forged])).answer.status,

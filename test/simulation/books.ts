@@ -57,7 +57,7 @@ interface RateLog {
 }
 
 /**
- * Second books, kept by somebody who sees every message and every verdict, and who counts in the plainest way: what
+ * Second books, kept by an observer who sees every message and every verdict, and who counts in the plainest way: what
  * was granted, drawn, returned, settled. Each step compares them with the store's.
  */
 export class Books {
@@ -312,7 +312,7 @@ export class Books {
     return (result, isGood) => {
       must(result.outcome === expected, `${result.outcome} instead of ${expected}`);
       must(result.late === late, `late ${result.late} instead of ${late}`);
-      must(!(isGood && late), 'a caller who kept all his times was called late');
+      must(!(isGood && late), 'a caller who kept all times was called late');
     };
   }
 

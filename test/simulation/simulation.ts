@@ -323,7 +323,7 @@ export class Simulation extends World {
     this.behave(key, parts, request.ttlSeconds);
   }
 
-  /** What the caller does with his reservation. */
+  /** What the caller does with a reservation. */
   private behave(key: KeyPlan, parts: ReservationParts, ttlSeconds: number): void {
     const { random } = this;
     const latest = (ttlSeconds + 4.9) * 1000;
@@ -338,7 +338,7 @@ export class Simulation extends World {
     if (dice < 0.08) return this.at(latest + 1, () => this.books.abandoned(parts));
     if (dice < 0.2) return this.report(one('release', 0n), soon, true);
     if (dice < 0.3) {
-      // Settles, then somebody tries under another id, or releases.
+      // Settles, then tries under another id, or releases.
       const second = random.chance(0.5) ? one('settle', amount) : one('release', 0n);
       return this.report(one('settle', amount), soon, true, () => this.report(second, random.between(0, 9_000), false));
     }

@@ -175,7 +175,7 @@ export class TestApp {
     ]);
   }
 
-  /** Adds a user with a session, straight into the database; returns his id and a bearer token. */
+  /** Adds a user with a session, straight into the database; returns the id and a bearer token. */
   async addUser(
     roles: readonly string[] = ['creator'],
     fields: { kind?: 'person' | 'service'; managerIds?: string[]; maxActiveKeys?: number } = {},

@@ -3,7 +3,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import type { AddressInfo } from 'node:net';
 import { TestProvider } from './key-set.js';
 
-/** What somebody who was sent here asked for. */
+/** What a person who was sent here asked for. */
 interface Request {
   readonly redirectUri: string;
   readonly challenge: string;
@@ -100,7 +100,7 @@ export class LoginProvider {
     return back;
   }
 
-  /** As `approve`, for somebody who does not agree. */
+  /** As `approve`, for a person who does not agree. */
   deny(location: string): URL {
     const back = this.approve(location);
     back.searchParams.delete('code');

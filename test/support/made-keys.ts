@@ -8,7 +8,7 @@ export interface TestKey {
   view: any;
 }
 
-/** A key of whoever the token belongs to. */
+/** A key of the user the token belongs to. */
 export async function makeKey(app: TestApp, token: string, body: object = {}): Promise<TestKey> {
   const { status, body: made } = await app.post('/api-keys', { token, body });
   if (status !== 201) throw new Error(`no key: ${JSON.stringify(made)}`);

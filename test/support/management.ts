@@ -8,7 +8,7 @@ export interface IssuedKey {
   readonly secret: string;
 }
 
-/** A key of the admin's, or with `ownerId` of somebody else's. */
+/** A key of the admin's, or with `ownerId` another user's. */
 export async function issueKey(app: TestApp, token: string, body: Record<string, unknown> = {}): Promise<IssuedKey> {
   const answer = await app.post('/api-keys', { token, body });
   if (answer.status !== 201) throw new Error(`create answered ${answer.status}: ${JSON.stringify(answer.body)}`);

@@ -92,7 +92,7 @@ async function removeAbandonedRuns(): Promise<void> {
     try {
       if (await stopAbandonedPostgres(dataDir)) await rm(dataDir, { recursive: true, force: true });
     } catch (error) {
-      // Of another user, who will clean up after himself.
+      // Of another user, whose own run will clean up.
       if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }

@@ -38,7 +38,7 @@ export class CircuitBreaker {
     this.openMs = openMs;
   }
 
-  /** Leave to ask now; null while the circuit is open, and while somebody else tries. */
+  /** Leave to ask now; null while the circuit is open, and while another caller tries. */
   enter(): Passage | null {
     if (this.openUntil === null) return this.passage();
     if (this.isTrying || this.runtime.now() < this.openUntil) return null;

@@ -134,7 +134,7 @@ export class Transport {
       const response = await fetch(this.#root + path, {
         method,
         signal,
-        // Followed, it could turn a POST into a GET, or hand the credential to somebody else.
+        // Followed, it could turn a POST into a GET, or hand the credential to another server.
         redirect: 'manual',
         headers: {
           accept: 'application/json, application/problem+json',

@@ -347,7 +347,7 @@ describe('the usage reporter', () => {
     expect((await result).outcome).toBe('accepted');
   });
 
-  it('is not changed by what the caller does to his object afterwards', async () => {
+  it('is not changed by what the caller does to the object afterwards', async () => {
     const reporter = reporterOf();
     const mine = event('a', 1);
     const result = reporter.report(mine);

@@ -107,11 +107,11 @@ export class UsageReporter {
   }
 
   /**
-   * Queues an event; what it resolves to is committed. Whoever does not wait for it loses nothing: failures are also
-   * told to `onProblem`, and never become unhandled rejections.
+   * Queues an event; what it resolves to is committed. A caller that does not wait for it loses nothing: failures are
+   * also told to `onProblem`, and never become unhandled rejections.
    */
   report(event: UsageEvent, { atOnce = false } = {}): Promise<UsageResult> {
-    // A copy: what the caller does to his object afterwards must not give the same id another content.
+    // A copy: what the caller does to the object afterwards must not give the same id another content.
     const sent = this.withSendableCost({ ...event, id: event.id ?? randomUUID() });
     if (sent instanceof UsageUndelivered) return this.refused(sent);
     const refusal = this.refusal(sent);

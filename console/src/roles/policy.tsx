@@ -75,7 +75,7 @@ interface SwitchedTagsProps {
   error: string | undefined;
 }
 
-/** A list that counts, also when it is empty, once it is switched on. */
+/** A list that counts, also when it is empty, once its switch is set. */
 function SwitchedTags({ form, label, isOn, tags, tagsLabel, description, error }: SwitchedTagsProps) {
   const { checked, ...input } = form.getInputProps(isOn, { type: 'checkbox' }) as { checked: boolean };
   return (

@@ -102,8 +102,8 @@ export class KeyByAliasService {
   }
 
   /**
-   * Who may neither create for this owner nor change his keys gets one answer, whether or not he has such a key, or
-   * exists.
+   * A caller who may neither create for this owner nor change the owner's keys gets one answer, whether or not the
+   * owner has such a key, or exists.
    */
   private requireSomeRight({ caller, owner }: Parties, ownerId: string): void {
     const refusal = this.creation.refusal(caller, ownerId);

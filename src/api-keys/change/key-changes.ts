@@ -43,7 +43,7 @@ export class KeyChanges {
     return this.commit(caller, async (change) => work(await this.lock(change, caller, id, rule, others)));
   }
 
-  /** Runs `work` in one transaction; what `change` and whoever holds keys in it by `hold` have in common. */
+  /** Runs `work` in one transaction; what `change` and callers that hold keys in it by `hold` have in common. */
   async commit<T>(caller: KnownCaller, work: (change: Change) => Promise<T>): Promise<T> {
     const { result } = await this.changes.commit(caller, work).catch((error: unknown) => {
       throw isAliasTaken(error) ? aliasTaken() : error;
@@ -106,7 +106,7 @@ export class KeyChanges {
   }
 }
 
-/** A user who was deleted: his keys grant nothing, and there is room for none. */
+/** A user who was deleted: such a user's keys grant nothing, and there is room for none. */
 function nobody(id: string): UserGrants {
   return {
     id,

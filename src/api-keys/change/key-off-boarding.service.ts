@@ -29,7 +29,7 @@ export interface Handover {
 
 /**
  * What becomes of the keys of an owner who leaves, one batch a transaction. Call it with the owner locked for update:
- * then no key can be made for him meanwhile. Revoked keys stay his: they are history.
+ * then no key can be made for the owner meanwhile. Revoked keys stay: they are history.
  */
 @Injectable()
 export class KeyOffBoarding {

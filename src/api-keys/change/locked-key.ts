@@ -56,7 +56,7 @@ export class LockedKey {
     return this.parties.caller;
   }
 
-  /** Whether the caller is its owner, or manages its owner; he may hold the permission as well. */
+  /** Whether the caller is its owner, or manages its owner; such a caller may hold the permission as well. */
   get isOwn(): boolean {
     return owns(this.caller.principal, { ownerId: this.key.ownerId, managerIds: this.parties.owner.managerIds });
   }

@@ -13,7 +13,7 @@ import { SelfRevokeService } from './self-revoke.service.js';
 /** Enough for a scanner that found a handful of keys; too little to look for keys or to keep the database busy. */
 const ALLOWANCE = { name: 'minute', requests: 30, seconds: 60 } as const;
 
-/** For whoever finds a key where it should not be. */
+/** For the finder of a key that lies where it should not be. */
 @ApiTags('API keys')
 @Controller('api-keys/self-revoke')
 export class SelfRevokeController {

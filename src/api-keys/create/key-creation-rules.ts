@@ -21,9 +21,9 @@ import { loosenedFields } from '../settings/owner-limits.js';
 
 /** Everybody a change concerns, locked, so that what they hold stays so until it commits. */
 export interface Parties {
-  /** The caller with what he holds now, which may be less than when the request came in. */
+  /** The caller with what the caller holds now, which may be less than when the request came in. */
   readonly caller: KnownCaller;
-  /** The user behind the caller: himself, or the owner of the key that calls. */
+  /** The user behind the caller: the one signed in, or the owner of the key that calls. */
   readonly actor: UserGrants;
   /** null when there is no such user. */
   readonly owner: UserGrants | null;
@@ -48,7 +48,7 @@ export class KeyCreationRules {
   ) {}
 
   /**
-   * Locks caller, owner and `others`. An owner's lock orders everything that counts against his cap.
+   * Locks caller, owner and `others`. An owner's lock orders everything that counts against the cap.
    *
    * @throws DomainError 401 when the caller has been deactivated since the request came in
    */
@@ -78,7 +78,7 @@ export class KeyCreationRules {
   }
 
   /**
-   * Nobody hands out what he does not hold: what the key may do must be covered by what the caller holds now.
+   * No caller hands out more than the caller holds: what the key may do must be covered by what the caller holds now.
    *
    * @throws DomainError 400 for roles that do not exist, 403 CANNOT_GRANT
    */

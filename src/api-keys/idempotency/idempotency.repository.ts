@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { inOneTrip } from '../../database/in-one-trip.js';
 
-/** What names an answer: who asked which route about what, under which key of his. */
+/** What names an answer: who asked which route about what, under which key of that caller. */
 export interface AnswerName {
   readonly principalId: string;
   readonly route: string;

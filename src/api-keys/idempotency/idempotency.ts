@@ -14,7 +14,7 @@ import { type AnswerBinding, seal, unseal } from './sealed-answer.js';
 export interface RepeatableRequest {
   /** The header `Idempotency-Key`; null: every request is its own. */
   readonly idempotencyKey: string | null;
-  /** The caller's owner: a retry may come with another credential of his. */
+  /** The caller's owner: a retry may come with another credential of the same owner. */
   readonly principalId: string;
   readonly route: string;
   /** What the path and query name. */

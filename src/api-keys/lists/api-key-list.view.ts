@@ -29,7 +29,7 @@ export class FacetView {
   count: number;
 }
 
-/** An owner and how many of the keys are his. */
+/** An owner, and how many of the keys the owner has. */
 export class OwnerFacetView extends FacetView {
   /**
    * The owner's name.

@@ -65,7 +65,7 @@ export class ApiKeyListsController {
   }
 }
 
-/** The document in pieces of one batch. Whoever stops reading ends the walk as well. */
+/** The document in pieces of one batch. A client that stops reading ends the walk as well. */
 async function* linesOf(first: readonly ApiKeyView[], rest: AsyncGenerator<ApiKeyView[]>): AsyncGenerator<string> {
   yield KEY_CSV_HEADER + first.map(csvOfKey).join('');
   for await (const batch of rest) yield batch.map(csvOfKey).join('');

@@ -186,7 +186,7 @@ export class ApiKeyListsRepository {
     return new Map(rows.map(({ id, spent }) => [id, centsFromMicroCents(BigInt(spent ?? 0))]));
   }
 
-  /** The ids of the caller's own service accounts: their keys count as his. */
+  /** The ids of the caller's own service accounts: their keys count as the caller's. */
   async managedBy(userId: string): Promise<string[]> {
     const rows = await this.manager.query<{ user_id: string }[]>(
       'SELECT user_id FROM user_manager WHERE manager_id = $1 ORDER BY 1',

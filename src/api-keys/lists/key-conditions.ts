@@ -116,7 +116,7 @@ function visibleParts(visible: VisibleKeys, bind: Bind): string[] {
   if (visible.kind === 'key') return [`k.id = ${bind(visible.id, 'uuid')}`];
   const { ownerIds, projectIds } = visible;
   const [first, ...others] = ownerIds;
-  // One owner as an equation: his index then gives his keys in order.
+  // One owner as an equation: the index of owners then gives the keys in order.
   const own =
     first !== undefined && others.length === 0
       ? `k.owner_id = ${bind(first, 'uuid')}`

@@ -39,7 +39,7 @@ export class OidcProvider {
     this.description = new ProviderDocument(clock, () => fetchDescription(oidc.issuer));
   }
 
-  /** Where somebody goes to sign in. @throws DomainError 503 while the provider does not say where that is */
+  /** The provider's page to sign in at. @throws DomainError 503 while the provider does not say where that is */
   async authorizationUrl({ state, nonce, verifier }: SignInAttempt): Promise<string> {
     const url = new URL((await this.describe()).authorizationEndpoint);
     const parameters = {

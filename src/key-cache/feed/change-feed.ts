@@ -103,8 +103,8 @@ export class ChangeFeed {
   }
 
   /**
-   * Whether the last poll reached the head but does not count, because this replica was out of touch before: whoever
-   * waits for a change to be applied everywhere may have given it up. It has to send a heartbeat, and poll again.
+   * Whether the last poll reached the head but does not count, because this replica was out of touch before: a replica
+   * that waits for a change to be applied everywhere may have given it up. It has to send a heartbeat, and poll again.
    */
   get needsAnnouncement(): boolean {
     return this.isUnannounced;

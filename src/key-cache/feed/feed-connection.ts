@@ -158,7 +158,7 @@ export class FeedConnection {
     settle();
   }
 
-  /** Until the next poll is due, or somebody pokes; after a failure a poke does not shorten it. */
+  /** Until the next poll is due, or a poke; after a failure a poke does not shorten it. */
   private async pause(failures: number): Promise<void> {
     if (failures > 0) {
       await sleep(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length) - 1]);

@@ -8,7 +8,7 @@ export interface Stored {
   readonly parts: readonly object[];
   /** Monotonic instant from which it must not be read any more, however often it was. */
   readonly staleAtMs: number;
-  /** Set once it has left the store: whoever still holds it must not use it. */
+  /** Set once it has left the store: code that still holds it must not use it. */
   isGone: boolean;
   /** Set by reads, cleared by a sweep for room. */
   wasRead: boolean;

@@ -56,7 +56,7 @@ type Converted = 'budgetLimitCents' | 'expiresAt';
 /** Does not compile while a record lacks a field that the table says it has. */
 export type RecordHasEveryField = None<Lacking<KeyFacts, Exclude<FieldsWith<{ inRecord: true }>, Converted>>>;
 
-/** The owner of keys, as a decision needs him. */
+/** The owner of keys, as far as a decision needs it. */
 export interface OwnerFacts {
   readonly id: string;
   /** Neither inactive nor deleted. */

@@ -51,7 +51,7 @@ describe('RecordCache', () => {
     expect(cache.findByKid('kid-key', 1)).toBeNull();
   });
 
-  it('needs the owner again after a change of his, and the roles after one of theirs', () => {
+  it('needs the owner again after the owner has changed, and the roles after one of theirs', () => {
     const cache = filled();
     const record = cache.findByKid('kid-key', 1)!;
     cache.apply([{ seq: 2n, touches: 'role', id: 'key-role' }]);

@@ -50,7 +50,7 @@ interface Waiting {
 }
 
 /**
- * Brings records into the cache, many in one statement and each only once at a time. Whoever waits gets the rows
+ * Brings records into the cache, many in one statement and each only once at a time. A caller that waits gets the rows
  * themselves: they are true even where a change has kept them out of the cache.
  */
 export class RecordLoader {
@@ -98,7 +98,7 @@ export class RecordLoader {
     this.statements += 1;
     try {
       const loaded = await this.attempt(batch);
-      // Before anybody goes on: who asks from now on gets a load of his own.
+      // Before anybody goes on: who asks from now on gets another load.
       this.forget(batch);
       for (const waiting of batch) waiting.resolve(loaded);
     } catch (error) {

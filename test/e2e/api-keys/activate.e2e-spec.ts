@@ -18,7 +18,7 @@ describe('POST /api-keys/:id/activate', () => {
   afterAll(() => app.stop());
 
   describe('200', () => {
-    it('brings back what the owner deactivated himself', async () => {
+    it('brings back what the owner deactivated', async () => {
       const key = await makeKey(app, owner.token);
       await deactivate(key.id, owner.token);
       const { status, body } = await activate(key.id, owner.token);
@@ -51,7 +51,7 @@ describe('POST /api-keys/:id/activate', () => {
   });
 
   describe('403', () => {
-    it('refuses who would revive another’s key that may do more than he', async () => {
+    it('refuses who would revive another’s key that may do more than the caller', async () => {
       await app.addRole('reviver', ['platform:api-keys:update']);
       const helpdesk = await app.addUser(['reviver']);
       const service = await app.addUser(['gateway']);
@@ -72,7 +72,7 @@ describe('POST /api-keys/:id/activate', () => {
   });
 
   describe('409', () => {
-    it('refuses an owner what somebody else deactivated', async () => {
+    it('refuses an owner what another user deactivated', async () => {
       const key = await makeKey(app, owner.token);
       await deactivate(key.id, admin);
       const { status, body } = await activate(key.id, owner.token);
@@ -80,7 +80,7 @@ describe('POST /api-keys/:id/activate', () => {
       expect(body.code).toBe('DEACTIVATED_BY_OTHER');
     });
 
-    it('refuses an owner after somebody with the permission has taken over his deactivation', async () => {
+    it('refuses an owner after a user with the permission has taken over the deactivation', async () => {
       const key = await makeKey(app, owner.token);
       await deactivate(key.id, owner.token);
       await deactivate(key.id, admin);

@@ -110,7 +110,7 @@ describe('POST /api-keys/bulk', () => {
       expect((await eventsOf(ids)).map((event) => event.action)).toEqual(Array(4).fill('api-keys:renew'));
     });
 
-    it('renews for an owner as the single route does: his window, and no date of his own', async () => {
+    it('renews for an owner as the single route does: the owner’s window, and no other date', async () => {
       const ids = await storeKeys(app, [
         { ownerId: owner.id, validityDays: 5, expiresAt: new Date(Date.now() + 86_400_000) },
       ]);

@@ -122,7 +122,7 @@ describe('PUT /api-keys/by-alias/:alias', () => {
       expect(renewed.body).toMatchObject({ renewed: true, apiKey: { id: own.apiKey.id, name: 'By admin' } });
     });
 
-    it('lets a manager renew the key of his service account', async () => {
+    it('lets a manager renew the key of a managed service account', async () => {
       const manager = await app.addUser(['user']);
       const service = await app.addUser([], { kind: 'service', managerIds: [manager.id] });
       const alias = fresh();
@@ -256,7 +256,7 @@ describe('PUT /api-keys/by-alias/:alias', () => {
       expect(answer.body.code).toBe('OUTSIDE_POLICY');
     });
 
-    it('refuses who would revive another’s key that may do more than he', async () => {
+    it('refuses who would revive another’s key that may do more than the caller', async () => {
       await app.addRole('alias-reviver', ['platform:api-keys:update']);
       const helpdesk = await app.addUser(['alias-reviver']);
       const service = await app.addUser(['gateway']);
@@ -268,7 +268,7 @@ describe('PUT /api-keys/by-alias/:alias', () => {
   });
 
   describe('409', () => {
-    it('refuses an owner to bring back what somebody else deactivated', async () => {
+    it('refuses an owner to bring back what another user deactivated', async () => {
       const alias = fresh();
       const { body: first } = await put(alias, owner.token);
       await app.post(`/api-keys/${first.apiKey.id}/deactivate`, { token: admin });

@@ -35,7 +35,7 @@ describe('POST /api-keys/:id/deactivate', () => {
       });
     });
 
-    it('leaves the deactivation of somebody else his', async () => {
+    it('leaves the deactivation to the user who did it', async () => {
       const key = await makeKey(app, owner.token);
       const { body: byAdmin } = await deactivate(key.id, admin);
       const { status, body } = await deactivate(key.id, owner.token);
@@ -44,7 +44,7 @@ describe('POST /api-keys/:id/deactivate', () => {
       expect(await trailOf(app, key.id)).toHaveLength(2);
     });
 
-    it('makes it his own for who holds the permission', async () => {
+    it('takes it over for a caller who holds the permission', async () => {
       const key = await makeKey(app, owner.token);
       await deactivate(key.id, owner.token);
       const { body } = await deactivate(key.id, admin);

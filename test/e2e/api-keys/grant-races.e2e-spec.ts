@@ -87,7 +87,7 @@ describe('a check of what the caller holds', () => {
     expect(await trailOf(app, keyId)).toHaveLength(1);
   });
 
-  it('waits for a caller who is being disabled, and then asks him to sign in', async () => {
+  it('waits for a caller who is being deactivated, and then asks for a sign-in', async () => {
     const { user, keyId, grant } = await helpdeskWith('disabled-meanwhile');
     const { status } = await beside(
       (tx) => tx.query('UPDATE users SET is_active = false WHERE id = $1', [user.id]),

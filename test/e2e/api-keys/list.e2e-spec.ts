@@ -75,7 +75,7 @@ describe('GET /api-keys', () => {
     });
 
     describe('shows', () => {
-      it('a user his own keys and those of the service accounts he manages', async () => {
+      it('a user the own keys and those of the managed service accounts', async () => {
         const manager = await app.addUser();
         const robot = await app.addUser([], { kind: 'service', managerIds: [manager.id] });
         const [own, managed] = await storeKeys(app, [
@@ -400,7 +400,7 @@ describe('GET /api-keys', () => {
   });
 
   describe('a user without rights', () => {
-    it('never meets another’s key, whatever he asks of list, facets and export', async () => {
+    it('never meets another’s key, whatever is asked of list, facets and export', async () => {
       const stranger = await app.addUser();
       const victim = await app.addUser();
       const shared = { tags: ['shared'], scopes: ['shared:scope'], name: 'Shared name', description: 'shared text' };

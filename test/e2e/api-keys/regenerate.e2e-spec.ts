@@ -91,7 +91,7 @@ describe('POST /api-keys/:id/regenerate', () => {
       expect(body.secrets[0].expiresAt).toBeNull();
     });
 
-    it('calls the secret the newest that came last, whoever asked first', async () => {
+    it('calls the secret the newest that came last, in whatever order it was asked for', async () => {
       const key = await makeKey(app, owner.token);
       let answer: Promise<Answer> | undefined;
       await app.dataSource.transaction(async (tx) => {

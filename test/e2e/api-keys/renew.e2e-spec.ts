@@ -51,7 +51,7 @@ describe('POST /api-keys/:id/renew', () => {
       expect(await verdictOn(app, key.secret)).toBe('VALID');
     });
 
-    it('leaves a deactivated key deactivated, whoever did it', async () => {
+    it('leaves a deactivated key deactivated, by which user it may be', async () => {
       const key = await makeKey(app, owner.token);
       await app.post(`/api-keys/${key.id}/deactivate`, { token: admin });
       expect((await renew(key.id, owner.token)).body).toMatchObject({ isActive: false, status: 'inactive' });
@@ -78,7 +78,7 @@ describe('POST /api-keys/:id/renew', () => {
   });
 
   describe('403', () => {
-    it('refuses an owner a later date of his choice', async () => {
+    it('refuses an owner a later date of the owner’s choice', async () => {
       const key = await makeKey(app, owner.token, { expiresAt: inDays(1) });
       const answer = await renew(key.id, owner.token, { expiresAt: inDays(2) });
       expect(answer.status).toBe(403);
@@ -86,7 +86,7 @@ describe('POST /api-keys/:id/renew', () => {
       expect(pathsOf(answer)).toEqual(['expiresAt']);
     });
 
-    it('refuses an owner a window longer than his key policy', async () => {
+    it('refuses an owner a window longer than the key policy', async () => {
       await app.addRole('short', ['platform:api-keys:create'], { maxValidityDays: 7 });
       const short = await app.addUser(['short']);
       const key = await makeKey(app, admin, { ownerId: short.id, validityDays: 30 });
@@ -98,7 +98,7 @@ describe('POST /api-keys/:id/renew', () => {
       expect(isInDays((await renew(own.id, short.token)).body.expiresAt, 7)).toBe(true);
     });
 
-    it('refuses who would revive another’s key that may do more than he', async () => {
+    it('refuses who would revive another’s key that may do more than the caller', async () => {
       await app.addRole('renewer', ['platform:api-keys:update']);
       const helpdesk = await app.addUser(['renewer']);
       const service = await app.addUser(['gateway']);

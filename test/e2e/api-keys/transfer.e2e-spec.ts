@@ -34,7 +34,7 @@ describe('POST /api-keys/:id/transfer', () => {
       });
     });
 
-    it('changes nothing when the key is his already', async () => {
+    it('changes nothing when the owner has the key already', async () => {
       const key = await makeKey(app, owner.token);
       expect((await transfer(key.id, admin, owner.id)).status).toBe(200);
       expect(await trailOf(app, key.id)).toHaveLength(1);
@@ -74,7 +74,7 @@ describe('POST /api-keys/:id/transfer', () => {
       const assigner = await app.addUser(['assigner']);
       const gateway = await app.addUser(['gateway']);
       const key = await makeKey(app, admin, { ownerId: owner.id, roles: ['gateway'] });
-      // Under this owner the role grants nothing, because he holds nothing of it.
+      // Under this owner the role grants nothing, because this owner holds nothing of it.
       expect((await transfer(key.id, assigner.token, next.id)).status).toBe(200);
       const { status, body } = await transfer(key.id, assigner.token, gateway.id);
       expect(status).toBe(403);

@@ -116,7 +116,7 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       expect(body).toMatchObject({ ...fields, deactivatedBy: owner.id });
     });
 
-    it('lets an owner change a key that lies outside his policy already, as long as it only narrows', async () => {
+    it('lets an owner change a key that lies outside the policy already, as long as it only narrows', async () => {
       await app.addRole(`trial-${method.toLowerCase()}`, ['platform:api-keys:create'], {
         maxRateLimitPerMinute: 10,
         scopes: ['x'],
@@ -158,7 +158,7 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       expect(status).toBe(200);
     });
 
-    it('lets a manager tighten a key of his service account', async () => {
+    it('lets a manager tighten a key of a service account of the manager', async () => {
       const manager = await app.addUser(['user']);
       const service = await app.addUser(['gateway'], { kind: 'service', managerIds: [manager.id] });
       const key = await fullKey({ ownerId: service.id });
@@ -252,7 +252,7 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       expect(pathsOf(answer)).toEqual(['isUnlimited']);
     });
 
-    it('refuses to give another’s key a role that grants what the caller lacks, but lets him take it away', async () => {
+    it('refuses to give another’s key a role that grants what the caller lacks, but lets it be taken away', async () => {
       const name = `helpdesk-${method.toLowerCase()}`;
       await app.addRole(name, ['platform:api-keys:update']);
       const helpdesk = await app.addUser([name]);
@@ -269,7 +269,7 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       expect((await update(key.id, helpdesk.token, { roles: [] })).status).toBe(200);
     });
 
-    it('refuses to give another’s key a longer life to whoever does not hold what it may do', async () => {
+    it('refuses to give another’s key a longer life by a caller who does not hold what it may do', async () => {
       const name = `prolonger-${method.toLowerCase()}`;
       await app.addRole(name, ['platform:api-keys:update']);
       const helpdesk = await app.addUser([name]);
@@ -326,13 +326,13 @@ describe.each(['PATCH', 'PUT'])('%s /api-keys/:id', (method) => {
       expect(body).toMatchObject({ code: 'ALREADY_REVOKED', revokedAt: revoked.revokedAt });
     });
 
-    it('refuses an owner who activates what somebody else deactivated', async () => {
+    it('refuses an owner who activates what another user deactivated', async () => {
       const key = await fullKey();
       await update(key.id, admin, { isActive: false });
       const { status, body } = await update(key.id, owner.token, { isActive: true, name: 'Not applied' });
       expect(status).toBe(409);
       expect(body.code).toBe('DEACTIVATED_BY_OTHER');
-      // Deactivating it once more does not make it his.
+      // Deactivating it once more does not make it the owner’s.
       expect((await update(key.id, owner.token, { isActive: false })).body.deactivatedBy).not.toBe(owner.id);
       expect((await update(key.id, owner.token, { isActive: true })).status).toBe(409);
     });

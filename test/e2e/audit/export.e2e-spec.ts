@@ -46,7 +46,7 @@ describe('GET /audit-events/export', () => {
       expect(seqs.length).toBeGreaterThanOrEqual(7);
     });
 
-    it('gives events from which whoever has the key can calculate the chain again', async () => {
+    it('gives events from which a holder of the key can calculate the chain again', async () => {
       await trailRowsOnce(app, 1, `action = 'audit:export'`);
       const lines = linesOf((await app.get('/audit-events/export', { token: auditor })).body);
       for (const chain of [undefined, 'reads']) {

@@ -35,7 +35,7 @@ describe('signing in to the console with the identity provider', () => {
     await provider.stop();
   });
 
-  const somebody = (claims: Record<string, unknown> = {}) => {
+  const aPerson = (claims: Record<string, unknown> = {}) => {
     provider.person = {
       sub: `person-${(count += 1)}`,
       name: 'Grace',
@@ -112,7 +112,7 @@ describe('signing in to the console with the identity provider', () => {
 
   describe('ends', () => {
     it('in the console, with the session cookie of a password’s sign-in', async () => {
-      somebody({ roles: ['bosses', 'unknown'] });
+      aPerson({ roles: ['bosses', 'unknown'] });
       const answer = await signIn();
       expect(answer.status).toBe(302);
       expect(answer.headers.get('location')).toBe(`${app.config.publicUrl}/console`);
@@ -132,7 +132,7 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('with the mapped one of the groups of a large directory', async () => {
-      somebody({
+      aPerson({
         roles: [
           ...Array.from(
             { length: 200 },
@@ -145,7 +145,7 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('at the page of the console it was begun for', async () => {
-      somebody();
+      aPerson();
       expect(
         (await signIn(`?returnTo=${encodeURIComponent('/console/keys?status=active&search=a%20b#x')}`)).headers.get(
           'location',
@@ -154,7 +154,7 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('in the trail, as a password’s sign-in does, with who vouched for it', async () => {
-      somebody();
+      aPerson();
       const { user } = (await me(sessionOf(await signIn())!)).body;
       expect(await trailOf(app, user.id)).toMatchObject([
         { action: 'users:create', actor_id: user.id },
@@ -163,7 +163,7 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('as the user whom the provider’s bearer tokens mean', async () => {
-      somebody();
+      aPerson();
       const ids = [
         (await me(sessionOf(await signIn())!)).body.user.id,
         (await app.get('/auth/me', { token: provider.bearerToken() })).body.user.id,
@@ -175,7 +175,7 @@ describe('signing in to the console with the identity provider', () => {
 
   describe('gives a session that', () => {
     it('ends at once when its user is disabled, who then cannot sign in again', async () => {
-      somebody({ sub: 'disabled later' });
+      aPerson({ sub: 'disabled later' });
       const session = sessionOf(await signIn())!;
       const { user } = (await me(session)).body;
       await app.patch(`/users/${user.id}`, { token: admin, body: { isActive: false } });
@@ -187,7 +187,7 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('may do what the roles allow now, not what they allowed when it began', async () => {
-      somebody();
+      aPerson();
       const session = sessionOf(await signIn())!;
       const { user } = (await me(session)).body;
       await app.put(`/users/${user.id}/roles`, { token: admin, body: { roles: ['auditor'] } });
@@ -195,7 +195,7 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('changes nothing from another origin, and ends with a sign-out', async () => {
-      somebody();
+      aPerson();
       const cookie = `latchkey_session=${sessionOf(await signIn())!}`;
       expect((await app.post('/auth/logout', { headers: { cookie, origin: provider.issuer } })).body.code).toBe(
         'ORIGIN_NOT_ALLOWED',
@@ -220,7 +220,7 @@ describe('signing in to the console with the identity provider', () => {
       expect(provider.redeemed).toBe(asked);
     });
 
-    it('without the cookie it began with, or with one that somebody made up', async () => {
+    it('without the cookie it began with, or with one that was made up', async () => {
       const back = provider.approve((await begin()).headers.get('location')!);
       await refused(await comeBack(back, ''), 'expired');
       await refused(await comeBack(back, `latchkey_sign_in=${await app.adminToken()}`), 'expired');
@@ -240,21 +240,21 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('when the same code comes twice', async () => {
-      somebody();
+      aPerson();
       const begun = await begin();
       const back = provider.approve(begun.headers.get('location')!);
       expect(sessionOf(await comeBack(back, kept(begun)))).toBeDefined();
       await refused(await comeBack(back, kept(begun)), 'refused');
     });
 
-    it('when the code was given to somebody else’s sign-in', async () => {
+    it('when the code was given to another’s sign-in', async () => {
       const [mine, others] = [await begin(), await begin()];
       const back = provider.approve(mine.headers.get('location')!);
       back.searchParams.set('code', provider.approve(others.headers.get('location')!).searchParams.get('code')!);
       await refused(await comeBack(back, kept(mine)), 'refused');
     });
 
-    it('when the person does not agree, remembering where he wanted to go', async () => {
+    it('when the person does not agree, remembering the page that was asked for', async () => {
       const begun = await begin('?returnTo=/console/keys');
       const answer = await comeBack(provider.deny(begun.headers.get('location')!), kept(begun));
       await refused(answer, 'refused');
@@ -280,7 +280,7 @@ describe('signing in to the console with the identity provider', () => {
       ['no expiry', { exp: undefined }],
       ['no subject', { sub: undefined }],
     ])('when the ID token has %s', async (_what, lies) => {
-      somebody();
+      aPerson();
       provider.lies = lies;
       await refused(await signIn(), 'refused');
     });
@@ -297,7 +297,7 @@ describe('signing in to the console with the identity provider', () => {
     });
 
     it('for an address that has failed a hundred times, and not for others', async () => {
-      somebody();
+      aPerson();
       provider.tokenAnswer = { status: 400, body: '{"error":"invalid_grant"}' };
       const problems: (string | null)[] = [];
       for (let round = 0; round < 102; round += 1) problems.push(problemOf(await signIn()));
@@ -311,7 +311,7 @@ describe('signing in to the console with the identity provider', () => {
 
   describe('is put off', () => {
     it('while the provider cannot redeem codes, which counts against nobody', async () => {
-      somebody();
+      aPerson();
       provider.tokenAnswer = { status: 500, body: '' };
       for (let round = 0; round < 101; round += 1) expect(problemOf(await signIn())).toBe('unavailable');
       provider.tokenAnswer = null;
@@ -323,7 +323,7 @@ describe('signing in to the console with the identity provider', () => {
   describe('with servers beside the first', () => {
     it('ends on another replica than it was begun on', async () => {
       const other = await TestApp.start(provider.variables, app.database);
-      somebody();
+      aPerson();
       const begun = await begin();
       const answer = await comeBack(provider.approve(begun.headers.get('location')!), kept(begun), other);
       expect((await me(sessionOf(answer)!, other)).status).toBe(200);
@@ -335,7 +335,7 @@ describe('signing in to the console with the identity provider', () => {
         { ...provider.variables, PUBLIC_URL: 'https://keys.example.com' },
         app.database,
       );
-      somebody();
+      aPerson();
       const begun = await begin('', secure);
       expect(cookies(begun)).toEqual([
         expect.stringMatching(
@@ -358,7 +358,7 @@ describe('signing in to the console with the identity provider', () => {
       async (way) => {
         provider.secretIn = way;
         const other = await TestApp.start(provider.variables, app.database);
-        somebody();
+        aPerson();
         expect(sessionOf(await signIn('', other))).toBeDefined();
         await other.stop();
       },

@@ -123,7 +123,7 @@ describe('ALL /ext-authz', () => {
       expect((await check('GET', '/search?q=100%')).status).toBe(400);
     });
 
-    it('are 401 for whoever is no gateway, and 404 beside the route', async () => {
+    it('are 401 for a caller that is no gateway, and 404 beside the route', async () => {
       const bare = await askAs(portOf(app), 'GET', '/api/v1/ext-authz/x', [['Authorization', `Bearer ${key.secret}`]]);
       expect([bare.status, bare.headers['x-latchkey-code']]).toEqual([401, 'GATEWAY_UNAUTHENTICATED']);
       expect((await check('GET', 'x')).status).toBe(404);

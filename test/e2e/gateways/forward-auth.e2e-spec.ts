@@ -106,14 +106,14 @@ describe('ALL /forward-auth', () => {
         ],
       ],
       [
-        'X-API-Key beside credentials for somebody else',
+        'X-API-Key beside credentials for another service',
         (secret: string): HeaderList => [
           ['Authorization', 'Basic YTpi'],
           ['X-API-Key', secret],
         ],
       ],
       [
-        'X-API-Key beside a JWT for somebody else',
+        'X-API-Key beside a JWT for another service',
         (secret: string): HeaderList => [
           ['Authorization', 'Bearer aaa.bbb.ccc'],
           ['X-API-Key', secret],
@@ -445,7 +445,7 @@ describe('ALL /forward-auth', () => {
   describe('401 GATEWAY_UNAUTHENTICATED', () => {
     const as = (headers: HeaderList) => askAs(port, 'GET', '/api/v1/forward-auth', headers);
 
-    it('is the answer to whoever is no gateway, whatever he presents else', async () => {
+    it('is the answer to a caller that is no gateway, whatever else is presented', async () => {
       const key = await issueKey(app, admin);
       for (const headers of [
         [],

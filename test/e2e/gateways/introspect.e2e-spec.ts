@@ -121,7 +121,7 @@ describe('POST /introspect', () => {
 
     it.each([
       [
-        'signed by somebody else',
+        'signed by another service',
         () =>
           jwt.sign({ sid: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55' }, 'x'.repeat(40), {
             subject: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55',

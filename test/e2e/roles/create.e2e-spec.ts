@@ -119,7 +119,7 @@ describe('POST /roles', () => {
       },
     );
 
-    it('lets nobody state a wider key policy than his own, nor create keys without one', async () => {
+    it('lets nobody state a wider key policy than the caller’s own, nor create keys without one', async () => {
       const { token } = await app.addUser(['bound-maker']);
       const post = (body: object) => app.post('/roles', { token, body: { name: 'escape', ...body } });
       for (const body of [

@@ -90,7 +90,7 @@ describe('PATCH /roles/:name', () => {
   });
 
   describe('403', () => {
-    it('refuses to add what the caller does not hold, and to touch what grants more than he holds', async () => {
+    it('refuses to add what the caller does not hold, and to touch what grants more than that', async () => {
       const { token } = await app.addUser(['role-maker']);
       expect((await app.patch('/roles/role-maker', { token, body: { permissions: ['*'] } })).body).toMatchObject({
         code: 'CANNOT_GRANT',
@@ -101,7 +101,7 @@ describe('PATCH /roles/:name', () => {
       }
     });
 
-    it('lets nobody take off, widen or put to sleep the policy that binds him', async () => {
+    it('lets nobody take off, widen or put to sleep the policy that binds the caller', async () => {
       const { token } = await app.addUser(['bound-maker', 'creator']);
       for (const body of [
         { keyPolicy: null },

@@ -78,7 +78,7 @@ describe('POST /users', () => {
       expect(JSON.stringify(rows)).not.toContain('argon2');
     });
 
-    it('lets somebody bound by a key policy make users within it', async () => {
+    it('lets a user bound by a key policy make users within it', async () => {
       const { token } = await app.addUser(['bound-people']);
       const { status } = await app.post('/users', {
         token,

@@ -32,7 +32,7 @@ describe('DELETE /users/:id', () => {
     );
 
   describe('204', () => {
-    it('ends everything that hangs on the user and frees his address', async () => {
+    it('ends everything that belongs to the user and frees the address', async () => {
       const user = await app.addUser(['creator']);
       const bot = await app.addUser([], { kind: 'service', managerIds: [user.id] });
       expect((await app.delete(`/users/${user.id}`, { token: admin })).status).toBe(204);
@@ -50,7 +50,7 @@ describe('DELETE /users/:id', () => {
       );
     });
 
-    it('leaves revoked keys as history, under his name', async () => {
+    it('leaves revoked keys as history, under the name of the user', async () => {
       const user = await app.addUser(['creator']);
       const { apiKey, secretKey } = await createKey(user);
       expect((await app.delete(`/users/${user.id}?keys=revoke`, { token: admin })).status).toBe(204);
@@ -103,12 +103,14 @@ describe('DELETE /users/:id', () => {
       await addKeys(user.id, 250);
       const query = fate === 'revoke' ? 'keys=revoke' : `transferTo=${heir.id}`;
       expect((await app.delete(`/users/${user.id}?${query}`, { token: admin })).status).toBe(204);
-      const [keys] = await app.dataSource.query<{ mine: number; his: number; revoked: number }[]>(
-        `SELECT count(*) FILTER (WHERE owner_id = $1)::int AS mine, count(*) FILTER (WHERE owner_id = $2)::int AS his,
+      const [keys] = await app.dataSource.query<{ mine: number; heirs: number; revoked: number }[]>(
+        `SELECT count(*) FILTER (WHERE owner_id = $1)::int AS mine, count(*) FILTER (WHERE owner_id = $2)::int AS heirs,
                 count(*) FILTER (WHERE owner_id = $1 AND revoked_at IS NOT NULL)::int AS revoked FROM api_key`,
         [user.id, heir.id],
       );
-      expect(keys).toEqual(fate === 'revoke' ? { mine: 250, his: 0, revoked: 250 } : { mine: 0, his: 250, revoked: 0 });
+      expect(keys).toEqual(
+        fate === 'revoke' ? { mine: 250, heirs: 0, revoked: 250 } : { mine: 0, heirs: 250, revoked: 0 },
+      );
       const [entries] = await app.dataSource.query<{ count: number }[]>(
         `SELECT count(DISTINCT resource_id)::int AS count FROM audit_event WHERE action = $1 AND resource_id IN (SELECT id::text FROM api_key WHERE owner_id = $2)`,
         [`api-keys:${fate}`, fate === 'revoke' ? user.id : heir.id],
@@ -119,7 +121,7 @@ describe('DELETE /users/:id', () => {
     it('goes on where it was cut off', async () => {
       const user = await app.addUser(['creator']);
       await addKeys(user.id, 150);
-      // The second batch fails, as in a crash: one of its keys is locked by somebody who does not let go.
+      // The second batch fails, as in a crash: one of its keys is locked by a session that does not let go.
       const blocker = app.dataSource.createQueryRunner();
       await blocker.startTransaction();
       await blocker.query('SELECT 1 FROM api_key WHERE owner_id = $1 ORDER BY id DESC LIMIT 1 FOR UPDATE', [user.id]);
@@ -166,7 +168,7 @@ describe('DELETE /users/:id', () => {
       expect((await app.get(`/users/${user.id}`, { token: admin })).status).toBe(200);
     });
 
-    it('refuses the user himself, and somebody disabled, as heir', async () => {
+    it('refuses the same user, and an inactive one, as heir', async () => {
       const [user, off] = [await app.addUser(['creator']), await app.addUser(['creator'])];
       await createKey(user);
       await app.patch(`/users/${off.id}`, { token: admin, body: { isActive: false } });
@@ -186,7 +188,7 @@ describe('DELETE /users/:id', () => {
   });
 
   describe('403', () => {
-    it('refuses to remove somebody who may do more', async () => {
+    it('refuses to remove a user who may do more', async () => {
       const [me, auditor] = [await app.addUser(['people']), await app.addUser(['auditor'])];
       expect((await app.delete(`/users/${auditor.id}`, { token: me.token })).body.code).toBe('CANNOT_GRANT');
     });
@@ -226,7 +228,7 @@ describe('DELETE /users/:id', () => {
   });
 
   describe('409', () => {
-    it('asks what becomes of his keys', async () => {
+    it('asks what becomes of the keys', async () => {
       const user = await app.addUser(['creator']);
       await createKey(user);
       expect(await app.delete(`/users/${user.id}`, { token: admin })).toMatchObject({

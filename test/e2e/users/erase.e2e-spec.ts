@@ -188,7 +188,7 @@ describe('POST /users/:id/erase', () => {
     await erase(id, email);
     const other = await person();
     await app.delete(`/users/${other.id}`, { token: admin });
-    await asOwner(`UPDATE users SET name = 'Somebody' WHERE id = $1`, [id]);
+    await asOwner(`UPDATE users SET name = 'A Name' WHERE id = $1`, [id]);
     await asOwner(`UPDATE users SET erased_at = now() WHERE id = $1`, [other.id]);
     expect(await differences(id, other.id)).toHaveLength(2);
     await asOwner(`UPDATE users SET name = 'Erased person' WHERE id = $1`, [id]);
@@ -203,10 +203,10 @@ describe('POST /users/:id/erase', () => {
         `UPDATE personal_value SET value = to_jsonb($3::text) WHERE user_id = $1 AND value = to_jsonb($2::text)`,
         [id, from, to],
       );
-    await set(name, 'Somebody else');
-    await asOwner(`UPDATE users SET name = 'Somebody else' WHERE id = $1`, [id]);
+    await set(name, 'Another Name');
+    await asOwner(`UPDATE users SET name = 'Another Name' WHERE id = $1`, [id]);
     expect(await differences(id)).toHaveLength(1);
-    await set('Somebody else', name);
+    await set('Another Name', name);
     await asOwner(`UPDATE users SET name = $2 WHERE id = $1`, [id, name]);
     expect(await differences(id)).toEqual([]);
   });

@@ -12,7 +12,7 @@ describe('GET /users/:id', () => {
   afterAll(() => app.stop());
 
   describe('200', () => {
-    it('shows a user with his roles, under an id in any case', async () => {
+    it('shows a user with roles, under an id in any case', async () => {
       const user = await app.addUser(['creator', 'user']);
       const { status, body } = await app.get(`/users/${user.id.toUpperCase()}`, { token: admin });
       expect(status).toBe(200);

@@ -54,7 +54,7 @@ describe('PUT /users/:id/password', () => {
       expect((await change(token, `${NEW} again`, 'nine small boats at sea')).status).toBe(204);
     });
 
-    it('sets another’s, ends all his sessions, and writes no password into the trail', async () => {
+    it('sets another’s, ends all sessions of that user, and writes no password into the trail', async () => {
       const [me, user] = [await app.addUser(['people']), await app.addUser([])];
       expect((await app.put(`/users/${user.id}/password`, { token: me.token, body: { password: NEW } })).status).toBe(
         204,
@@ -195,7 +195,7 @@ describe('PUT /users/:id/password', () => {
       );
     });
 
-    it('gives nobody the password of somebody who may do more', async () => {
+    it('gives nobody the password of a user who may do more', async () => {
       const [me, auditor] = [await app.addUser(['people']), await app.addUser(['auditor'])];
       expect(
         (await app.put(`/users/${auditor.id}/password`, { token: me.token, body: { password: NEW } })).body.code,
@@ -203,7 +203,7 @@ describe('PUT /users/:id/password', () => {
       expect(await app.tokenOf(auditor.email, auditor.password)).toEqual(expect.any(String));
     });
 
-    it('gives nobody the password of somebody whose keys are bound less', async () => {
+    it('gives nobody the password of a user whose keys are bound less', async () => {
       const [me, free] = [await app.addUser(['bound']), await app.addUser(['creator'])];
       expect(
         (await app.put(`/users/${free.id}/password`, { token: me.token, body: { password: NEW } })).body.code,

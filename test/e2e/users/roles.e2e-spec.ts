@@ -32,7 +32,7 @@ describe('PUT /users/:id/roles', () => {
       ]);
     });
 
-    it('narrows the keys of the user with him', async () => {
+    it('narrows the keys of the user as well', async () => {
       const user = await app.addUser(['creator', 'gateway']);
       const key = (await app.post('/api-keys', { token: user.token, body: { roles: ['gateway'] } })).body.secretKey;
       const verify = () => app.post('/verify', { apiKey: key, body: { key } });
@@ -75,7 +75,7 @@ describe('PUT /users/:id/roles', () => {
   });
 
   describe('403', () => {
-    it('refuses to give what the caller does not hold, to himself as well', async () => {
+    it('refuses to give what the caller does not hold, to the caller as well', async () => {
       const me = await app.addUser(['people']);
       for (const id of [me.id, (await app.addUser([])).id]) {
         expect(await app.put(`/users/${id}/roles`, { token: me.token, body: { roles: ['admin'] } })).toMatchObject({
@@ -106,7 +106,7 @@ describe('PUT /users/:id/roles', () => {
       );
     });
 
-    it('lets nobody leave his key policy by another role, nor by dropping the one that binds', async () => {
+    it('lets nobody leave a key policy by another role, nor by dropping the one that binds', async () => {
       const me = await app.addUser(['bound']);
       const put = (roles: string[]) => app.put(`/users/${me.id}/roles`, { token: me.token, body: { roles } });
       expect((await put(['bound', 'wide'])).body.code).toBe('OUTSIDE_POLICY');

@@ -75,7 +75,7 @@ describe('PATCH /users/:id', () => {
       expect(await app.tokenOf(user.email, user.password)).toEqual(expect.any(String));
     });
 
-    it('answers with ?wait=true only once no replica lets his keys pass any more', async () => {
+    it('answers with ?wait=true only once no replica lets the user’s keys pass any more', async () => {
       const user = await app.addUser(['creator']);
       const key = (await app.post('/api-keys', { token: user.token })).body.secretKey;
       for (let round = 0; round < 5; round += 1) {
@@ -132,7 +132,7 @@ describe('PATCH /users/:id', () => {
 
   describe('403', () => {
     it.each([[{ isActive: false }], [{ isActive: true }], [{ email: 'mine@latchkey.test' }], [{ name: 'x' }]])(
-      'refuses %j of somebody who may do more',
+      'refuses %j of a user who may do more',
       async (body) => {
         const { token } = await app.addUser(['people']);
         const auditor = await app.addUser(['auditor']);
@@ -183,7 +183,7 @@ describe('PATCH /users/:id', () => {
       ).toBe('EMAIL_TAKEN');
     });
 
-    it('keeps the last admin active, and his session', async () => {
+    it('keeps the last admin active, and the session', async () => {
       const me = (await app.get('/auth/me', { token: admin })).body.user.id;
       await app.addUser(['admin'], { kind: 'service' });
       expect(await app.patch(`/users/${me}`, { token: admin, body: { isActive: false } })).toMatchObject({

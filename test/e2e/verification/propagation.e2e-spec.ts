@@ -60,7 +60,7 @@ describe('how changes reach three replicas', () => {
     expect(Math.max(...times)).toBeLessThan(BOUND_MS);
   });
 
-  it('a disabled owner ends his keys everywhere', async () => {
+  it('keys of a deactivated owner end everywhere', async () => {
     const owner = await replicas[0]!.addUser(['user']);
     const key = await knownKey({ ownerId: owner.id });
     await management.disableOwner(owner.id);

@@ -114,7 +114,7 @@ describe('POST /verify', () => {
       );
     });
 
-    it('refuses restricted keys to whoever names nothing', async () => {
+    it('refuses restricted keys to a call that names nothing', async () => {
       const key = await issueKey(app, admin, {
         allowedIps: ['203.0.113.0/24'],
         allowedModels: ['gpt-*'],

@@ -65,7 +65,7 @@ describe('Three replicas that change, read and refuse at once', () => {
     expect(await replicas[1]!.app.get(ChainVerifier).verify()).toMatchObject({ ok: true, firstBroken: null });
   });
 
-  it('show their entries in the order of seq: whoever sees one sees all before it', async () => {
+  it('show their entries in the order of seq: a reader who sees one sees all before it', async () => {
     const client = new Client({ connectionString: database.appUrl });
     await client.connect();
     let writing = true;

@@ -245,7 +245,7 @@ describe('the quota store in PostgreSQL', () => {
     };
     const order = { beforeMs: Date.now() + 3_600_000, watchedMs: 100_000, limit: 10 };
 
-    it('passes over an account that somebody holds, and closes it the next time', async () => {
+    it('passes over an account that another holds, and closes it the next time', async () => {
       await create(1_000n);
       await makeOld();
       await within(async (client) => {

@@ -25,7 +25,7 @@ describe('Usage by time', () => {
        VALUES ($1, $2, $2, $3, '2031-01-01', 1, 0, 0, 0)`,
       [at, KEY, at],
     );
-  /** As the writer does: whoever waited for the default partition while it was emptied tries again. */
+  /** As the writer does: a statement that waited for the default partition while it was emptied tries again. */
   const addStubbornly = (at: string): Promise<unknown> =>
     add(at).catch((error: { driverError: { code: string; constraint?: string } }) => {
       if (error.driverError.code !== '23514' || error.driverError.constraint !== undefined) throw error;

@@ -114,7 +114,7 @@ describe('the first admin, and the way back in', () => {
     expect(await rows(`SELECT 1 FROM role WHERE name = 'gateway'`)).toEqual([]);
   });
 
-  it('gets a new password, his role and his account back, and no old session', async () => {
+  it('gets a new password, the role and the account back, and no old session', async () => {
     const { id } = await admin();
     await rows('DELETE FROM user_role');
     await rows(`INSERT INTO user_role VALUES ($1, 'creator')`, [id]);

@@ -54,7 +54,7 @@ export const g03: Experiment = {
             if (answer?.status === 200) break;
             if (answer !== null && answer.status < 500)
               throw new Error(`a report answered ${answer.status}: ${JSON.stringify(answer.body)}`);
-            // Events that were never acknowledged may be there or not: whoever stops here knows nothing of them.
+            // Events that were never acknowledged may be there or not: a caller that stops here knows nothing of them.
             if (!reporting && attempt > 20) return;
             await sleep(20);
           }

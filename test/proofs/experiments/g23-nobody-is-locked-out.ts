@@ -14,14 +14,14 @@ const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 const OWNER_PAUSE_MS = 5;
 
 /**
- * Somebody knows a key's kid, which is no secret, and tries secrets: half of the tries with a tag that he made up, half
- * with the right tag, as if he had stolen the tag key; half as a key that is asked about, half as his own credential.
- * The key has limits that only its owner's calls may use up.
+ * An attacker knows a key's kid, which is no secret, and tries secrets: half of the tries with a made-up tag, half
+ * with the right tag, as if the tag key were stolen; half as a key that is asked about, half as the credential of the
+ * call. The key has limits that only its owner's calls may use up.
  */
 export const g23: Experiment = {
   id: 'G23',
   guarantee:
-    "nobody can lock out somebody else's key: 0 refusals of the owner during 10 000 wrong-secret tries with the right kid",
+    'nobody can lock out the key of another owner: 0 refusals of the owner during 10 000 wrong-secret tries with the right kid',
   inCi: true,
   fault: { what: 'a key is refused after a hundred wrong secrets under its kid', patch: 'locks-out.mjs' },
   run: async ({ size, random, log, fault }) => {

@@ -12,13 +12,13 @@ export type Presented = { key: string } | { refusal: 'missing' | 'two' | 'in-url
 /** A secret of any prefix; without its last characters it is still one. */
 const SECRET_INSIDE_TEXT = /_(?:live|test)_[0-9A-Za-z]{57}/;
 
-/** Something of somebody else's: keys have no dots. */
+/** A credential for another service: keys have no dots. */
 const JWT_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 /**
  * Reads the key from `Authorization: Bearer` or `X-API-Key`, never from the URL: what is in a URL is in the logs of
  * every hop, so a request with a key there is refused. Another scheme of `Authorization`, and a JWT beside an
- * `X-API-Key`, are meant for somebody else; two keys that differ contradict each other.
+ * `X-API-Key`, are meant for another service; two keys that differ contradict each other.
  */
 export function presentedKey({ authorization, xApiKey, url }: PresentedRequest): Presented {
   if (SECRET_INSIDE_TEXT.test(decoded(url))) return { refusal: 'in-url' };
