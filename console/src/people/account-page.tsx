@@ -1,5 +1,5 @@
 import { Paper } from '@mantine/core';
-import { policyInWords } from '../keys/key-form';
+import { policyInWords } from '../keys/policy-in-words';
 import { useSession } from '../session/session';
 import { Page } from '../ui/states';
 import { Facts, Instant, Marks } from '../ui/values';

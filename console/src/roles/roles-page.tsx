@@ -4,7 +4,7 @@ import { Link } from '@tanstack/react-router';
 import { covers } from '../../../src/access/permission-grammar.js';
 import type { KeyPolicy } from '../../../src/access/key-policy.js';
 import { type Role, api, dataOf } from '../api/client';
-import { policyInWords } from '../keys/key-form';
+import { policyInWords } from '../keys/policy-in-words';
 import { useSession } from '../session/session';
 import { Icon } from '../ui/icons';
 import { Empty, Loaded, NoPermission, Page } from '../ui/states';
