@@ -15,6 +15,8 @@ const [imageStatus, imageFile] = image;
 // 77: there is no such PostgreSQL here, as was said above; or no image can be built.
 const hasOldest = oldestStatus !== '77';
 const hasImage = imageStatus !== '77';
+// An image that was served says so where no engine could start compose.yaml with it.
+const hasCompose = !hasImage || imageStatus !== '0' || !imageReason().includes('compose.yaml was NOT RUN');
 const tests = read(testsFile);
 const rest = read(restFile);
 const oldest = hasOldest ? read(oldestFile) : null;
@@ -64,6 +66,7 @@ function tellSkips() {
   const skippedTests = [tests, rest, oldest].reduce((sum, run) => sum + (run?.numPendingTests ?? 0), 0);
   const skips = [
     [hasImage ? 0 : 1, 'the image'],
+    [hasCompose ? 0 : 1, 'compose.yaml'],
     [hasOldest ? 0 : 1, 'all tests on PostgreSQL 15'],
     [skippedTests, `${skippedTests} tests`],
     [proofs?.skipped ?? 0, `${proofs?.skipped} proofs`],
@@ -71,7 +74,7 @@ function tellSkips() {
   if (skips.length === 0) return;
   const total = skips.reduce((sum, [count]) => sum + count, 0);
   console.log(`SKIPPED ${total}: ${skips.map(([, what]) => what).join(', ')}. See NOT RUN above.`);
-  if (!hasImage && imageReason() !== '') console.log(`  ${imageReason()}`);
+  if (!(hasImage && hasCompose) && imageReason() !== '') console.log(`  ${imageReason()}`);
 }
 
 /** What `.ci/image` said last: why it did not run to its end, and how long each of its steps took. */

@@ -85,6 +85,7 @@ export const SLOW_GROUPS = [
       'test/e2e/edge/traces.e2e-spec.ts',
       'test/e2e/verification/outage.e2e-spec.ts',
       'test/e2e/audit/stream.e2e-spec.ts',
+      'test/e2e/audit/stream-by-curl.e2e-spec.ts',
       'test/integration/audit/',
       'test/integration/integrity/',
       'test/integration/usage/failures.spec.ts',

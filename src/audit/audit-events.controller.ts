@@ -64,7 +64,8 @@ export class AuditEventsController {
   @Header('X-Accel-Buffering', 'no')
   @ApiProduces('application/x-ndjson')
   @ApiOkResponse({
-    description: 'One event a line, oldest first, each when it is recorded; an empty line after 15 s without one.',
+    description:
+      'One event a line, oldest first, each when it is recorded; an empty line first, and after 15 s without an event.',
     schema: { type: 'string', format: 'binary' },
   })
   @ApiConflictResponse({ description: 'Events after this place were removed for their age.', type: ProblemView })

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { StartRefusal } from '../common/start-refusal.js';
 import { loadConfig } from '../config/config.js';
 import { openForReading } from '../database/open-database.js';
-import { secretsInEnvironment } from '../config/file-twins.js';
+import { secretFilesForAll, secretsInEnvironment } from '../config/file-twins.js';
 import { describe, examine } from '../health/doctor.js';
 import { describePoint, examineProduction } from '../health/production-checklist.js';
 
@@ -20,8 +20,9 @@ async function main(): Promise<number> {
   const database = await openForReading(config);
   try {
     if (values.production) {
-      const asked = { config, dataSource: database.dataSource, secretsInEnvironment: secretsInEnvironment() };
-      const points = await examineProduction(asked);
+      const { dataSource } = database;
+      const secrets = { secretsInEnvironment: secretsInEnvironment(), openSecretFiles: secretFilesForAll() };
+      const points = await examineProduction({ config, dataSource, ...secrets });
       for (const point of points) process.stdout.write(`${describePoint(point)}\n`);
       return points.some(({ state }) => state === 'DO') ? 1 : 0;
     }

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { StartRefusal } from '../common/start-refusal.js';
 import { SECRET_NAMES } from './generated-secrets.js';
 
@@ -48,4 +49,22 @@ export function withFileTwins(variables: Readonly<Record<string, string>>): Reco
  */
 export function secretsInEnvironment(env: NodeJS.ProcessEnv = process.env): string[] {
   return FILE_TWINS.filter((name) => (env[name] ?? '') !== '');
+}
+
+/** Variables of `FILE_TWINS` whose files every account of the machine can read. */
+export function secretFilesForAll(env: NodeJS.ProcessEnv = process.env): string[] {
+  return FILE_TWINS.filter((name) => {
+    const path = env[`${name}_FILE`] ?? '';
+    return path !== '' && isOpenToAll(path);
+  }).map((name) => `${name}_FILE`);
+}
+
+/** A file that others may read, in directories that they may enter. */
+function isOpenToAll(path: string): boolean {
+  const file = realpathSync(path);
+  if ((statSync(file).mode & 0o004) === 0) return false;
+  for (let place = dirname(file); ; place = dirname(place)) {
+    if ((statSync(place).mode & 0o001) === 0) return false;
+    if (place === dirname(place)) return true;
+  }
 }

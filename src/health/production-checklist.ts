@@ -1,5 +1,7 @@
 import type { DataSource } from 'typeorm';
-import { SetBack } from '../audit/copies/uncopied-entries.js';
+import { AuditEventsRepository } from '../audit/audit-events.repository.js';
+import { type CopyPlace, placeOfCopy } from '../audit/copies/copy-place.js';
+import { SetBack, UncopiedEntries } from '../audit/copies/uncopied-entries.js';
 import { allowedMonths, NOT_ALLOWED } from '../audit/segments/allowed-months.js';
 import { findSegments } from '../audit/segments/sealed-cut.js';
 import { requireThere } from '../audit/segments/segment-shelf.js';
@@ -7,6 +9,7 @@ import type { SignedSummary } from '../audit/segments/segment-summary.js';
 import { findUnsent } from '../audit/syslog/syslog-finding.js';
 import { findCheckpointState } from '../audit/verify-command.js';
 import type { Config } from '../config/config.js';
+import { parseDatabaseUrl } from '../config/database-url.js';
 import { readStandbys } from '../database/standbys.js';
 import { allowedArchiving, ARCHIVING_NOT_ALLOWED } from '../usage/archives/allowed-archiving.js';
 import { findPeopleWithoutFactor } from '../users/second-factor/factor-findings.js';
@@ -29,6 +32,8 @@ interface Asked {
   readonly dataSource: DataSource;
   /** Variables that hold a secret and are not read from a file. */
   readonly secretsInEnvironment: readonly string[];
+  /** Variables whose files other accounts of the machine can read. */
+  readonly openSecretFiles: readonly string[];
 }
 
 /** Gives what is to be done, with `look` as what the operator has to tell; null: nothing. */
@@ -40,7 +45,11 @@ const MAX_BACKUP_HOURS = 24;
 const ALIVE_SECONDS = 15;
 /** A checkpoint is due each minute: one that is older, with entries behind it, was not written. */
 const MAX_CHECKPOINT_MS = 5 * 60_000;
-/** Entries that may be under way to a receiver of syslog. */
+/** Clocks that differ by more are told by replicas, too. */
+const MAX_CLOCK_DIFFERENCE_SECONDS = 1;
+/** Secrets whose newest version is older are to be looked at. */
+const MAX_SECRET_MONTHS = 12;
+/** Entries that may be under way to a copy. */
 const MAX_UNSENT = 10_000;
 
 /** All points, in the order of the page; a test holds the two equal. */
@@ -49,6 +58,7 @@ export const PRODUCTION_POINTS: readonly (readonly [string, Examine])[] = [
   ['PUBLIC_URL is https', publicUrl],
   ['Settings are fit for production', settings],
   ['Secrets come from files', secretFiles],
+  ['Secrets are changed', secretAges],
   ['TRUSTED_PROXIES names the proxies', proxies],
   ['PostgreSQL is your own', ownDatabase],
   ['The connection to PostgreSQL is encrypted', encryption],
@@ -57,13 +67,16 @@ export const PRODUCTION_POINTS: readonly (readonly [string, Examine])[] = [
   ['A synchronous standby follows', standby],
   ['Backups are taken', backups],
   ['Two replicas run', replicas],
+  ['Clocks agree', clocks],
   ['Checkpoints of the audit trail leave the database', checkpoints],
   ['A copy of the audit trail is kept elsewhere', auditCopy],
   ['Sealed segments of the audit trail are backed up', sealedSegments],
   ['Archived usage events are backed up', archivedUsage],
+  ['Old entries and events have an end', retention],
   ['No temporary password is left', passwords],
   ['Administrators have a second factor', secondFactors],
   ['Metrics can be scraped', metrics],
+  ['Alerts reach a person', alerts],
   ['The log says what happens', log],
 ];
 
@@ -103,10 +116,25 @@ async function settings({ config }: Asked): Promise<string | null> {
   return problems.length === 0 ? null : problems.map((problem) => `${problem}.`).join(' ');
 }
 
-async function secretFiles({ secretsInEnvironment }: Asked): Promise<string | null> {
+async function secretFiles({ secretsInEnvironment, openSecretFiles }: Asked): Promise<string | null> {
+  if (openSecretFiles.length > 0)
+    return `Other accounts of this machine can read the files of ${openSecretFiles.join(', ')}: take their right away with chmod o-r.`;
   if (secretsInEnvironment.length === 0) return null;
   const files = secretsInEnvironment.map((name) => `${name}_FILE`).join(', ');
   return `Write the value of ${secretsInEnvironment.join(', ')} into files that the server alone can read, and set ${files}.`;
+}
+
+/** How often a secret is changed is for the operator to say. */
+async function secretAges({ dataSource }: Asked): Promise<{ look: string } | null> {
+  const old = await dataSource.query<{ variable: string }[]>(
+    `SELECT variable FROM secret_fingerprint GROUP BY variable
+     HAVING max(first_seen_at) < clock_timestamp() - make_interval(months => $1) ORDER BY variable`,
+    [MAX_SECRET_MONTHS],
+  );
+  if (old.length === 0) return null;
+  return {
+    look: `Not changed for ${MAX_SECRET_MONTHS} months: ${old.map(({ variable }) => variable).join(', ')}. Do your rules allow that, and has a person left who could read them?`,
+  };
 }
 
 async function proxies({ config }: Asked): Promise<string | null> {
@@ -119,7 +147,7 @@ async function ownDatabase({ config }: Asked): Promise<string | null> {
   return 'The embedded PostgreSQL is for one machine. Set DATABASE_URL to a PostgreSQL of your own.';
 }
 
-async function encryption({ dataSource }: Asked): Promise<string | null> {
+async function encryption({ config, dataSource }: Asked): Promise<string | null> {
   const [row] = await dataSource.transaction(async (tx) => {
     // As the login: of its session a role that it has become is told nothing.
     await tx.query('SET LOCAL ROLE NONE');
@@ -128,7 +156,11 @@ async function encryption({ dataSource }: Asked): Promise<string | null> {
          FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()`,
     );
   });
-  if (row!.ssl || row!.local) return null;
+  if (row!.local) return null;
+  const isUnverified = config.databaseUrl !== null && parseDatabaseUrl(config.databaseUrl).tls.mode === 'unverified';
+  if (row!.ssl && isUnverified)
+    return 'Set sslmode=verify-full and sslrootcert in DATABASE_URL: its sslmode does not verify the server, so another machine can take its place.';
+  if (row!.ssl) return null;
   return 'Add sslmode=verify-full and sslrootcert to DATABASE_URL: passwords and keys cross the network in plain text.';
 }
 
@@ -185,6 +217,19 @@ async function replicas({ dataSource }: Asked): Promise<string | null> {
   return `Replicas that run: ${row!.alive}. Run two, on two machines, for the day one is gone.`;
 }
 
+/** Of this machine: each replica measures its own. */
+async function clocks({ dataSource }: Asked): Promise<string | null> {
+  const before = Date.now();
+  const [row] = await dataSource.query<{ at: number }[]>(
+    'SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS at',
+  );
+  const after = Date.now();
+  // Between the two instants of this machine there is no difference.
+  const seconds = Math.max(before - row!.at, row!.at - after, 0) / 1000;
+  if (seconds <= MAX_CLOCK_DIFFERENCE_SECONDS) return null;
+  return `The clocks of this machine and of the database differ by ${seconds.toFixed(1)} s: run NTP on both.`;
+}
+
 async function checkpoints({ config, dataSource }: Asked): Promise<string | null> {
   if (config.auditCheckpointFile === null)
     return 'Set AUDIT_CHECKPOINT_FILE to a file that the administrator of the database cannot write: without it a cut-off end of the trail is not found.';
@@ -196,7 +241,7 @@ async function checkpoints({ config, dataSource }: Asked): Promise<string | null
 /** A reader of the stream keeps a copy as well: only the operator can tell. */
 async function auditCopy({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
   const { auditCopyFile, auditSyslog } = config;
-  if (auditSyslog === null && auditCopyFile !== null) return null;
+  if (auditSyslog === null && auditCopyFile !== null) return copyFile(auditCopyFile, dataSource);
   if (auditSyslog === null)
     return {
       look: 'AUDIT_SYSLOG_URL and AUDIT_COPY_FILE are not set. Does a collector read GET /api/v1/audit-events/stream?',
@@ -205,6 +250,20 @@ async function auditCopy({ config, dataSource }: Asked): Promise<string | { look
   if (unsent !== null && unsent <= MAX_UNSENT) return null;
   if (unsent === null) return 'The trail ends before what AUDIT_SYSLOG_URL was sent. `npm run doctor` says what to do.';
   return `Entries that the receiver of AUDIT_SYSLOG_URL lacks: ${unsent}. Is a server running, and does the receiver take them?`;
+}
+
+/** Of the file on this machine, which is that of a server. */
+async function copyFile(path: string, { manager }: DataSource): Promise<string | null> {
+  let place: CopyPlace;
+  try {
+    place = await placeOfCopy(path);
+  } catch (error) {
+    return `AUDIT_COPY_FILE cannot be read: ${(error as Error).message}`;
+  }
+  const lacking = await new UncopiedEntries(new AuditEventsRepository(manager)).count(place).catch(setBackOnly);
+  if (lacking === null) return 'The trail ends before what AUDIT_COPY_FILE has. The log of a server says what to do.';
+  if (lacking <= MAX_UNSENT && place.audit_event.seq !== '0') return null;
+  return `Entries that AUDIT_COPY_FILE lacks: ${lacking}. Does a server run on this machine, and can it write the file?`;
 }
 
 async function sealedSegments({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
@@ -235,6 +294,18 @@ async function archivedUsage({ config, dataSource }: Asked): Promise<string | { 
   };
 }
 
+/** How long to keep is for the operator to say. */
+async function retention({ config }: Asked): Promise<{ look: string } | null> {
+  const unset = [
+    ...(config.auditArchive === null ? ['AUDIT_KEEP_MONTHS'] : []),
+    ...(config.usageArchive === null ? ['USAGE_EVENTS_KEEP_MONTHS'] : []),
+  ];
+  if (unset.length === 0) return null;
+  return {
+    look: `Not set: ${unset.join(', ')}. What these bound stays in the database for ever, addresses of callers included. Do your rules and the disk allow that?`,
+  };
+}
+
 function setBackOnly(error: unknown): null {
   if (error instanceof SetBack) return null;
   throw error;
@@ -262,6 +333,12 @@ async function secondFactors({ config: { mfaRequired }, dataSource }: Asked): Pr
 async function metrics({ config }: Asked): Promise<string | null> {
   if (config.metricsToken !== null || config.metricsPort !== null) return null;
   return 'Set METRICS_TOKEN, and let Prometheus read /metrics with the alerts of deploy/prometheus/alerts.yaml.';
+}
+
+async function alerts(): Promise<{ look: string }> {
+  return {
+    look: 'Does Prometheus scrape every replica with the rules of deploy/prometheus/alerts.yaml, and did an alert that you tried reach a person?',
+  };
 }
 
 async function log({ config: { logLevel } }: Asked): Promise<string | null> {

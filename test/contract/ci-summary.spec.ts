@@ -82,6 +82,16 @@ describe('The last lines of a CI run', () => {
     expect((await summaryOf({ image: '1', said })).lines).toContain(`  ${said}`);
   });
 
+  it('count a compose.yaml that no engine could start as skipped, beside an image that was served', async () => {
+    const said = 'DONE, the image: it drained in 2 s. compose.yaml was NOT RUN by an engine: no crun (compose 1 s)';
+    expect(await summaryOf({ said })).toEqual({
+      lines: ['SKIPPED 1: compose.yaml. See NOT RUN above.', `  ${said}`, '36 passed, 0 failed'],
+      status: 0,
+    });
+    const whole = 'DONE, the image: it drained in 2 s. podman-compose 1.0.3 started compose.yaml. (compose 20 s)';
+    expect((await summaryOf({ said: whole })).lines).toEqual(['36 passed, 0 failed']);
+  });
+
   it('count an image that fails, or that something ended, as a failure', async () => {
     for (const image of ['1', '137'])
       expect(await summaryOf({ image })).toEqual({

@@ -211,6 +211,19 @@ describe('deploy/kubernetes', () => {
     }
   });
 
+  it('bounds the heap as docs/operations.md says for 100 000 keys in use, below the memory of the containers', async () => {
+    const page = await readFile(new URL('../../docs/operations.md', FOLDER), 'utf8');
+    const [, said] = /`NODE_OPTIONS=(--max-old-space-size=\d+)` leaves room\s+for 100 000/.exec(page)!;
+    expect(settings['NODE_OPTIONS']).toBe(said);
+    const heap = Number(said!.split('=')[1]);
+    const limits = servers
+      .filter(({ pod }) => pod.of !== 'latchkey-migration')
+      .map(({ container }) => Number.parseInt(container.resources.limits.memory, 10));
+    // Young objects, code, and what lies outside of the heap.
+    expect(limits.filter((limit) => limit < heap + 300)).toEqual([]);
+    expect(limits.length).toBe(2);
+  });
+
   it('waits for as long as a server drains', () => {
     const serving = pods.filter(({ of }) => of !== 'latchkey-migration');
     expect(

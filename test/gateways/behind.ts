@@ -33,8 +33,8 @@ export class Behind {
     readonly management: Management,
   ) {}
 
-  static async start(): Promise<Behind> {
-    const app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000', TRUSTED_PROXIES: '127.0.0.1' });
+  static async start(settings: Record<string, string> = {}): Promise<Behind> {
+    const app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000', TRUSTED_PROXIES: '127.0.0.1', ...settings });
     const admin = await app.adminToken();
     return new Behind(app, await Upstream.start(), admin, await issueServiceKey(app, admin), new Management(app));
   }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { loadAll } from 'js-yaml';
 import { readFile } from 'node:fs/promises';
+import { GatewayListener } from '../../src/gateways/gateway-listener.js';
 import type { HeaderList } from '../e2e/gateways/gateway.js';
 import { Behind, FORGED, IDENTITY, REFUSALS } from './behind.js';
 import { CLIENT, Proxy, blocksOf, filled, isInstalled } from './proxy.js';
@@ -245,5 +247,55 @@ withNginx('nginx, as docs/gateways/nginx.md configures it', () => {
       expect(status).toBe(500);
       expect(log).toContain('auth request unexpected status: 400');
     });
+  });
+});
+
+interface ConfigMap {
+  readonly kind: string;
+  readonly data: Readonly<Record<string, string>>;
+}
+
+withNginx('nginx with a Latchkey beside it, as deploy/kubernetes/sidecar.yaml configures it', () => {
+  let behind: Behind;
+  let nginx: Proxy;
+
+  beforeAll(async () => {
+    // As its container has them; a free port in place of 3001.
+    behind = await Behind.start({ GATEWAY_PORT: '0', TRUSTED_PROXIES: '127.0.0.1' });
+    const manifests = loadAll(await readFile('deploy/kubernetes/sidecar.yaml', 'utf8')) as ConfigMap[];
+    const configuration = manifests.find(({ kind }) => kind === 'ConfigMap')!.data['default.conf']!;
+    const { port: gateway } = behind.app.app.get(GatewayListener, { strict: false });
+    nginx = await Proxy.nginx((port) =>
+      filled(configuration, {
+        'listen 8080;': `listen 127.0.0.1:${port};`,
+        '127.0.0.1:3001': `127.0.0.1:${gateway}`,
+        '127.0.0.1:8081': behind.upstream.address,
+      }),
+    );
+  });
+  afterAll(async () => {
+    await nginx?.stop();
+    await behind.stop();
+  });
+
+  it('lets a good key through, without a key of its own, and refuses the others', async () => {
+    expect((await nginx.ask('GET', '/v1/chat', bearer(await behind.key()))).status).toBe(200);
+    expect((await nginx.ask('GET', '/v1/chat', [])).status).toBe(401);
+    const { status } = await nginx.ask('GET', '/', bearer(await behind.key({ allowedIps: ['203.0.113.7'] })));
+    expect(status).toBe(403);
+    expect((await nginx.ask('GET', '/', bearer(await behind.key({ allowedIps: [CLIENT] })))).status).toBe(200);
+  });
+
+  it('tells the service who calls, never the key, and nothing that the client made up', async () => {
+    const key = await behind.key({ tags: ['team:a'] });
+    behind.upstream.take();
+    expect((await nginx.ask('GET', '/v1/chat', [...bearer(key), ...FORGED])).status).toBe(200);
+    const served = behind.upstream.take()!;
+    expect(served.headers).toMatchObject({
+      'x-latchkey-key-id': key.id,
+      'x-latchkey-tags': 'team:a',
+      'x-latchkey-environment': 'live',
+    });
+    expect(JSON.stringify(served)).not.toMatch(new RegExp(`forged|${key.secret}`));
   });
 });

@@ -150,8 +150,9 @@ export class AuditStream implements OnModuleDestroy {
 
   private async *follow(table: ChainTable, after: string, standing: Standing): AsyncGenerator<string> {
     try {
-      // Without a first line the status would not be sent.
-      let sentAtMs = Number.NEGATIVE_INFINITY;
+      // It sends the status, and ends the line that a broken connection cut short in the file of a caller.
+      yield '\n';
+      let sentAtMs = performance.now();
       while (!standing.signal.aborted) {
         const found = await this.events.findAfter({}, after, ROWS_PER_QUERY, table);
         // The timer is late in a process that was frozen, and so are these lines.

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { chown, copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { StartRefusal } from '../../../src/common/start-refusal.js';
@@ -9,6 +10,7 @@ import { LiveConnection } from '../../../src/database/live-connection.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/database/embedded-postgres.js';
 import { openDatabase, openForReading } from '../../../src/database/open-database.js';
 import { sessionConfigOf } from '../../../src/database/session-config.js';
+import { examineProduction } from '../../../src/health/production-checklist.js';
 import { testConfig } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { Authority, type Certificate, hasOpenssl } from '../../support/certificates.js';
@@ -128,6 +130,28 @@ withOpenssl('A PostgreSQL with TLS', () => {
   });
 
   const root = () => `sslrootcert=${encodeURIComponent(authority.file)}`;
+  /** What the production checklist says to a server on another machine: its address is 127.0.0.2. */
+  const checklistOf = async (parameters: string) => {
+    const front = createServer((caller) => {
+      const behind = connect({ host: '127.0.0.1', port: Number(server.port), localAddress: '127.0.0.2' });
+      for (const end of [caller, behind]) end.on('error', () => undefined);
+      caller.pipe(behind).pipe(caller);
+    });
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+    const url = new URL(server.url(parameters));
+    url.port = String((front.address() as AddressInfo).port);
+    const config = testConfig({ DATABASE_URL: url.href });
+    const opened = await openForReading(config);
+    try {
+      const secrets = { secretsInEnvironment: [], openSecretFiles: [] };
+      const points = await examineProduction({ config, dataSource: opened.dataSource, ...secrets });
+      return points.find(({ point }) => point === 'The connection to PostgreSQL is encrypted')!.action;
+    } finally {
+      await opened.close();
+      front.close();
+    }
+  };
+
   /** Whether what was opened is encrypted, in the pool and beside it. */
   const encryptionOf = async (parameters: string, host = 'localhost', variables: Record<string, string> = {}) => {
     const opened = await openForReading(testConfig({ DATABASE_URL: server.url(parameters, host), ...variables }));
@@ -170,6 +194,14 @@ withOpenssl('A PostgreSQL with TLS', () => {
     ['sslmode=verify-full&sslnegotiation=direct&ROOT', 'localhost', true],
   ])('is spoken to as the URL says: %s at %s', async (parameters, host, isEncrypted) => {
     expect(await encryptionOf(parameters.replace('ROOT', root()), host)).toEqual([isEncrypted, isEncrypted]);
+  });
+
+  it('is in order for the production checklist where it is verified, and not where it is only encrypted', async () => {
+    await server.admit('host all all 127.0.0.2/32 trust');
+    expect(await checklistOf(`sslmode=verify-full&${root()}`)).toBeNull();
+    expect(await checklistOf('sslmode=no-verify')).toContain('does not verify the server');
+    expect(await checklistOf('sslmode=disable')).toContain('Add sslmode=verify-full');
+    await server.admit();
   });
 
   it('is spoken to as PGSSLMODE says where the URL does not', async () => {

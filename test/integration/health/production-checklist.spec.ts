@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Checkpoints } from '../../../src/audit/checkpoints.js';
-import { secretsInEnvironment } from '../../../src/config/file-twins.js';
+import { secretFilesForAll, secretsInEnvironment } from '../../../src/config/file-twins.js';
 import {
   PRODUCTION_POINTS,
   describePoint,
@@ -12,6 +12,7 @@ import {
 import { dataSource } from '../../../src/database/data-source.js';
 import { allowArchiving, allowSealing } from '../../support/allow-sealing.js';
 import { TestApp, testConfig } from '../../support/app.js';
+import { createTestDirectory } from '../../support/postgres.js';
 import { asOwner } from '../../support/trail.js';
 
 /** As a server of a careful operator has them. */
@@ -26,6 +27,7 @@ const FIT = {
   METRICS_TOKEN: 'vq8Zr2LxN4wKd7Ty1Bh6Jm3Pc9Sf5GaE',
   LOG_LEVEL: 'info',
 } as const;
+const SECRETS_IN_FILES = { secretsInEnvironment: [], openSecretFiles: [] } as const;
 
 describe('The production checklist', () => {
   let app: TestApp;
@@ -41,6 +43,7 @@ describe('The production checklist', () => {
     examineProduction({
       config: testConfig({ ...FIT, ...overrides }),
       dataSource: app.dataSource,
+      ...SECRETS_IN_FILES,
       secretsInEnvironment: secrets,
     });
   const of = (points: readonly Point[], name: string) => points.find(({ point }) => point === name)!;
@@ -61,7 +64,11 @@ describe('The production checklist', () => {
       'Two replicas run',
       'Administrators have a second factor',
     ]);
-    expect(points.filter(({ state }) => state === 'LOOK').map(({ point }) => point)).toEqual(['Backups are taken']);
+    expect(points.filter(({ state }) => state === 'LOOK').map(({ point }) => point)).toEqual([
+      'Backups are taken',
+      'Old entries and events have an end',
+      'Alerts reach a person',
+    ]);
     expect(of(points, 'PostgreSQL keeps what it has acknowledged').action).toContain('fsync=off');
     expect(of(points, 'Administrators have a second factor').action).toContain('admin@latchkey.test');
   });
@@ -87,7 +94,7 @@ describe('The production checklist', () => {
   it('knows what is absent', async () => {
     const { DATABASE_URL: _, AUDIT_CHECKPOINT_FILE: __, METRICS_TOKEN: ___, ...rest } = FIT;
     const config = testConfig(rest);
-    const points = await examineProduction({ config, dataSource: app.dataSource, secretsInEnvironment: [] });
+    const points = await examineProduction({ config, dataSource: app.dataSource, ...SECRETS_IN_FILES });
     for (const name of [
       'PostgreSQL is your own',
       'Checkpoints of the audit trail leave the database',
@@ -104,14 +111,101 @@ describe('The production checklist', () => {
       examineProduction({
         config: testConfig({ ...rest, ...overrides }),
         dataSource: app.dataSource,
-        secretsInEnvironment: [],
+        ...SECRETS_IN_FILES,
       });
     expect(of(await examineWithout({}), name).state).toBe('LOOK');
-    expect(of(await examineWithout({ AUDIT_COPY_FILE: '/mnt/copy.ndjson' }), name).state).toBe('ok');
     await app.dataSource.query(`INSERT INTO audit_syslog VALUES ('logs.example.com:6514', 1000000, 0)`);
     expect(of(await examine(), name)).toMatchObject({ state: 'DO', action: expect.stringContaining('ends before') });
     await app.dataSource.query('DELETE FROM audit_syslog');
     expect(of(await examine(), name).state).toBe('ok');
+  });
+
+  it('examines the file of AUDIT_COPY_FILE, and not that it is set alone', async () => {
+    const name = 'A copy of the audit trail is kept elsewhere';
+    const { AUDIT_SYSLOG_URL: _, ...rest } = FIT;
+    const file = join(await createTestDirectory(), 'copy.ndjson');
+    const examined = async () =>
+      of(
+        await examineProduction({
+          config: testConfig({ ...rest, AUDIT_COPY_FILE: file }),
+          dataSource: app.dataSource,
+          ...SECRETS_IN_FILES,
+        }),
+        name,
+      );
+    expect(await examined()).toMatchObject({ state: 'DO', action: expect.stringContaining('AUDIT_COPY_FILE lacks') });
+    const token = await app.adminToken();
+    const text = String((await app.get('/audit-events/export', { token })).body);
+    await writeFile(file, text);
+    expect(await examined()).toMatchObject({ state: 'ok' });
+    await writeFile(file, text.replaceAll(/"seq":"\d+"/g, '"seq":"999999"'));
+    expect(await examined()).toMatchObject({ state: 'DO', action: expect.stringContaining('ends before') });
+    await mkdir(`${file}.position`);
+    expect(await examined()).toMatchObject({ state: 'DO', action: expect.stringContaining('cannot be read') });
+  });
+
+  it('finds secret files that every account of the machine can read', async () => {
+    const directory = await createTestDirectory();
+    const file = join(directory, 'AUDIT_KEY');
+    await writeFile(file, 'x');
+    await chmod(directory, 0o755);
+    const open = async (mode: number) => {
+      await chmod(file, mode);
+      return secretFilesForAll({ AUDIT_KEY_FILE: file, PORT: '1' });
+    };
+    expect([await open(0o640), await open(0o644)]).toEqual([[], ['AUDIT_KEY_FILE']]);
+    await chmod(directory, 0o750);
+    expect(await open(0o644)).toEqual([]);
+    const points = await examineProduction({
+      config: testConfig(FIT),
+      dataSource: app.dataSource,
+      secretsInEnvironment: [],
+      openSecretFiles: ['AUDIT_KEY_FILE'],
+    });
+    expect(of(points, 'Secrets come from files')).toMatchObject({
+      state: 'DO',
+      action: expect.stringContaining('AUDIT_KEY_FILE'),
+    });
+  });
+
+  it('names secrets that were not changed for a year', async () => {
+    const name = 'Secrets are changed';
+    expect(of(await examine(), name).state).toBe('ok');
+    const age = (variable: string, months: number, version: string) =>
+      asOwner(app.database, (client) =>
+        client.query(
+          `INSERT INTO secret_fingerprint VALUES ($1, $3, '\\x0011223344556677', clock_timestamp() - make_interval(months => $2))`,
+          [variable, months, version],
+        ),
+      );
+    await age('AN_OLD_ONE', 13, '1');
+    await age('A_CHANGED_ONE', 13, '1');
+    await age('A_CHANGED_ONE', 2, '2');
+    const found = of(await examine(), name);
+    expect(found).toMatchObject({ state: 'LOOK', action: expect.stringContaining('months: AN_OLD_ONE.') });
+  });
+
+  it('compares the clock of this machine with that of the database', async () => {
+    const now = Date.now;
+    for (const [byMs, state] of [
+      [-5_000, 'DO'],
+      [5_000, 'DO'],
+      [0, 'ok'],
+    ] as const) {
+      const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() + byMs);
+      expect([byMs, of(await examine(), 'Clocks agree').state]).toEqual([byMs, state]);
+      clock.mockRestore();
+    }
+  });
+
+  it('asks whether old entries and events may stay for ever', async () => {
+    const name = 'Old entries and events have an end';
+    expect(of(await examine(), name).action).toContain('Not set: AUDIT_KEEP_MONTHS, USAGE_EVENTS_KEEP_MONTHS.');
+    const both = {
+      ...{ AUDIT_KEEP_MONTHS: '24', AUDIT_ARCHIVE_DIR: '/srv/latchkey/audit' },
+      ...{ USAGE_EVENTS_KEEP_MONTHS: '13', USAGE_ARCHIVE_DIR: '/srv/latchkey/usage' },
+    };
+    expect(of(await examine(both), name).state).toBe('ok');
   });
 
   it('names secrets that are in the environment, and not those in files', async () => {
@@ -179,7 +273,7 @@ describe('The production checklist', () => {
     for (const role of [{}, { role: 'latchkey_app' }]) {
       const owner = await dataSource(app.database.ownerUrl, { max: 1, ...role }).initialize();
       try {
-        const asked = { config: testConfig(FIT), dataSource: owner, secretsInEnvironment: [] };
+        const asked = { config: testConfig(FIT), dataSource: owner, ...SECRETS_IN_FILES };
         const points = await examineProduction(asked);
         expect([role, of(points, 'Servers do not own the tables').state]).toEqual([role, 'DO']);
       } finally {

@@ -143,7 +143,8 @@ describe('Older entries of the audit trail', () => {
     });
     expect((await findSealedSegments(app.config, app.dataSource)).note).toContain('set AUDIT_ARCHIVE_DIR');
     const point = async (of: typeof config) => {
-      const points = await examineProduction({ config: of, dataSource: app.dataSource, secretsInEnvironment: [] });
+      const secrets = { secretsInEnvironment: [], openSecretFiles: [] };
+      const points = await examineProduction({ config: of, dataSource: app.dataSource, ...secrets });
       return points.find(({ point: name }) => name.startsWith('Sealed segments'));
     };
     expect(await point(config)).toMatchObject({ state: 'LOOK' });
