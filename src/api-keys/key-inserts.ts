@@ -19,7 +19,8 @@ export interface StoredSecret {
 /**
  * Inserts a key. Its text is the same for every key, so that PostgreSQL plans it once a session.
  *
- * @param secretPrefixes the prefix of the secret that is inserted next; empty: none is. A trigger of secrets keeps it true.
+ * @param secretPrefixes the prefix of the secret that is inserted next; empty: none is. A trigger of secrets keeps it
+ *   true.
  */
 export function keyInsert({ connection }: EntityManager, key: ApiKey, secretPrefixes: string): QueryConfig {
   const { columns } = connection.getMetadata(ApiKey);

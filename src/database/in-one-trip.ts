@@ -4,8 +4,8 @@ import { writeTogether } from './write-together.js';
 
 /**
  * The rows of several statements of one transaction, in one round trip. PostgreSQL runs them in this order, each seeing
- * what was committed until the one before it ended: a read behind a lock sees what the lock waited for. What is asked for in
- * several calls of one turn travels in the order of the calls.
+ * what was committed until the one before it ended: a read behind a lock sees what the lock waited for. What is asked
+ * for in several calls of one turn travels in the order of the calls.
  *
  * @throws QueryFailedError of the first that fails; those after it are not run
  */

@@ -57,8 +57,9 @@ export async function inTransaction<T>(
 const NOTHING = (): Promise<void> => Promise.resolve();
 
 /**
- * As {@link inTransaction}, after what `first` reads and locks, which travels with BEGIN: a round trip less. `first` writes
- * nothing: where BEGIN fails, PostgreSQL runs what travels behind it outside of a transaction. `work` gets what it found.
+ * As {@link inTransaction}, after what `first` reads and locks, which travels with BEGIN: a round trip less. `first`
+ * writes nothing: where BEGIN fails, PostgreSQL runs what travels behind it outside of a transaction. `work` gets what
+ * it found.
  */
 export async function inTransactionBehind<F, T>(
   dataSource: DataSource,

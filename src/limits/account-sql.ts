@@ -140,8 +140,8 @@ function conditionsOf({ behind, usedAbove }: AskedAccounts): string {
 }
 
 /**
- * The same of windows `w`, which have no steps: all of a limit are looked at. Most are passed over by a bound of what is
- * used, because it takes much longer to say how much is.
+ * The same of windows `w`, which have no steps: all of a limit are looked at. Most are passed over by a bound of what
+ * is used, because it takes much longer to say how much is.
  */
 function windowConditionsOf({ behind, usedAbove }: AskedAccounts): string {
   const spent = SPENT_OF_WINDOW;
@@ -159,9 +159,9 @@ function windowsFor(asksState: boolean): string {
 }
 
 /**
- * So many members of a limit `l` whose windows are first in the order of what is used, of those that are asked for. No window
- * has used more than its bound, and as many as are asked for have used at least `least`: those with a smaller bound are not
- * among them. Where very many have a bound that has left them since, their states are made for nothing.
+ * So many members of a limit `l` whose windows are first in the order of what is used, of those that are asked for. No
+ * window has used more than its bound, and as many as are asked for have used at least `least`: those with a smaller
+ * bound are not among them. Where very many have a bound that has left them since, their states are made for nothing.
  */
 function fullestWindows(most: number, asked: AskedAccounts): string {
   const conditions = windowConditionsOf(asked);

@@ -85,8 +85,8 @@ export class KeyCreationRules {
   }
 
   /**
-   * As `lockParties`, and how many active keys the owner has, in the same round trip. The count is sent behind the locks,
-   * so that it has what they waited for; it holds until this change makes a key.
+   * As `lockParties`, and how many active keys the owner has, in the same round trip. The count is sent behind the
+   * locks, so that it has what they waited for; it holds until this change makes a key.
    */
   async lockAndCount(tx: EntityManager, caller: KnownCaller, ownerId: string): Promise<CountedParties> {
     const [parties, activeKeys] = await inTurn([

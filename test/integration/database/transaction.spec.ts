@@ -221,8 +221,8 @@ describe('A transaction', () => {
       inOneTrip(manager, [
         { text: `SELECT pg_current_xact_id()::text AS id FROM role WHERE name = 'probe' FOR UPDATE` },
       ]);
-    const [before, after] = await inTransactionBehind(pool, bounds(), first, async ({ manager }, [[row]]) => [
-      (row as { id: string }).id,
+    const [before, after] = await inTransactionBehind(pool, bounds(), first, async ({ manager }, found) => [
+      (found as [[{ id: string }]])[0][0].id,
       (await manager.query<{ id: string }[]>('SELECT pg_current_xact_id()::text AS id'))[0]!.id,
     ]);
     expect(after).toBe(before);
