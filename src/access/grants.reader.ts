@@ -50,6 +50,10 @@ interface UserRow {
 
 const USER = `id, name, kind, is_active, password_is_temporary, max_active_keys, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = u.id ORDER BY 1) AS manager_ids,
   ARRAY(SELECT DISTINCT jsonb_array_elements_text(key_policy->'reservedTagPrefixes') FROM role ORDER BY 1) AS reserved_tag_prefixes`;
+const LOCK_USER = {
+  share: { name: 'hold-user', text: 'SELECT 1 FROM users WHERE id = $1 FOR SHARE' },
+  update: { name: 'lock-user', text: 'SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE' },
+} as const;
 const ROLE = 'r.name, r.permissions, r.key_policy, r.is_active';
 
 /**
@@ -76,12 +80,14 @@ export class GrantsReader {
     const locks = [...wanted].filter(([, lock]) => lock !== 'none').sort(([a], [b]) => (a < b ? -1 : 1));
     if (locks.length === 0) return this.read(ids);
     const answers = await inOneTrip(this.manager, [
-      ...locks.map(([id, lock]) => ({
-        text: `SELECT 1 FROM users WHERE id = $1 FOR ${lock === 'update' ? 'NO KEY UPDATE' : 'SHARE'}`,
-        values: [id],
-      })),
-      { text: `SELECT ${USER} FROM users u WHERE id = ANY($1) AND deleted_at IS NULL`, values: [ids] },
+      ...locks.map(([id, lock]) => ({ ...LOCK_USER[lock as keyof typeof LOCK_USER], values: [id] })),
       {
+        name: 'held-users',
+        text: `SELECT ${USER} FROM users u WHERE id = ANY($1) AND deleted_at IS NULL`,
+        values: [ids],
+      },
+      {
+        name: 'hold-roles-of-users',
         text: `SELECT ur.user_id, ${ROLE} FROM user_role ur JOIN role r ON r.name = ur.role_name
                 WHERE ur.user_id = ANY($1) ORDER BY r.name, ur.user_id FOR SHARE OF r`,
         values: [ids],

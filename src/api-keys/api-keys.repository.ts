@@ -7,21 +7,8 @@ import { ApiKey } from './api-key.entity.js';
 import type { ApiKeyDetails } from './api-key.view.js';
 import type { ProjectRole } from '../projects/project-role.js';
 import type { KeyOwnership } from './key-standing.js';
+import { keyInsert, secretInsert, type StoredSecret } from './key-inserts.js';
 import type { KeyState } from './settings/settings.js';
-
-/** A secret to be stored: everything of it but the secret itself. */
-export interface StoredSecret {
-  readonly kid: string;
-  readonly keyId: string;
-  readonly kind: 'own' | 'imported';
-  readonly keyPrefix: string;
-  readonly mac: Buffer;
-  readonly pepperVersion: string;
-  /** Of the key that made the tag; null for a secret of another system, which has none. */
-  readonly tagVersion: string | null;
-  /** What binds a secret of another system to its key; null for one made here, whose MAC does. */
-  readonly binding: Buffer | null;
-}
 
 /** The use of a key before it was imported. */
 export interface PastUse {
@@ -54,6 +41,10 @@ interface StandingRow {
 /** A key is called by its newest secret, also when that has ended. */
 const NEWEST_KID =
   'SELECT n.kid FROM api_key_secret n WHERE n.key_id = s.key_id ORDER BY n.created_at DESC, n.kid LIMIT 1';
+
+const COUNT_ACTIVE = `
+  SELECT count(*)::int AS count FROM api_key
+   WHERE owner_id = $1 AND is_active AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AND id IS DISTINCT FROM $2`;
 
 /** Rows of keys and their secrets. Nothing here reads a MAC. */
 @Injectable()
@@ -123,11 +114,13 @@ export class ApiKeysRepository {
   async findActingRoles(id: string): Promise<{ roles: string[]; grants: string[] } | null> {
     const [keys, roles] = (await inOneTrip(this.manager, [
       {
+        name: 'hold-acting-key',
         text: `SELECT roles FROM api_key k WHERE id = $1 AND is_active AND revoked_at IS NULL
                   AND NOT EXISTS (SELECT FROM project p WHERE p.id = k.project_id AND NOT p.is_active) FOR SHARE`,
         values: [id],
       },
       {
+        name: 'hold-roles-of-key',
         text: `SELECT permissions FROM role WHERE is_active AND name = ANY(SELECT unnest(roles) FROM api_key WHERE id = $1)
                 ORDER BY name FOR SHARE`,
         values: [id],
@@ -220,20 +213,17 @@ export class ApiKeysRepository {
     );
   }
 
-  /** Keys of an owner that count against the owner's cap, `exceptId` left out. */
+  /** Keys of an owner that count against the cap, `exceptId` left out. In a transaction, in order with `inOneTrip`. */
   async countActiveOf(ownerId: string, exceptId: string | null = null): Promise<number> {
-    const [row] = await this.manager.query<{ count: number }[]>(
-      `SELECT count(*)::int AS count FROM api_key
-        WHERE owner_id = $1 AND is_active AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-          AND id IS DISTINCT FROM $2`,
-      [ownerId, exceptId],
-    );
-    return row!.count;
+    const [[row]] = (await inOneTrip(this.manager, [
+      { name: 'count-active-keys', text: COUNT_ACTIVE, values: [ownerId, exceptId] },
+    ])) as [[{ count: number }]];
+    return row.count;
   }
 
   /** Adds a key. @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken. */
   async insert(key: ApiKey): Promise<void> {
-    await this.manager.createQueryBuilder().insert().into(ApiKey).values(key).updateEntity(false).execute();
+    await inOneTrip(this.manager, [keyInsert(this.manager, key, '')]);
   }
 
   /**
@@ -281,14 +271,10 @@ export class ApiKeysRepository {
    * @throws QueryFailedError 23505 on `api_key_alias_key` when the alias is taken.
    */
   async insertWithSecret(key: ApiKey, secret: StoredSecret): Promise<void> {
-    const [text, values] = this.manager
-      .createQueryBuilder()
-      .insert()
-      .into(ApiKey)
-      .values(key)
-      .updateEntity(false)
-      .getQueryAndParameters();
-    await inOneTrip(this.manager, [{ text, values }, secretInsert(secret, key.createdAt)]);
+    await inOneTrip(this.manager, [
+      keyInsert(this.manager, key, secret.keyPrefix),
+      secretInsert(secret, key.createdAt),
+    ]);
   }
 
   /** Adds a secret to a key. By the clock and not the transaction's start: order of locks is order of secrets. */
@@ -332,18 +318,6 @@ export class ApiKeysRepository {
   async expireSecret(kid: string, at: Date): Promise<void> {
     await this.manager.query('UPDATE api_key_secret SET expires_at = $2 WHERE kid = $1', [kid, at]);
   }
-}
-
-/** @param createdAt null: by the database's clock */
-function secretInsert(
-  { kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, binding }: StoredSecret,
-  createdAt: Date | null,
-) {
-  return {
-    text: `INSERT INTO api_key_secret (kid, key_id, kind, key_prefix, mac, pepper_version, tag_version, created_at, binding)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::timestamptz, clock_timestamp()), $9)`,
-    values: [kid, keyId, kind, keyPrefix, mac, pepperVersion, tagVersion, createdAt, binding],
-  };
 }
 
 /** Whether a statement failed because another key of the owner has the alias. */

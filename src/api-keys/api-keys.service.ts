@@ -1,12 +1,14 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import type { KnownCaller } from '../access/caller.js';
+import type { Change } from '../audit/changes.js';
 import { Clock } from '../common/clock.js';
 import { apiKeyNotFound } from './api-key.errors.js';
 import type { CreateApiKeyDto } from './api-key.dto.js';
 import { ApiKeyView, type CreatedApiKeyView } from './api-key.view.js';
 import { ApiKeysRepository } from './api-keys.repository.js';
 import { Idempotency, type RepeatedAnswer } from './idempotency/idempotency.js';
-import { KeyCreationRules } from './create/key-creation-rules.js';
+import { type CountedParties, KeyCreationRules } from './create/key-creation-rules.js';
 import { KeyChanges } from './change/key-changes.js';
 import { KeyCreation } from './create/key-creation.js';
 import { standingOnKey } from './key-standing.js';
@@ -41,6 +43,12 @@ export class ApiKeysService {
     const ownerId = input.ownerId?.toLowerCase() ?? caller.principal.ownerId;
     const refusal = this.creation.refusal(caller, ownerId);
     if (refusal !== null) throw refusal;
+    const hold = (tx: EntityManager) => this.admission.lockAndCount(tx, caller, ownerId);
+    const make = async (change: Change, { parties, activeKeys }: CountedParties) => {
+      const { kid, ...body } = await this.creation.create(change, parties, ownerId, input, { activeKeys });
+      return { status: 201, kid, body };
+    };
+    if (idempotencyKey === null) return { ...(await this.changes.commitBehind(caller, hold, make)), isReplayed: false };
     const request = {
       idempotencyKey,
       principalId: caller.principal.ownerId,
@@ -52,11 +60,7 @@ export class ApiKeysService {
       this.idempotency.answer<CreatedApiKeyView>(
         change,
         request,
-        async () => {
-          const parties = await this.admission.lockParties(change.tx, caller, ownerId);
-          const { kid, ...body } = await this.creation.create(change, parties, ownerId, input);
-          return { status: 201, kid, body };
-        },
+        async () => make(change, await hold(change.tx)),
         // An answer without a secret shows nothing that the caller may not read again.
         async ({ body, kid }) =>
           kid === null ? undefined : this.replay.require(change, caller, { keyId: body.apiKey.id, kid, ownerId }),

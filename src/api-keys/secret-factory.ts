@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import { importedBinding } from '../access/credential-binding.js';
 import { Config } from '../config/config.js';
-import type { StoredSecret } from './api-keys.repository.js';
+import type { StoredSecret } from './key-inserts.js';
 import type { Environment } from './api-key.entity.js';
 import { type Secret, importedMacOf, macOf, mint, signing } from './secret.js';
 

@@ -7,6 +7,7 @@ import { missingVersion } from '../common/missing-version.js';
 import { uuidv7 } from '../common/uuid.js';
 import { PLAIN_VERSION, type VersionedKey } from '../config/versioned-secrets.js';
 import { KNOWS_NO_COMMITMENTS } from '../database/older-replicas.js';
+import { inOneTrip } from '../database/in-one-trip.js';
 import type { OpenTransaction } from '../database/transaction.js';
 import type { FieldChange } from './audit-event.entity.js';
 import { type AuditLink, type AuditRecord, link } from './chain.js';
@@ -79,19 +80,19 @@ const HEAD_IDLE_MS = { least: 500, most: 2_000 } as const;
 /** Round trips that the head may be held without a word: one is needed, and the network may be slow at times. */
 const HEAD_IDLE_ROUND_TRIPS = 3;
 
+const LOCK_HEAD = `
+  SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at, ${KNOWS_NO_COMMITMENTS} AS is_plain,
+         set_config('idle_in_transaction_session_timeout', $1, true)
+    FROM change_head FOR UPDATE`;
+
 /** Locks the end of the chain until the commit. Nothing else may be locked after it. @throws as {@link commitActs} */
 export async function lockHead({ manager, roundTripMs }: OpenTransaction): Promise<Head> {
   const idleMs = Math.round(
     Math.min(HEAD_IDLE_MS.most, Math.max(HEAD_IDLE_MS.least, HEAD_IDLE_ROUND_TRIPS * roundTripMs)),
   );
-  const [head] = await manager
-    .query<Head[]>(
-      `SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at, ${KNOWS_NO_COMMITMENTS} AS is_plain,
-              set_config('idle_in_transaction_session_timeout', $1, true)
-         FROM change_head FOR UPDATE`,
-      [`${idleMs}ms`],
-    )
-    .catch(notRecorded);
+  const [[head]] = (await inOneTrip(manager, [{ name: 'lock-head', text: LOCK_HEAD, values: [`${idleMs}ms`] }]).catch(
+    notRecorded,
+  )) as [[Head | undefined]];
   if (!head) throw new Error('The change head is missing: the schema is damaged.');
   return head;
 }
@@ -109,7 +110,9 @@ function insertOf({ links, values: personal }: Linked, channel: string | null): 
          FROM unnest($5::text[], $6::uuid[], $7::bytea[], $8::text[]) AS p (commitment, user_id, salt, value)
         WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = p.user_id AND u.erased_at IS NOT NULL)
      )`;
+  // Planned once a session: it is planned while the head is locked.
   return {
+    name: personal.length === 0 ? 'append-entries' : 'append-entries-with-values',
     text: `WITH appended AS (
        INSERT INTO audit_event (seq, id, at, actor_kind, actor_id, actor_owner_id, action, resource_type,
                                 resource_id, outcome, ip, request_id, changes, details, body, hash)

@@ -1,9 +1,11 @@
 import type { PoolClient, QueryConfig } from 'pg';
 import { type EntityManager, QueryFailedError } from 'typeorm';
+import { writeTogether } from './write-together.js';
 
 /**
  * The rows of several statements of one transaction, in one round trip. PostgreSQL runs them in this order, each seeing
- * what was committed until the one before it ended: a read behind a lock sees what the lock waited for.
+ * what was committed until the one before it ended: a read behind a lock sees what the lock waited for. What is asked
+ * for in several calls of one turn travels in the order of the calls.
  *
  * @throws QueryFailedError of the first that fails; those after it are not run
  */
@@ -11,6 +13,7 @@ export async function inOneTrip(tx: EntityManager, statements: readonly QueryCon
   const { queryRunner } = tx;
   if (!queryRunner) throw new Error('Only statements of a transaction travel together.');
   const client = (await queryRunner.connect()) as PoolClient;
+  writeTogether(client);
   return Promise.all(statements.map((statement) => rowsOf(client, statement)));
 }
 

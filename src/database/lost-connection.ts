@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import type { PoolClient } from 'pg';
 
 /**
- * Whether a connection failed while something was written to it. The system took none of that, and nothing that
- * follows: a statement whose last byte was in it has not reached the server.
+ * Whether a connection failed while something was written to it. The system did not take all of that, and nothing that
+ * follows: the last statement of what was written has not reached the server.
  */
 export function isUnsent(error: unknown): boolean {
   return (error as { syscall?: unknown }).syscall === 'write';

@@ -56,6 +56,7 @@ import { UsageArchiving1790000004060 } from './migrations/1790000004060-usage-ar
 import { AuditKeptBlocks1790000004100 } from './migrations/1790000004100-audit-kept-blocks.js';
 import { FullBudgets1790000004400 } from './migrations/1790000004400-full-budgets.js';
 import { IndexOfFullBudgets1790000004410 } from './migrations/1790000004410-index-of-full-budgets.js';
+import { PrefixesOfNewKeys1790000004500 } from './migrations/1790000004500-prefixes-of-new-keys.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -117,4 +118,5 @@ export const migrations = [
   AuditKeptBlocks1790000004100,
   FullBudgets1790000004400,
   IndexOfFullBudgets1790000004410,
+  PrefixesOfNewKeys1790000004500,
 ];

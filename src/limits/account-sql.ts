@@ -3,6 +3,7 @@ import {
   ENDS_AT,
   HELD,
   IS_SLIDING,
+  MOST_OF_WINDOW,
   SPENT,
   SPENT_OF_ACCOUNT,
   SPENT_OF_WINDOW,
@@ -138,14 +139,51 @@ function conditionsOf({ behind, usedAbove }: AskedAccounts): string {
   return conditions.join(' AND ');
 }
 
-/** The same of windows `w`, which have no steps: all of a limit are looked at. */
+/**
+ * The same of windows `w`, which have no steps: all of a limit are looked at. Most are passed over by a bound of what
+ * is used, because it takes much longer to say how much is.
+ */
 function windowConditionsOf({ behind, usedAbove }: AskedAccounts): string {
   const spent = SPENT_OF_WINDOW;
-  return [
-    hasOwnAmount('w'),
-    ...(usedAbove === undefined ? [] : [isAbove('l.amount', usedAbove, spent)]),
-    ...(behind === undefined ? [] : [isBehind(behind, [shareOf('l.amount', spent), spent, 'w.member_id'])]),
-  ].join(' AND ');
+  const conditions = [IS_WINDOW_OF_MEMBER, hasOwnAmount('w')];
+  if (usedAbove !== undefined)
+    conditions.push(isAbove('l.amount', usedAbove, MOST_OF_WINDOW), isAbove('l.amount', usedAbove, spent));
+  if (behind?.length === 1) conditions.push(`w.member_id > ${behind[0]}`);
+  if (behind?.length === 3) conditions.push(isBehind(behind, [shareOf('l.amount', spent), spent, 'w.member_id']));
+  return conditions.join(' AND ');
+}
+
+/** Windows `w` with their states `s`, where one is asked for that depends on it. */
+function windowsFor(asksState: boolean): string {
+  return asksState ? `rate_window w CROSS JOIN LATERAL ${STATE_OF_WINDOW}` : 'rate_window w';
+}
+
+/**
+ * So many members of a limit `l` whose windows are first in the order of what is used, of those that are asked for. No
+ * window has used more than its bound, and as many as are asked for have used at least `least`: those with a smaller
+ * bound are not among them. Where very many have a bound that has left them since, their states are made for nothing.
+ */
+function fullestWindows(most: number, asked: AskedAccounts): string {
+  const conditions = windowConditionsOf(asked);
+  const { behind } = asked;
+  // Those before the place are not asked for, and a window with a bound behind it is.
+  const likely = behind?.length === 3 ? `(${shareOf('l.amount', MOST_OF_WINDOW)} < ${behind[0]}) DESC, ` : '';
+  // Of so many, as many as are asked for have no override.
+  const looked = `${most} + (SELECT count(*) FROM quota_limit_override o WHERE ${IN_FORCE})`;
+  const least = `(SELECT min(first.used) FROM (
+      SELECT ${SPENT_OF_WINDOW} AS used FROM (
+        SELECT w.* FROM rate_window w WHERE ${IS_WINDOW_OF_MEMBER} ORDER BY ${likely}${MOST_OF_WINDOW} DESC LIMIT ${looked}) AS w
+        CROSS JOIN LATERAL ${STATE_OF_WINDOW} WHERE ${conditions} ORDER BY 1 DESC LIMIT ${most}) AS first HAVING count(*) = ${most})`;
+  return `
+    SELECT w.member_id FROM ${windowsFor(true)} WHERE ${MOST_OF_WINDOW} >= coalesce(${least}, 0) AND ${conditions}
+     ORDER BY ${SPENT_OF_WINDOW} DESC, w.member_id LIMIT ${most}`;
+}
+
+/** The same in the order of members. */
+function windowsByMember(most: number, asked: AskedAccounts): string {
+  return `
+    SELECT w.member_id FROM ${windowsFor(asked.usedAbove !== undefined)} WHERE ${windowConditionsOf(asked)}
+     ORDER BY w.member_id LIMIT ${most}`;
 }
 
 /** Whether the member of a row has no override in force. */
@@ -154,9 +192,8 @@ function hasOwnAmount(row: 'a' | 'w'): string {
 }
 
 const OF_LIMIT = `a.limit_id = l.id AND a.period = p.name`;
-/** Windows of the members of a limit `l`, and their states. */
-const WINDOWS_OF_LIMIT = `rate_window w CROSS JOIN LATERAL ${STATE_OF_WINDOW}
-     WHERE ${IS_SLIDING} AND w.limit_id = l.id AND w.member_id IS NOT NULL`;
+/** Whether a window `w` is that of a member of a limit `l`. */
+const IS_WINDOW_OF_MEMBER = `${IS_SLIDING} AND w.limit_id = l.id AND w.member_id IS NOT NULL`;
 
 /** Members of a limit `l` that have an override in force, or one that has ended and no account in the period `p`. */
 const WITH_OVERRIDE = `
@@ -172,14 +209,14 @@ const WITH_OVERRIDE = `
  */
 function toldMembers(sort: AccountOrder, most: number, asked: AskedAccounts): string {
   const order = sort === 'member' ? 'a.member_id' : `a.used_step DESC, ${SPENT_OF_ACCOUNT} DESC, a.member_id`;
-  const windowOrder = sort === 'member' ? 'w.member_id' : `${SPENT_OF_WINDOW} DESC, w.member_id`;
+  const windows = sort === 'member' ? windowsByMember(most, asked) : fullestWindows(most, asked);
   return `
   (SELECT NULL::uuid AS id WHERE l.each IS NULL
    UNION ALL
    (SELECT a.member_id FROM budget_account a
      WHERE ${OF_LIMIT} AND a.member_id IS NOT NULL AND ${conditionsOf(asked)} ORDER BY ${order} LIMIT ${most})
    UNION ALL
-   (SELECT w.member_id FROM ${WINDOWS_OF_LIMIT} AND ${windowConditionsOf(asked)} ORDER BY ${windowOrder} LIMIT ${most})
+   (${windows})
    UNION ALL
    SELECT o.member_id FROM ${WITH_OVERRIDE}) AS m`;
 }
@@ -204,7 +241,8 @@ export function countOf(limits: string, most: number, { usedAbove }: Pick<AskedA
   return `
     SELECT (SELECT count(*) FROM (
         SELECT FROM budget_account a WHERE ${OF_LIMIT} AND a.member_id IS NOT NULL AND ${conditionsOf({ usedAbove })} LIMIT ${most}) AS own)
-      + (SELECT count(*) FROM (SELECT FROM ${WINDOWS_OF_LIMIT} AND ${windowConditionsOf({ usedAbove })} LIMIT ${most}) AS sliding)
+      + (SELECT count(*) FROM (
+        SELECT FROM ${windowsFor(usedAbove !== undefined)} WHERE ${windowConditionsOf({ usedAbove })} LIMIT ${most}) AS sliding)
       + (SELECT count(*) FROM (SELECT NULL::uuid AS id WHERE l.each IS NULL UNION ALL SELECT o.member_id FROM ${WITH_OVERRIDE}) AS m
            ${STATE} WHERE ${isAsked})
       AS count FROM (${limits}) AS l CROSS JOIN LATERAL ${RUNNING_PERIOD}`;
@@ -222,7 +260,8 @@ export function nearlyUsed(limits: string, percent: string): string {
       SELECT false AS is_shared, ${shareOf('l.amount', SPENT_OF_ACCOUNT)} AS share FROM budget_account a
        WHERE ${OF_LIMIT} AND a.member_id IS NOT NULL AND a.used_step >= ${least} AND ${hasOwnAmount('a')}
       UNION ALL
-      SELECT false, ${shareOf('l.amount', SPENT_OF_WINDOW)} FROM ${WINDOWS_OF_LIMIT} AND ${hasOwnAmount('w')}
+      SELECT false, ${shareOf('l.amount', SPENT_OF_WINDOW)} FROM ${windowsFor(true)}
+       WHERE ${IS_WINDOW_OF_MEMBER} AND ${shareOf('l.amount', MOST_OF_WINDOW)} >= ${percent} * 1000000000000000000 AND ${hasOwnAmount('w')}
       UNION ALL
       SELECT m.id IS NULL, ${shareOf(AMOUNT)}
         FROM (SELECT NULL::uuid AS id WHERE l.each IS NULL UNION ALL SELECT o.member_id FROM ${WITH_OVERRIDE}) AS m ${STATE}
@@ -236,7 +275,8 @@ export function fullWith(amount: string): string {
       WHERE l.each IS NULL AND a.key_id = l.id AND a.period = p.name AND ${SPENT_OF_ACCOUNT} >= ${amount})
     + (SELECT count(*) FROM rate_window w CROSS JOIN LATERAL ${STATE_OF_WINDOW}
         WHERE l.each IS NULL AND ${IS_SLIDING} AND w.key_id = l.id AND ${SPENT_OF_WINDOW} >= ${amount})
-    + (SELECT count(*) FROM ${WINDOWS_OF_LIMIT} AND ${hasOwnAmount('w')} AND ${SPENT_OF_WINDOW} >= ${amount})
+    + (SELECT count(*) FROM ${windowsFor(true)}
+        WHERE ${IS_WINDOW_OF_MEMBER} AND ${MOST_OF_WINDOW} >= ${amount} AND ${hasOwnAmount('w')} AND ${SPENT_OF_WINDOW} >= ${amount})
     + (SELECT count(*) FROM budget_account a
         WHERE ${OF_LIMIT} AND a.member_id IS NOT NULL AND a.used_step >= limit_used_step(${amount}) AND ${SPENT_OF_ACCOUNT} >= ${amount}
           AND ${hasOwnAmount('a')})

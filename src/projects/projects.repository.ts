@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager, type SelectQueryBuilder } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
+import { inOneTrip } from '../database/in-one-trip.js';
 import { likeAnywhere, spellingsOf } from '../common/text.js';
 import { Project } from './project.entity.js';
 import type { ProjectRole } from './project-role.js';
@@ -72,10 +73,13 @@ export class ProjectsRepository {
 
   /** What a user is in which projects. None of it ends until the transaction does. */
   async lockRoles(userId: string): Promise<Map<string, ProjectRole>> {
-    const rows = await this.manager.query<{ project_id: string; role: ProjectRole }[]>(
-      'SELECT project_id, role FROM project_member WHERE user_id = $1 ORDER BY project_id FOR SHARE',
-      [userId],
-    );
+    const [rows] = (await inOneTrip(this.manager, [
+      {
+        name: 'hold-memberships',
+        text: 'SELECT project_id, role FROM project_member WHERE user_id = $1 ORDER BY project_id FOR SHARE',
+        values: [userId],
+      },
+    ])) as [{ project_id: string; role: ProjectRole }[]];
     return new Map(rows.map((row) => [row.project_id, row.role]));
   }
 

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import type { KnownCaller } from '../../access/caller.js';
 import type { UserGrants } from '../../access/grants.reader.js';
-import { type Change, Changes } from '../../audit/changes.js';
+import { type Change, Changes, type Committed } from '../../audit/changes.js';
 import { RetryTransaction } from '../../audit/retry-transaction.js';
 import { Clock } from '../../common/clock.js';
 import { inTurn } from '../../common/in-turn.js';
@@ -45,10 +46,16 @@ export class KeyChanges {
 
   /** Runs `work` in one transaction; what `change` and callers that hold keys in it by `hold` have in common. */
   async commit<T>(caller: KnownCaller, work: (change: Change) => Promise<T>): Promise<T> {
-    const { result } = await this.changes.commit(caller, work).catch((error: unknown) => {
-      throw isAliasTaken(error) ? aliasTaken() : error;
-    });
-    return result;
+    return resultOf(this.changes.commit(caller, work));
+  }
+
+  /** As `commit`, after what `first` reads and locks. @see Changes.commitBehind */
+  async commitBehind<F, T>(
+    caller: KnownCaller,
+    first: (tx: EntityManager) => Promise<F>,
+    work: (change: Change, found: F) => Promise<T>,
+  ): Promise<T> {
+    return resultOf(this.changes.commitBehind(caller, first, work));
   }
 
   /**
@@ -104,6 +111,13 @@ export class KeyChanges {
     requireVersion(parties.caller, 'api-key', key.id, keySettings(key));
     return new LockedKey(key, { ...parties, owner }, standing, this.clock.now(), change, this.keys.in(change.tx));
   }
+}
+
+async function resultOf<T>(committed: Promise<Committed<T>>): Promise<T> {
+  const { result } = await committed.catch((error: unknown) => {
+    throw isAliasTaken(error) ? aliasTaken() : error;
+  });
+  return result;
 }
 
 /** A user who was deleted: such a user's keys grant nothing, and there is room for none. */

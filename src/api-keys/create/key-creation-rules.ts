@@ -11,6 +11,7 @@ import {
   keyPolicyOf,
 } from '../../access/grants.reader.js';
 import { reservedTags, violations } from '../../access/key-policy.js';
+import { inTurn } from '../../common/in-turn.js';
 import { Config } from '../../config/config.js';
 import { ProjectMembers } from '../../projects/project-members.service.js';
 import type { ProjectRole } from '../../projects/project-role.js';
@@ -31,6 +32,12 @@ export interface Parties {
   readonly others: ReadonlyMap<string, UserGrants>;
   /** What the caller is in which projects, by their ids; a key is a member of none. */
   readonly projectRoles: ReadonlyMap<string, ProjectRole>;
+}
+
+/** Parties of a key that is to be made, and how many active keys its owner has. */
+export interface CountedParties {
+  readonly parties: Parties;
+  readonly activeKeys: number;
 }
 
 /**
@@ -75,6 +82,18 @@ export class KeyCreationRules {
       others: holders,
       projectRoles,
     };
+  }
+
+  /**
+   * As `lockParties`, and how many active keys the owner has, in the same round trip. The count is sent behind the
+   * locks, so that it has what they waited for; it holds until this change makes a key.
+   */
+  async lockAndCount(tx: EntityManager, caller: KnownCaller, ownerId: string): Promise<CountedParties> {
+    const [parties, activeKeys] = await inTurn([
+      this.lockParties(tx, caller, ownerId),
+      this.keys.in(tx).countActiveOf(ownerId),
+    ]);
+    return { parties, activeKeys };
   }
 
   /**
@@ -165,8 +184,13 @@ export class KeyCreationRules {
    * @throws DomainError 429 API_KEY_LIMIT_REACHED naming the cap
    */
   async requireRoom(tx: EntityManager, owner: UserGrants, keyId: string | null = null): Promise<void> {
+    this.requireRoomBeside(await this.keys.in(tx).countActiveOf(owner.id, keyId), owner);
+  }
+
+  /** As `requireRoom`, where the owner's other active keys have been counted, with the owner locked. */
+  requireRoomBeside(activeKeys: number, owner: UserGrants): void {
     const cap = owner.maxActiveKeys ?? this.config.maxActiveKeys;
-    if ((await this.keys.in(tx).countActiveOf(owner.id, keyId)) >= cap) throw apiKeyLimitReached(cap);
+    if (activeKeys >= cap) throw apiKeyLimitReached(cap);
   }
 
   /** What a key that calls may do now; null for a person, and for a key that acts no more. */

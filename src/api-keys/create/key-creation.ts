@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { permissionDenied } from '../../access/access.errors.js';
 import type { KnownCaller } from '../../access/caller.js';
-import { keyPolicyOf } from '../../access/grants.reader.js';
+import { keyPolicyOf, type UserGrants } from '../../access/grants.reader.js';
 import { withDefaults } from '../../access/key-policy.js';
 import { owns } from '../../access/access-basis.js';
 import type { Change } from '../../audit/changes.js';
@@ -18,8 +18,9 @@ import type { ApiKeySecret } from '../api-key-secret.entity.js';
 import { ApiKey } from '../api-key.entity.js';
 import { unknownOwner } from '../api-key.errors.js';
 import { type ApiKeyDetails, ApiKeyView } from '../api-key.view.js';
-import { ApiKeysRepository, type PastUse, type StoredSecret } from '../api-keys.repository.js';
+import { ApiKeysRepository, type PastUse } from '../api-keys.repository.js';
 import { auditedKey } from '../change/audited-key.js';
+import type { StoredSecret } from '../key-inserts.js';
 import { requireDrawer } from '../hand-over/drawer.js';
 import { NO_HAND_OVER, handOverFrom } from '../hand-over/hand-over.js';
 import { DailyCreations } from './daily-creations.js';
@@ -38,6 +39,8 @@ export type CreatedKey =
 export interface CreationOptions {
   /** Without an expiry from anywhere else, the key ends with its first validity window. */
   readonly startsWindow?: boolean;
+  /** How many active keys the owner has, counted with the owner locked; absent: they are counted now. */
+  readonly activeKeys?: number;
   /** When and by whom a key was deactivated that comes so. */
   readonly deactivated?: Pick<ApiKey, 'deactivatedAt' | 'deactivatedBy'>;
 }
@@ -152,7 +155,7 @@ export class KeyCreation {
         .requireGrantable(tx, caller, owner, rules.roles)
         .then(() => this.admission.requireInsidePolicy(parties, rules, now)),
       // A key that is imported inactive takes no room.
-      options.deactivated === undefined ? this.admission.requireRoom(tx, owner) : null,
+      options.deactivated === undefined ? this.requireRoom(tx, owner, options) : null,
       this.creations.count(tx, caller),
     ]);
     const key: ApiKey = keyFrom(rules, ownerId, now, projectId);
@@ -162,6 +165,11 @@ export class KeyCreation {
       !caller.principal.may('platform:api-keys:update');
     if (input.expiresAt !== undefined && !isOwners) key.maxExpiresAt = rules.expiresAt;
     return options.deactivated === undefined ? key : Object.assign(key, { isActive: false }, options.deactivated);
+  }
+
+  private async requireRoom(tx: EntityManager, owner: UserGrants, { activeKeys }: CreationOptions): Promise<void> {
+    if (activeKeys === undefined) await this.admission.requireRoom(tx, owner);
+    else this.admission.requireRoomBeside(activeKeys, owner);
   }
 
   /** Members of a project create keys in it. @throws DomainError 400 unknown project; 403 PERMISSION_DENIED */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
 import { TestApp } from '../../support/app.js';
 import { makeLimit } from '../../support/made-limits.js';
 
@@ -79,6 +80,37 @@ describe('Accounts in the order of what is used', () => {
     }));
   };
 
+  /**
+   * Windows of an hour. Of three quarters most has left them since they were written, so that their rows say more than
+   * counts; of some nothing counts any more.
+   */
+  const fillWindows = async (limitId: string, amount: bigint): Promise<Account[]> => {
+    const drawn = Array.from({ length: COUNT }, (_, n) => ({
+      id: randomUUID(),
+      left: n % 4 === 0 ? 0 : Math.floor(Math.exp(Math.random() * 16)),
+      used: n % 9 === 0 ? 0 : n % 7 === 0 ? 7 : Math.floor(Math.exp(Math.random() * 16)),
+      own: n % 10 === 0 ? (n % 30 === 0 ? 0 : 1 + (n % 50)) : null,
+      hasEnded: n % 50 === 0,
+    }));
+    const column = (name: keyof (typeof drawn)[number]) => drawn.map((one) => one[name]);
+    await app.dataSource.query(
+      `WITH opened AS (
+         INSERT INTO rate_window (key_id, at_ms, sums, minute_cells, hour_cells, day_cells, limit_id, member_id)
+         SELECT limit_account_id($1, d.id), c.ms - 1200000, ARRAY[0, d.gone + d.used, 0], '{}',
+                ARRAY(SELECT (c.ms / 60000 - b.age) << 32 | b.permits FROM (VALUES (80, d.gone), (20, d.used)) AS b (age, permits)
+                       WHERE b.permits > 0 ORDER BY b.age DESC), '{}', $1, d.id
+           FROM unnest($2::uuid[], $3::int[], $4::int[]) AS d (id, gone, used) CROSS JOIN (SELECT quota_ms(quota_clock()) AS ms) AS c
+       ) INSERT INTO quota_limit_override (limit_id, member_id, amount, until)
+         SELECT $1, d.id, d.own, CASE WHEN d.has_ended THEN now() - interval '1 s' END
+           FROM unnest($2::uuid[], $5::int[], $6::boolean[]) AS d (id, own, has_ended) WHERE d.own IS NOT NULL`,
+      [limitId, column('id'), column('left'), column('used'), column('own'), column('hasEnded')],
+    );
+    return drawn.map(({ id, used, own, hasEnded }) => ({
+      ...{ id, used: BigInt(used) },
+      amount: own === null || hasEnded ? amount : BigInt(own),
+    }));
+  };
+
   const read = async (limitId: string, query: string): Promise<string[]> => {
     const found: string[] = [];
     let cursor: string | null = null;
@@ -92,14 +124,17 @@ describe('Accounts in the order of what is used', () => {
     return found;
   };
 
+  const perHour = { unit: 'requests', per: 'hour', amountCents: undefined };
   it.each([
+    ['requests by hour', { ...perHour, amount: 50_000 }, 50_000n],
+    ['requests by hour, of which there are none', { ...perHour, amount: 0 }, 0n],
     ['cents that are enforced', { amountCents: 50 }, 50_000_000n],
     ['requests', { unit: 'requests', amountCents: undefined, amount: 1_000_000 }, 1_000_000n],
     ['tokens that are observed', { unit: 'tokens', amountCents: undefined, amount: 3, mode: 'observe' }, 3n],
     ['cents of which there are none', { amountCents: 0 }, 0n],
   ])('are exact: %s', async (_, fields, amount) => {
     const limit = await make(fields);
-    const accounts = (await fill(limit.id, amount)).sort(byShare);
+    const accounts = (await (limit.per === 'hour' ? fillWindows : fill)(limit.id, amount)).sort(byShare);
     expect(await read(limit.id, '')).toEqual(accounts.map(({ id }) => id));
     expect(await read(limit.id, '&sort=member')).toEqual(accounts.map(({ id }) => id).sort());
     const { fullest } = (await app.get(`/limits/${limit.id}`, { token: admin })).body;
@@ -113,6 +148,10 @@ describe('Accounts in the order of what is used', () => {
       const limits = (await app.get(`/limits?id=${limit.id}&usedAbove=${percent}`, { token: admin })).body.data;
       expect(limits).toHaveLength(above.length > 0 ? 1 : 0);
     }
+    // Of an amount of 0 it is the number of keys, and this project has none.
+    const isCounted = limit.mode === 'enforce' && amount > 0n;
+    const dry = await app.patch(`/limits/${limit.id}?dryRun=true`, { token: admin, body: { name: 'Other' } });
+    expect(dry.body.exhaustedCount).toBe(isCounted ? accounts.filter((one) => one.used >= one.amount).length : 0);
   });
 
   it('follow a change of the amount at once, also where no member has called since', async () => {

@@ -2,13 +2,19 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
-import { type DataSource, QueryFailedError } from 'typeorm';
+import { type DataSource, type EntityManager, QueryFailedError } from 'typeorm';
 import { systemCaller } from '../../../src/access/caller.js';
 import { type Change, Changes } from '../../../src/audit/changes.js';
 import { dataSource } from '../../../src/database/data-source.js';
 import { inOneTrip } from '../../../src/database/in-one-trip.js';
 import { socketOf } from '../../../src/database/lost-connection.js';
-import { ConnectionLostError, inTransaction, OutcomeUnknownError } from '../../../src/database/transaction.js';
+import {
+  ConnectionLostError,
+  inTransaction,
+  inTransactionBehind,
+  type OpenTransaction,
+  OutcomeUnknownError,
+} from '../../../src/database/transaction.js';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
 import { testConfig } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
@@ -194,6 +200,32 @@ describe('A transaction', () => {
     );
     await first;
     expect(second[1]).toEqual([{ description: 'committed' }]);
+  });
+
+  it('whose BEGIN is refused makes nothing of what would have followed, and keeps its connection', async () => {
+    let runs = 0;
+    const refused = { ...bounds(), lockMs: 'no number' as unknown as number };
+    const work = async ({ manager }: OpenTransaction) => {
+      runs += 1;
+      const { text, values } = describeAs('without BEGIN');
+      await manager.query(text, values);
+    };
+    const first = (manager: EntityManager) => inOneTrip(manager, [{ text: 'SELECT 1' }]);
+    await expect(inTransactionBehind(pool, refused, first, work)).rejects.toThrow('syntax error');
+    await expect(inTransaction(pool, refused, work)).rejects.toThrow('syntax error');
+    expect([runs, await described()]).toEqual([0, expect.not.stringContaining('without')]);
+  });
+
+  it('gives its work what was read and locked with BEGIN', async () => {
+    const first = (manager: EntityManager) =>
+      inOneTrip(manager, [
+        { text: `SELECT pg_current_xact_id()::text AS id FROM role WHERE name = 'probe' FOR UPDATE` },
+      ]);
+    const [before, after] = await inTransactionBehind(pool, bounds(), first, async ({ manager }, found) => [
+      (found as [[{ id: string }]])[0][0].id,
+      (await manager.query<{ id: string }[]>('SELECT pg_current_xact_id()::text AS id'))[0]!.id,
+    ]);
+    expect(after).toBe(before);
   });
 
   it('leaves the pool with every connection it had', async () => {
