@@ -6,8 +6,8 @@ import { Project } from '../projects/project.entity.js';
 import { User } from '../users/user.entity.js';
 import { ACCEPT_ACTION, type StoredEntry } from './told-state.js';
 
-/** Things of one statement. */
-export const SLICE_ROWS = 250;
+/** Things of one statement: what it brings is read in one turn of the event loop. */
+export const SLICE_ROWS = 100;
 /** Newest entries of each thing in a slice. One thing may have millions: what is older is read a page a statement. */
 const NEWEST_ENTRIES = 100;
 /** Older entries of one thing that a statement reads. */
