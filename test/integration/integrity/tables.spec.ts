@@ -462,37 +462,6 @@ describe('Tables compared with the audit trail', () => {
     expect(await watch.pass()).toBe(0);
   });
 
-  it('are compared a few rows in a turn of the event loop, so that calls go on meanwhile', async () => {
-    await writer.query(
-      `INSERT INTO role (name, permissions) SELECT 'many-' || n, '{platform:users:read}' FROM generate_series(1, 120) n`,
-    );
-    let [compared, inTurn, mostInTurn, isOver] = [0, 0, 0, false];
-    const config = Object.create(app.config, {
-      // Read once for each row.
-      auditKeys: {
-        get: () => {
-          compared += 1;
-          inTurn += 1;
-          mostInTurn = Math.max(mostInTurn, inTurn);
-          return app.config.auditKeys;
-        },
-      },
-    }) as typeof app.config;
-    const turn = () => {
-      inTurn = 0;
-      if (!isOver) setImmediate(turn);
-    };
-    turn();
-    try {
-      for await (const _ of compareTables(config, app.dataSource));
-    } finally {
-      isOver = true;
-      await writer.query(`DELETE FROM role WHERE name LIKE 'many-%'`);
-    }
-    expect(compared).toBeGreaterThan(120);
-    expect(mostInTurn).toBeLessThanOrEqual(10);
-  });
-
   it('are told of where a second factor was set up or removed past Latchkey', async () => {
     await writer.query(
       `INSERT INTO second_factor (user_id, id, sealed_secret, pepper_version, confirmed_at) VALUES ($1, $1, '\\x00', '1', now())`,
