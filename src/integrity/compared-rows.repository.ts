@@ -6,8 +6,8 @@ import { Project } from '../projects/project.entity.js';
 import { User } from '../users/user.entity.js';
 import { ACCEPT_ACTION, type StoredEntry } from './told-state.js';
 
-/** Things of one statement. */
-export const SLICE_ROWS = 250;
+/** Things of one statement: what it brings is read in one turn of the event loop. */
+export const SLICE_ROWS = 100;
 /** Newest entries of each thing in a slice. One thing may have millions: what is older is read a page a statement. */
 const NEWEST_ENTRIES = 100;
 /** Older entries of one thing that a statement reads. */
@@ -195,7 +195,8 @@ export class ComparedRowsRepository {
   async findRows(type: ComparedType, ids: readonly string[]): Promise<ComparedRow[]> {
     const rows = await this.manager.query<Row[]>(ROWS[type], [ids, type]);
     const columns = columnsOf(type);
-    return rows.map(({ trail, ...row }) => ({ id: row.comparedId, row: { ...row, ...columns(row) }, trail }));
+    // Into the row itself: a copy of so many members takes longer than the rest of a comparison.
+    return rows.map((row) => ({ id: row.comparedId, row: Object.assign(row, columns(row)), trail: row.trail }));
   }
 
   /** Those of the things that have no row. */
@@ -247,5 +248,9 @@ function columnsOf(type: ComparedType): (row: Record<string, unknown>) => Record
       const isOne = transformer !== undefined && !Array.isArray(transformer);
       return { name, propertyName, from: (value: unknown) => (isOne ? (transformer.from(value) as unknown) : value) };
     });
-  return (row) => Object.fromEntries(members.map(({ name, propertyName, from }) => [propertyName, from(row[name])]));
+  return (row) => {
+    const values: Record<string, unknown> = {};
+    for (const { name, propertyName, from } of members) values[propertyName] = from(row[name]);
+    return values;
+  };
 }

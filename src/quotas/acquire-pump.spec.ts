@@ -4,8 +4,11 @@ import type { AcquireCall } from './acquire-call.js';
 import { AcquirePump } from './acquire-pump.js';
 import { BudgetEntry } from './budget-entry.js';
 import { LEDGER_DEFAULTS } from './lease-manager-options.js';
-import type { Account, AcquireAnswer, AcquireRequest, QuotaStore } from './quota-store.js';
+import { DemandEstimator } from './demand-estimator.js';
+import { WINDOW_NAMES } from './memory-entry.js';
+import type { Account, AcquireAnswer, AcquireRequest, QuotaStore, WindowName } from './quota-store.js';
 import { enqueue, Waiter } from './waiter.js';
+import { WindowEntry } from './window-entry.js';
 
 /** A pump before a store in which nothing is answered unless the test says so. */
 class Stage {
@@ -36,7 +39,7 @@ class Stage {
         failed: (call) => void this.failed.push(call),
         closeAll: () => [],
         closeUsed: () => [],
-        lowOf: () => [],
+        lowOf: (windows) => windows.map(({ id, window }) => this.lowEntry(id, window)),
         mayStand: () => false,
       },
     );
@@ -47,6 +50,20 @@ class Stage {
     enqueue(entry, this.waiter([account], ttlSeconds));
     this.pump.askBudget(entry);
     return entry;
+  }
+
+  /** Asks ahead for all windows of a key. */
+  refill(id: string): void {
+    this.pump.refill(
+      id,
+      WINDOW_NAMES.map((window) => ({ id, window, limit: 10_000 })),
+    );
+  }
+
+  private lowEntry(id: string, window: WindowName): WindowEntry {
+    const flow = new DemandEstimator();
+    flow.add(10, this.events.now);
+    return new WindowEntry(id, window, flow);
   }
 
   askTogether(accounts: readonly Account[]): void {
@@ -142,5 +159,42 @@ describe('Calls to the store', () => {
     await stage.pass(100);
     const later = stage.sentIds.slice(before).map(([id]) => id!.replace(/-\d+/, ''));
     expect(later.sort()).toEqual(['key', 'limit', 'member', 'together']);
+  });
+});
+
+describe('what is asked for ahead', () => {
+  it('goes for 200 keys in a statement, and for the next 200 as soon as that has ended', async () => {
+    const stage = new Stage();
+    for (let key = 0; key < 450; key++) stage.refill(`key ${key}`);
+    const keysOf = (call: number): number => new Set(stage.sent[call]?.request.windows.map(({ id }) => id)).size;
+    const end = async (call: number): Promise<void> => {
+      stage.sent[call]!.answer({ budgets: [], windows: [] });
+      await new Promise((resolve) => setImmediate(resolve));
+      await stage.pass(1);
+    };
+    await stage.pass(LEDGER_DEFAULTS.refillMs);
+    expect([stage.sent.length, keysOf(0)]).toEqual([1, 200]);
+    await end(0);
+    expect([stage.sent.length, keysOf(1)]).toEqual([2, 200]);
+    await end(1);
+    expect(stage.sent).toHaveLength(2);
+    await stage.pass(LEDGER_DEFAULTS.refillMs);
+    expect([stage.sent.length, keysOf(2)]).toEqual([3, 50]);
+  });
+
+  it('waits a while where a statement may not be sent, however much there is to ask for', async () => {
+    const stage = new Stage();
+    stage.pump.pauseUntil(1_000);
+    for (let key = 0; key < 450; key++) stage.refill(`key ${key}`);
+    let looks = 0;
+    const after = stage.events.at.bind(stage.events);
+    stage.events.at = (atMs, run) => {
+      looks++;
+      after(atMs, run);
+    };
+    await stage.pass(990);
+    expect(looks).toBeLessThanOrEqual(990 / LEDGER_DEFAULTS.refillMs);
+    await stage.pass(100);
+    expect(stage.sent).toHaveLength(1);
   });
 });

@@ -193,7 +193,9 @@ export class AcquirePump {
   private scheduleRefill(): void {
     if (this.isRefillScheduled || this.isRefilling || this.refills.size + this.renewals.size === 0) return;
     this.isRefillScheduled = true;
-    this.clock.after(this.options.refillMs, () => {
+    // Enough for a statement waits already: there is nothing to collect.
+    const isFull = this.postponed === 0 && this.refills.size >= this.options.maxAsks;
+    this.clock.after(isFull ? 0 : this.options.refillMs, () => {
       this.isRefillScheduled = false;
       this.sendRefill();
     });
@@ -212,8 +214,10 @@ export class AcquirePump {
     }
     this.postponed = 0;
     const windows: WindowRecord[] = [];
+    let keys = 0;
     for (const [id, limits] of this.refills) {
-      if (windows.length >= this.options.maxAsks) break;
+      // Of keys, not of windows: those of one share a row.
+      if (keys++ >= this.options.maxAsks) break;
       this.refills.delete(id);
       for (const entry of this.handler.lowOf(limits, nowMs)) windows.push(...this.refillRecords(entry, limits, nowMs));
     }

@@ -107,7 +107,7 @@ export function limitWindowRows(asks: readonly WindowPart[], live: number, isRel
 function columnsOf(asks: readonly WindowPart[]) {
   const places = asks
     .map((_, index) => index)
-    .sort((one, other) => compare(placeOf(asks[one]), placeOf(asks[other])) || one - other);
+    .sort((one, other) => byRow(asks[one] as WindowPart, asks[other] as WindowPart) || one - other);
   const sorted = places.map((place) => asks[place] as WindowPart);
   const firsts: WindowPart[] = [];
   const counts: number[] = [];
@@ -140,10 +140,9 @@ function spans(asks: readonly { readonly needs: readonly unknown[] }[]): [number
   return [firsts, asks.map(({ needs }) => needs.length)];
 }
 
-function placeOf(ask: WindowPart | undefined): string {
-  return `${ask?.of === undefined ? 'key' : 'limit'} ${ask?.id ?? ''}`;
-}
-
-function compare(one: string, other: string): number {
-  return one < other ? -1 : one > other ? 1 : 0;
+/** Rows of keys before those of limits, each by id. */
+function byRow(one: WindowPart, other: WindowPart): number {
+  const kinds = Number(one.of !== undefined) - Number(other.of !== undefined);
+  if (kinds !== 0) return kinds;
+  return one.id < other.id ? -1 : one.id > other.id ? 1 : 0;
 }

@@ -13,7 +13,7 @@ export interface LeaseManagerOptions {
   readonly maxCalls: number;
   readonly fewCalls: number;
   readonly patienceMs: number;
-  /** Accounts, and windows, in one call. */
+  /** Accounts, and windows, in one call; of what is asked for ahead, keys. */
   readonly maxAsks: number;
   readonly maxNeeds: number;
   readonly maxWaiters: number;

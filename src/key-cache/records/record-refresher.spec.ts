@@ -54,15 +54,15 @@ describe('RecordRefresher', () => {
     expect(sent).toEqual([{ kids: [], macs: [Buffer.alloc(32, 'other')] }]);
   });
 
-  it('asks for no more than a statement brings, and for nothing while a caller waits', async () => {
-    const kids = Array.from({ length: 300 }, (_, index) => `kid-${index}`);
+  it('asks for few at once, as calls wait while they are kept, and for nothing while a caller waits', async () => {
+    const kids = Array.from({ length: 150 }, (_, index) => `kid-${index}`);
     cache.put(cache.beginLoad(0), loadOf(kids), []);
     nowMs = OLD_MS;
     read(kids);
     void loader.load({ name: 'cold', kid: 'cold' });
     expect(refresher.refresh()).toBe(0);
     await turn(soon);
-    expect(refresher.refresh()).toBe(250);
+    expect(refresher.refresh()).toBe(100);
     expect(refresher.refresh()).toBe(0);
     await turn(soon);
     expect(refresher.refresh()).toBe(50);

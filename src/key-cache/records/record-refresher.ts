@@ -2,8 +2,11 @@ import type { SecretFacts } from './key-record.js';
 import type { RecordCache } from './record-cache.js';
 import type { Lookup, RecordLoader } from './record-loader.js';
 
-/** Most records that are asked for at once: what one statement brings. */
-const MOST_AT_ONCE = 250;
+/**
+ * Most records that are asked for at once. They are read and kept in one turn of the event loop, for which calls wait:
+ * fewer than a statement may bring where callers wait for them.
+ */
+const MOST_AT_ONCE = 100;
 
 /**
  * Reads records anew before they are too old to be used, so that no call waits for a record that is in use. It asks
