@@ -115,6 +115,18 @@ export const SLOW_GROUPS = [
     ],
   },
   {
+    name: 'simulations',
+    why: 'counts refusals and waits over minutes of simulated traffic; `npm test` runs seeds of each simulation',
+    tests: [
+      'test/simulation/full-budgets.spec.ts',
+      'test/simulation/reach.spec.ts',
+      'test/simulation/waits.spec.ts',
+      'test/simulation/tokens/token-reach.spec.ts',
+    ],
+    keeps: [],
+    sources: ['src/quotas/', 'test/simulation/'],
+  },
+  {
     name: 'sign-in',
     why: 'signs in with an identity provider, a second factor and wrong passwords, each a slow hash by design',
     tests: [

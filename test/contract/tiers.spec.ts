@@ -77,7 +77,7 @@ describe('The tiers of the tests', () => {
 
   it('are selected by the sources they test', () => {
     expect(groupsFor(['CONTRIBUTING.md', 'src/limits/limit-rules.ts'])).toEqual([]);
-    expect(groupsFor(['src/quotas/lease.ts'])).toEqual(['waits']);
+    expect(groupsFor(['src/quotas/lease.ts'])).toEqual(['waits', 'simulations']);
     expect(groupsFor(['console/src/main.tsx'])).toContain('browser');
     expect(groupsFor(['docs/getting-started.md'])).toEqual(['processes']);
     expect(groupsFor(['test/gateways/nginx.spec.ts'])).toContain('gateways');
