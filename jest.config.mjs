@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DIVIDED, foldersWith, isFileInTier } from './test/tiers.mjs';
+import { foldersWith, isFileInTier } from './test/tiers.mjs';
 
 /**
  * One project per level of test (docs: CONTRIBUTING.md). Levels that touch PostgreSQL share the server
@@ -60,9 +60,7 @@ const UNITS = [
   '<rootDir>/src/**/*.spec.ts',
   '<rootDir>/clients/typescript/src/**/*.spec.ts',
 ];
-/** They choose themselves which of their faults and seeds belong to a tier. */
-const SIMULATIONS_OF_BOTH = DIVIDED.map((file) => `<rootDir>/${file}`);
-const SIMULATIONS = ['<rootDir>/test/simulation/**/*.spec.ts', '<rootDir>/test/proofs/**/*.spec.ts'];
+const HARNESS_OF_PROOFS = ['<rootDir>/test/proofs/**/*.spec.ts'];
 
 /**
  * Tests wait for PostgreSQL and for each other's processes: half as many workers again keep the processors busy. Those
@@ -89,7 +87,7 @@ export default {
     {
       ...base,
       displayName: 'simulation',
-      testMatch: process.env.TEST_TIER === 'rest' ? SIMULATIONS_OF_BOTH : SIMULATIONS,
+      testMatch: [...specsOf('simulation'), ...(process.env.TEST_TIER === 'rest' ? NONE : HARNESS_OF_PROOFS)],
     },
     withDatabase('integration'),
     withDatabase('e2e'),

@@ -7,6 +7,7 @@ export interface SlowGroup {
   readonly sources: readonly string[];
 }
 export declare const SLOW_GROUPS: readonly SlowGroup[];
+export declare const ON_OLDEST: { readonly tests: readonly string[]; readonly leaves: readonly string[] };
 export declare const DIVIDED: readonly string[];
 export declare function foldersWith(folder: string): readonly string[];
 export declare function slowGroupsOf(file: string): string[];

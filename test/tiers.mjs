@@ -116,6 +116,18 @@ export const SLOW_GROUPS = [
     ],
   },
   {
+    name: 'simulations',
+    why: 'counts refusals and waits over minutes of simulated traffic; `npm test` runs seeds of each simulation',
+    tests: [
+      'test/simulation/full-budgets.spec.ts',
+      'test/simulation/reach.spec.ts',
+      'test/simulation/waits.spec.ts',
+      'test/simulation/tokens/token-reach.spec.ts',
+    ],
+    keeps: [],
+    sources: ['src/quotas/', 'test/simulation/'],
+  },
+  {
     name: 'sign-in',
     why: 'signs in with an identity provider, a second factor and wrong passwords, each a slow hash by design',
     tests: [
@@ -149,6 +161,37 @@ export const SLOW_GROUPS = [
     sources: ['packages/contract/', 'src/api-keys/', 'src/key-cache/', 'src/access/'],
   },
 ];
+
+/**
+ * What is run once more on the oldest PostgreSQL that is promised (`.ci/postgres-15`): what asks its planner,
+ * functions, locks, partitions and catalogue something. `leaves` are files of these folders that test receivers, files,
+ * processes and settings, whatever the database is.
+ */
+export const ON_OLDEST = {
+  tests: [
+    'test/integration/api-keys/',
+    'test/integration/audit/',
+    'test/integration/quotas/',
+    'test/integration/usage/',
+    'test/integration/backup/after-restore.spec.ts',
+    'test/integration/database/schema.spec.ts',
+    'test/integration/database/upgrade.spec.ts',
+    'test/integration/health/doctor.spec.ts',
+    'test/integration/health/production-checklist.spec.ts',
+    'test/integration/users/admins.spec.ts',
+    'test/contract/migrations.spec.ts',
+    'test/contract/schema.spec.ts',
+  ],
+  leaves: [
+    'test/integration/audit/copy-file.spec.ts',
+    'test/integration/audit/hanging-checkpoints.spec.ts',
+    'test/integration/audit/rsyslog.spec.ts',
+    'test/integration/audit/shutdown.spec.ts',
+    'test/integration/audit/syslog.spec.ts',
+    'test/integration/audit/segments/killed.spec.ts',
+    'test/integration/audit/segments/tampering.spec.ts',
+  ],
+};
 
 /** Files that have tests for both tiers, and choose by `ofTier` themselves. */
 export const DIVIDED = [
@@ -188,9 +231,11 @@ export function slowGroupsOf(file) {
 
 /**
  * Whether a file is run in a tier: `quick`, `rest` (what `quick` leaves out), or names of groups after `quick`,
- * separated by commas. Everything is in `all`, and where no tier is set.
+ * separated by commas; `oldest` is what PostgreSQL 15 is asked. Everything is in `all`, and where no tier is set.
  */
 export function isFileInTier(file, tier = process.env[TIER_VARIABLE]) {
+  if (tier === 'oldest')
+    return ON_OLDEST.tests.some((test) => file.startsWith(test)) && !ON_OLDEST.leaves.includes(file);
   if (tier === undefined || tier === 'all' || DIVIDED.includes(file)) return true;
   const groups = slowGroupsOf(file);
   const [first, ...named] = tier.split(',');

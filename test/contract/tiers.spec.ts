@@ -1,7 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { DIVIDED, foldersWith, groupsFor, isFileInTier, ofTier, SLOW_GROUPS, slowGroupsOf } from '../tiers.mjs';
+import {
+  DIVIDED,
+  foldersWith,
+  groupsFor,
+  isFileInTier,
+  ofTier,
+  ON_OLDEST,
+  SLOW_GROUPS,
+  slowGroupsOf,
+} from '../tiers.mjs';
 
 const ROOT = join(import.meta.dirname, '../..');
 const filesBelow = (folder: string) =>
@@ -28,6 +37,15 @@ describe('The tiers of the tests', () => {
     const twice = specs.filter((file) => isFileInTier(file, 'quick') && isFileInTier(file, 'rest'));
     expect(specs.filter((file) => !isFileInTier(file, 'quick') && !isFileInTier(file, 'rest'))).toEqual([]);
     expect(twice.sort()).toEqual([...DIVIDED].sort());
+  });
+
+  it('ask the oldest PostgreSQL of files that exist, and leave out only what is in their folders', () => {
+    const { tests, leaves } = ON_OLDEST;
+    expect([...tests, ...leaves].filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+    expect(leaves.filter((file) => !tests.some((test) => file.startsWith(test)))).toEqual([]);
+    const asked = specs.filter((file) => isFileInTier(file, 'oldest'));
+    expect(tests.filter((test) => !asked.some((file) => file.startsWith(test)))).toEqual([]);
+    expect(asked.filter((file) => leaves.includes(file) || !tests.some((test) => file.startsWith(test)))).toEqual([]);
   });
 
   it('have both what divides its tests, and nothing else', () => {
@@ -59,7 +77,7 @@ describe('The tiers of the tests', () => {
 
   it('are selected by the sources they test', () => {
     expect(groupsFor(['CONTRIBUTING.md', 'src/limits/limit-rules.ts'])).toEqual([]);
-    expect(groupsFor(['src/quotas/lease.ts'])).toEqual(['waits']);
+    expect(groupsFor(['src/quotas/lease.ts'])).toEqual(['waits', 'simulations']);
     expect(groupsFor(['console/src/main.tsx'])).toContain('browser');
     expect(groupsFor(['docs/getting-started.md'])).toEqual(['processes']);
     expect(groupsFor(['test/gateways/nginx.spec.ts'])).toContain('gateways');

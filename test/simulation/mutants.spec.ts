@@ -56,11 +56,16 @@ const PERMIT_FAULTS: Record<PermitFault, number> = {
 const RARE: Partial<Record<QuotaStoreFault | LeaseManagerFault | PermitFault, number>> = {
   'month-made-without-raise': 168,
   'admits-past-the-raise': 38,
-  'permits-handed-back-and-kept': 51,
+  'permits-handed-back-and-kept': 70,
+  'suspension-not-noticed': 11,
+  'patch-keeps-the-lowest-floor': 10,
+  'admits-past-the-month': 11,
+  'future-lease-stays': 12,
+  'far-row-stays': 12,
   'deadline-without-margin': 20,
   'janitor-does-not-watch': 11,
   'return-counts-twice': 5,
-  'late-grant-used-and-returned': 7,
+  'late-grant-used-and-returned': 14,
 };
 
 const isOfPermits = (fault: LeaseManagerFault | PermitFault): fault is PermitFault => fault in PERMIT_FAULTS;

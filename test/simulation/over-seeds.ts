@@ -3,7 +3,7 @@ import { ofTier, TIER_VARIABLE } from '../tiers.mjs';
 
 /** The first of them on every change, the others in the rest of the tests. */
 const SEEDS = Number(process.env.SIMULATION_SEEDS ?? 100);
-const ON_EVERY_CHANGE = 20;
+const ON_EVERY_CHANGE = 10;
 const ONLY = process.env.SIMULATION_SEED;
 /** Of fewer, something may not happen by chance. */
 const LEAST_TO_COUNT = 50;

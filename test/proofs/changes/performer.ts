@@ -63,10 +63,16 @@ export class Performer {
     return counts;
   }
 
-  /** One scenario after the other, until `isOver`. A scenario ends with the first change whose outcome is unknown. */
-  async work(from: number, isOver: () => boolean): Promise<void> {
+  /**
+   * One scenario after the other, with `pause` after each change, until `isOver`. A scenario ends with the first change
+   * whose outcome is unknown.
+   */
+  async work(from: number, isOver: () => boolean, pause: () => Promise<void>): Promise<void> {
     for (let turn = from; !isOver(); turn += 1) {
-      for (const step of this.scenario(turn)) if (isOver() || !(await this.perform(step))) break;
+      for (const step of this.scenario(turn)) {
+        if (isOver() || !(await this.perform(step))) break;
+        await pause();
+      }
     }
   }
 

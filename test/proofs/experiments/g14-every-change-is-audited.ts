@@ -13,8 +13,10 @@ const LEAST_KILLS = 3;
 /** Of each kind, beside kills. */
 const LEAST = { ci: 3, full: 30 } as const;
 const WORKERS = 6;
+/** Between two changes of a worker while a server starts, which would wait for the processors most of the time. */
+const PAUSE_AT_START_MS = 100;
 /** For kinds that come late, on a machine that is slow. */
-const MOST_MS = { ci: 120_000, full: 900_000 } as const;
+const MOST_MS = { ci: 240_000, full: 900_000 } as const;
 const MOST_VIOLATIONS = 20;
 
 /**
@@ -73,14 +75,20 @@ async function besideKills(
 ): Promise<number> {
   const until = performance.now() + mostMs;
   let isOver = false;
-  const workers = Array.from({ length: WORKERS }, (_, index) => performer.work(index, () => isOver));
+  let isStarting = false;
+  const pause = async () => {
+    if (isStarting) await sleep(PAUSE_AT_START_MS);
+  };
+  const workers = Array.from({ length: WORKERS }, (_, index) => performer.work(index, () => isOver, pause));
   const isShown = () => CHANGE_KINDS.every((kind) => (performer.counts().get(kind) ?? 0) >= least);
   let kills = 0;
   while ((kills < wanted || !isShown()) && performance.now() < until && performer.violations.length < MOST_VIOLATIONS) {
-    await sleep(100 + random.integer(400));
+    await sleep(300 + random.integer(700));
     const replica = random.pick(cluster.replicas);
     await replica.end('SIGKILL');
+    isStarting = true;
     await replica.start();
+    isStarting = false;
     kills += 1;
   }
   isOver = true;

@@ -46,8 +46,11 @@ const DRAW_FAULTS: Record<LimitDrawFault, number> = {
   'absent-subject-opens': 60,
 };
 
+/** Faults that few seeds show: the search begins at the first of them, and takes a second instead of a minute. */
+const RARE: Partial<Record<LimitStoreFault, number>> = { 'admits-past-the-month': 22 };
+
 describe('the simulation of limits notices', () => {
-  itNotices('a store with the fault %s', FAULTS, (fault, seed) => new LimitSimulation(seed, fault).run());
+  itNotices('a store with the fault %s', FAULTS, (fault, seed) => new LimitSimulation(seed, fault).run(), RARE);
 
   itNotices('a replica with the fault %s', DRAW_FAULTS, (fault, seed) => new LimitSimulation(seed, null, fault).run());
 });

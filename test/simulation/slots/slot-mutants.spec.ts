@@ -39,10 +39,19 @@ const MANAGER_FAULTS: Record<SlotManagerFault, number> = {
   'admits-without-the-amount': 60,
 };
 
+/** Faults that few seeds show: the search begins at the first of them, and takes a second instead of a minute. */
+const RARE: Partial<Record<SlotManagerFault, number>> = {
+  'keeps-grants-of-unknown-outcome': 68,
+  'frees-once': 68,
+};
+
 describe('the simulation of calls in flight notices', () => {
   itNotices('a store with the fault %s', FAULTS, (fault, seed) => new SlotSimulation(seed, fault).run());
 
-  itNotices('a replica with the fault %s', MANAGER_FAULTS, (fault, seed) =>
-    new SlotSimulation(seed, null, faultySlotManager(fault)).run(),
+  itNotices(
+    'a replica with the fault %s',
+    MANAGER_FAULTS,
+    (fault, seed) => new SlotSimulation(seed, null, faultySlotManager(fault)).run(),
+    RARE,
   );
 });

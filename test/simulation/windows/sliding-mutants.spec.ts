@@ -22,10 +22,21 @@ const DRAW_FAULTS: Record<SlidingDrawFault, number> = {
   'call-without-model-escapes': 60,
 };
 
-describe('the simulation of limits by minute and hour notices', () => {
-  itNotices('a store with the fault %s', STORE_FAULTS, (fault, seed) => new SlidingSimulation(seed, fault).run());
+/** Faults that few seeds show: the search begins at the first of them, and takes a second instead of a minute. */
+const RARE: Partial<Record<SlidingStoreFault | SlidingDrawFault, number>> = {
+  'permits-outlive-the-override': 112,
+  'override-is-ignored': 26,
+  'override-never-ends': 10,
+  'observe-is-not-counted': 15,
+};
 
-  itNotices('a replica with the fault %s', DRAW_FAULTS, (fault, seed) =>
-    new SlidingSimulation(seed, null, fault).run(),
+describe('the simulation of limits by minute and hour notices', () => {
+  itNotices('a store with the fault %s', STORE_FAULTS, (fault, seed) => new SlidingSimulation(seed, fault).run(), RARE);
+
+  itNotices(
+    'a replica with the fault %s',
+    DRAW_FAULTS,
+    (fault, seed) => new SlidingSimulation(seed, null, fault).run(),
+    RARE,
   );
 });
