@@ -1,7 +1,6 @@
 import type { DataSource } from 'typeorm';
-import { AuditEventsRepository } from '../audit/audit-events.repository.js';
-import { type CopyPlace, placeOfCopy } from '../audit/copies/copy-place.js';
-import { SetBack, UncopiedEntries } from '../audit/copies/uncopied-entries.js';
+import { findUncopied } from '../audit/copies/copy-finding.js';
+import { SetBack } from '../audit/copies/uncopied-entries.js';
 import { allowedMonths, NOT_ALLOWED } from '../audit/segments/allowed-months.js';
 import { findSegments } from '../audit/segments/sealed-cut.js';
 import { requireThere } from '../audit/segments/segment-shelf.js';
@@ -253,17 +252,17 @@ async function auditCopy({ config, dataSource }: Asked): Promise<string | { look
 }
 
 /** Of the file on this machine, which is that of a server. */
-async function copyFile(path: string, { manager }: DataSource): Promise<string | null> {
-  let place: CopyPlace;
+async function copyFile(path: string, dataSource: DataSource): Promise<string | null> {
   try {
-    place = await placeOfCopy(path);
+    const { lacking, hasChanges } = await findUncopied(path, dataSource);
+    if (lacking <= MAX_UNSENT && hasChanges) return null;
+    return `Entries that AUDIT_COPY_FILE lacks: ${lacking}. Does a server run on this machine, and can it write the file?`;
   } catch (error) {
+    if (error instanceof SetBack)
+      return 'The trail ends before what AUDIT_COPY_FILE has. The log of a server says what to do.';
+    // The database answered a moment ago: what fails is the file.
     return `AUDIT_COPY_FILE cannot be read: ${(error as Error).message}`;
   }
-  const lacking = await new UncopiedEntries(new AuditEventsRepository(manager)).count(place).catch(setBackOnly);
-  if (lacking === null) return 'The trail ends before what AUDIT_COPY_FILE has. The log of a server says what to do.';
-  if (lacking <= MAX_UNSENT && place.audit_event.seq !== '0') return null;
-  return `Entries that AUDIT_COPY_FILE lacks: ${lacking}. Does a server run on this machine, and can it write the file?`;
 }
 
 async function sealedSegments({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
