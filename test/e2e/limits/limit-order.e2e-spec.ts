@@ -81,14 +81,14 @@ describe('Accounts in the order of what is used', () => {
   };
 
   /**
-   * Windows of an hour. Of three quarters most has left them since they were written, so that their rows say more than
-   * counts; of some nothing counts any more.
+   * Windows of an hour. Of three quarters some has left them since they were written, so that their rows say more than
+   * counts. Something counts in each: others are swept.
    */
   const fillWindows = async (limitId: string, amount: bigint): Promise<Account[]> => {
     const drawn = Array.from({ length: COUNT }, (_, n) => ({
       id: randomUUID(),
       left: n % 4 === 0 ? 0 : Math.floor(Math.exp(Math.random() * 16)),
-      used: n % 9 === 0 ? 0 : n % 7 === 0 ? 7 : Math.floor(Math.exp(Math.random() * 16)),
+      used: n % 9 === 0 ? 1 : n % 7 === 0 ? 7 : Math.floor(Math.exp(Math.random() * 16)),
       own: n % 10 === 0 ? (n % 30 === 0 ? 0 : 1 + (n % 50)) : null,
       hasEnded: n % 50 === 0,
     }));
