@@ -22,6 +22,8 @@ export interface Variation {
   readonly leaseManager?: typeof LeaseManager;
   /** What replicas believe about their number; absent: the truth. */
   readonly live?: number;
+  /** A statement takes so much longer for each window that it asks for; absent: no longer. */
+  readonly perWindowMs?: number;
 }
 
 /** Replicas with nothing wrong before the model of the store, and calls that each go to one of them at random. */
@@ -36,8 +38,9 @@ export class ManyReplicas {
   constructor(
     replicas: number,
     seed: number,
-    { options, leaseManager = LeaseManager, live = replicas }: Variation = {},
+    { options, leaseManager = LeaseManager, live = replicas, perWindowMs = 0 }: Variation = {},
   ) {
+    this.perWindowMs = perWindowMs;
     this.random = new Random(seed);
     let ids = 0;
     this.leaseManagers = Array.from({ length: replicas }, (_, index) => {
@@ -102,6 +105,7 @@ export class ManyReplicas {
 
   private readonly budgets = new Map<string, readonly Account[]>();
   private hasStirred = false;
+  private readonly perWindowMs: number;
 
   private call(windows: readonly RateWindow[], replica: LeaseManager): void {
     const accounts = this.budgets.get(windows[0]!.id) ?? [];
@@ -117,16 +121,16 @@ export class ManyReplicas {
   }
 
   private wire(): QuotaStore {
-    const act = <T>(run: () => T): Promise<T> =>
+    const act = <T>(run: () => T, windows = 0): Promise<T> =>
       new Promise((resolve) =>
-        this.events.at(this.events.now + this.random.between(1, 5), () => {
+        this.events.at(this.events.now + this.random.between(1, 5) + windows * this.perWindowMs, () => {
           this.statements++;
           this.hasStirred = true;
           resolve(run());
         }),
       );
     return {
-      acquire: (request) => act(() => this.store.acquire(request)),
+      acquire: (request) => act(() => this.store.acquire(request), request.windows.length),
       giveBack: (back) => act(() => this.store.giveBack(back)),
       settle: () => Promise.reject(new Error('no money here')),
       closeExpired: () => Promise.reject(new Error('no money here')),

@@ -77,4 +77,16 @@ describe('Admitted calls that wait for the store', () => {
     console.info(`${name}, ${replicas}: ${percent(first)} in the first hour, ${percent(second)} in the second`);
     expect(second).toBeLessThan(0.01);
   });
+
+  it('are few where many keys want permits at the same time, and statements take as long as what they ask for', async () => {
+    const run = new ManyReplicas(1, 11, { options: { standAfterMs: 0 }, perWindowMs: 0.05 });
+    const keys = keysOf(5_000, { minute: 60, day: 1_000 });
+    const perSecond = (): number => 2_000 / keys.length;
+    // By then a key has been used twice: its first use waits.
+    await run.run(keys, perSecond, 10_000);
+    const { admitted, waited, refused } = await run.run(keys, perSecond, 5_000);
+    console.info(`5 000 keys, 2 000 calls a second: ${((waited / admitted) * 100).toFixed(2)} %`);
+    expect(refused).toBe(0);
+    expect(waited / admitted).toBeLessThan(0.06);
+  });
 });
