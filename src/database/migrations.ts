@@ -53,6 +53,7 @@ import { IndexOfSteps1790000003920 } from './migrations/1790000003920-index-of-s
 import { UsageSummedLater1790000004000 } from './migrations/1790000004000-usage-summed-later.js';
 import { AuditSealing1790000004050 } from './migrations/1790000004050-audit-sealing.js';
 import { UsageArchiving1790000004060 } from './migrations/1790000004060-usage-archiving.js';
+import { TokenWindows1790000004200 } from './migrations/1790000004200-token-windows.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -111,4 +112,5 @@ export const migrations = [
   UsageSummedLater1790000004000,
   AuditSealing1790000004050,
   UsageArchiving1790000004060,
+  TokenWindows1790000004200,
 ];
