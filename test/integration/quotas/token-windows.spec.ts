@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Hold, PermitClose, WindowAsk, WindowGrant } from '../../../src/quotas/quota-store.js';
 import { WINDOW } from '../../../src/quotas/quota-store.js';
+import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { markOf } from '../../../src/quotas/token-windows.js';
 import { Random, uuidOf } from '../../simulation/random.js';
 import { TokenStoreModel } from '../../simulation/tokens/token-store-model.js';
@@ -8,9 +9,10 @@ import { insertLimit } from '../../support/limits.js';
 import { createQuotaDatabase, type QuotaDatabase } from './quota-database.js';
 
 const START = Date.parse('2026-11-10T12:00:00Z');
-const EPOCH_DIGITS = 16;
+const KEY = '00000000-0000-7000-8000-0000000000aa';
+const OWNER = '00000000-0000-7000-8000-000000000001';
 /** What has to have happened in every run. */
-const KINDS = ['ask', 'refill', 'close', 'first', 'late', 'settle', 'release', 'crash'];
+const KINDS = ['ask', 'refill', 'close', 'first', 'late', 'repeated', 'settle', 'release', 'crash'];
 
 /** A hold as either side names it. */
 interface Held {
@@ -25,6 +27,7 @@ class Differential {
   readonly done: string[] = [];
   private readonly held: Held[] = [];
   private readonly model: TokenStoreModel;
+  private readonly store: PostgresQuotaStore;
   private nowMs = START;
 
   constructor(
@@ -36,6 +39,7 @@ class Differential {
   ) {
     this.model = new TokenStoreModel(() => this.nowMs);
     this.model.amounts.set(id, amount);
+    this.store = new PostgresQuotaStore(database.sql);
   }
 
   async step(step: number): Promise<void> {
@@ -50,10 +54,6 @@ class Differential {
     this.model.flush();
     this.model.crash(true);
     await this.database.asOwner('DELETE FROM quota_epoch', []);
-  }
-
-  private call(name: string, ...values: unknown[]): Promise<string> {
-    return callFunction(this.database, name, values);
   }
 
   private async ask(step: number): Promise<void> {
@@ -73,37 +73,16 @@ class Differential {
     const isNew = !this.model.rows.has(id);
     // A refill makes no row in PostgreSQL: nothing waits for it.
     if (isNew && needs.length === 0) return;
-    const grant = this.model.acquire({ replicaId: 'one', liveReplicas: 3, budgets: [], windows: [ask] })[0]!;
-    const answer = await this.call(
-      'quota_token_windows',
-      ...[
-        3,
-        true,
-        true,
-        `{${id}}`,
-        `{${id}}`,
-        '{NULL}',
-        '{1}',
-        `{${ask.want}}`,
-        `{${needs.length}}`,
-        `{${needs.join()}}`,
-      ],
-      ...(closed === undefined
-        ? ['{NULL}', '{NULL}', '{NULL}']
-        : [
-            `{${closed.inModel.bucket}}`,
-            `{${closed.inModel.granted - closed.inModel.used}}`,
-            `{${BigInt(`0x${closed.epoch}`)}}`,
-          ]),
-    );
-    const [verdicts, permits, bucket, validForMs, free, , , shown, least, epoch] = answer.split(',');
-    const expected = grant.verdicts.map((one) => (one === 'uncounted' ? '3' : Number(one))).join('');
-    expect([step, verdicts, permits, bucket, validForMs, free, shown, least].map(String)).toEqual(
-      [step, expected, grant.permits, grant.bucket, 1_000, grant.free, this.amount, this.amount].map(String),
-    );
-    expect(epoch).toHaveLength(EPOCH_DIGITS);
+    const request = { replicaId: OWNER, liveReplicas: 3, budgets: [], windows: [ask] };
+    const [expected] = this.model.acquire(request);
+    const inDatabase = { ...ask, previous: closed === undefined ? null : { ...closed.inModel, epoch: closed.epoch } };
+    const [grant] = (await this.store.acquire({ ...request, windows: [inDatabase] })).windows;
+    const { epoch, ...told } = grant!;
+    const { epoch: _, resetMs, retryMs, ...same } = expected!;
+    expect([step, told]).toEqual([step, { ...told, ...same }]);
+    expect(epoch).toMatch(/^[0-9a-f]{16}$/);
     if (closed !== undefined) this.held.splice(this.held.indexOf(closed), 1);
-    this.keep(step, grant, epoch!);
+    this.keep(step, expected!, epoch!);
     this.done.push(needs.length === 0 ? 'refill' : 'ask', closed === undefined ? 'ask' : 'close');
     await this.isAlike();
   }
@@ -119,29 +98,22 @@ class Differential {
     const { id } = this;
     const one = this.random.pick(this.held);
     if (one === undefined) return;
-    const hold: Hold = { accountId: id, period: WINDOW, leaseId: markOf(one.inModel.epoch!, one.inModel.bucket) };
     const kind = this.random.chance(0.3) ? 'release' : 'settle';
     const tokens = this.random.pick([0, one.reserved, Math.floor(one.reserved / 2), one.reserved + 3_000_000_000]);
-    const before = this.model.ends.get(one.reservationId);
-    const outcome = this.model.end({ kind, ...one, tokens, holds: [hold] });
-    if (outcome === 'repeated') return;
-    // What the statement that books a report is to ask for.
-    const taken = before === 'release' ? 0 : kind === 'release' ? one.reserved : Math.max(0, one.reserved - tokens);
-    const added = kind === 'release' ? 0 : before === 'release' ? tokens : Math.max(0, tokens - one.reserved);
+    const holdOf = (epoch: string): Hold => ({
+      ...{ accountId: id, period: WINDOW, leaseId: markOf(epoch, one.inModel.bucket) },
+    });
+    const outcome = this.model.end({ kind, ...one, tokens, holds: [holdOf(one.inModel.epoch!)] });
+    const [result] = await this.store.settle([
+      {
+        ...{ kind, keyId: KEY, reservationId: one.reservationId, month: null, holds: [holdOf(one.epoch)] },
+        ...{ reserved: 0n, amount: 0n, reservedTokens: BigInt(one.reserved), tokens: BigInt(tokens) },
+        ...{ settledBy: `${this.done.length}`, defaultHold: 0n },
+      },
+    ]);
     this.done.push(outcome, kind);
-    if (taken + added === 0) return;
-    await this.call(
-      'token_windows_end',
-      ...[
-        `{${id}}`,
-        `{${BigInt(`0x${one.epoch}`)}}`,
-        `{${one.inModel.bucket}}`,
-        `{${taken}}`,
-        `{${added}}`,
-        `{${id}}`,
-        '{NULL}',
-      ],
-    );
+    const isFirst = outcome !== 'repeated' && result!.outcome === (kind === 'settle' ? 'settled' : 'released');
+    expect([outcome, isFirst, result!.late]).toEqual([outcome, outcome !== 'repeated', outcome === 'late']);
     await this.isAlike();
   }
 
@@ -163,23 +135,18 @@ class Differential {
   }
 }
 
-async function callFunction(database: QuotaDatabase, name: string, values: unknown[]): Promise<string> {
-  const places = values.map((_, index) => `$${index + 1}`).join();
-  const [row] = await database.sql(`SELECT ${name}(${places}) AS answer`, values);
-  return (row as { answer: string }).answer;
-}
-
 describe('Windows of tokens in PostgreSQL and in the model', () => {
   let database: QuotaDatabase;
   beforeAll(async () => {
     database = await createQuotaDatabase();
+    await database.createKey(KEY, null, 'total');
   });
   afterAll(() => database.drop());
 
-  const call = (name: string, ...values: unknown[]): Promise<string> => callFunction(database, name, values);
   const limitOf = async (amount: bigint): Promise<string> => {
-    for (const table of ['rate_window', 'quota_limit']) await database.asOwner(`DELETE FROM ${table}`, []);
-    return (await insertLimit(database.asOwner, { unit: 'requests', per: 'minute', amount })).id;
+    for (const table of ['rate_window', 'quota_limit', 'reservation_end'])
+      await database.asOwner(`DELETE FROM ${table}`, []);
+    return (await insertLimit(database.asOwner, { unit: 'tokens', per: 'minute', amount })).id;
   };
 
   it.each([1, 2, 3, 4])('give the same answers and count the same, seed %d', async (seed) => {
@@ -193,40 +160,63 @@ describe('Windows of tokens in PostgreSQL and in the model', () => {
   it('count what is used at the same time, one after the other', async () => {
     await database.setClock(START);
     const id = await limitOf(1_000n);
-    const grants = await Promise.all(
-      Array.from({ length: 32 }, () =>
-        call(
-          'quota_token_windows',
-          ...[
-            1,
-            true,
-            true,
-            `{${id}}`,
-            `{${id}}`,
-            '{NULL}',
-            '{1}',
-            '{0}',
-            '{1}',
-            '{100}',
-            '{NULL}',
-            '{NULL}',
-            '{NULL}',
-          ],
-        ),
-      ),
-    );
-    const granted = grants.filter((answer) => answer.startsWith('1,'));
+    const store = new PostgresQuotaStore(database.sql);
+    const ask: WindowAsk = {
+      ...{ id, window: 'minute', limit: 0, want: 0, few: 0, needs: [100], previous: null },
+      of: { id, member: null, unit: 'tokens' },
+    };
+    const request = { replicaId: OWNER, liveReplicas: 1, budgets: [], windows: [ask] };
+    const grants = await Promise.all(Array.from({ length: 32 }, () => store.acquire(request)));
+    const granted = grants.flatMap(({ windows: [one] }) => (one!.verdicts[0] === true ? [one!] : []));
     expect(granted).toHaveLength(10);
     // A crash of the test's clock would change the epoch: all of these have one.
-    expect(new Set(granted.map((answer) => answer.split(',').at(-1))).size).toBe(1);
-    const [, , bucket = '', , , , , , , epoch = ''] = granted[0]!.split(',');
-    const end = ['{0}', `{${id}}`, '{NULL}'];
-    await Promise.all(
-      granted.map(() =>
-        call('token_windows_end', ...[`{${id}}`, `{${BigInt(`0x${epoch}`)}}`, `{${bucket}}`, '{60}', ...end]),
-      ),
-    );
+    expect(new Set(granted.map(({ epoch }) => epoch)).size).toBe(1);
+    const ends = granted.map(({ epoch, bucket }, index) => ({
+      ...{ kind: 'settle' as const, keyId: KEY, reservationId: uuidOf(index), month: null, settledBy: 'one' },
+      holds: [{ accountId: id, period: WINDOW, leaseId: markOf(epoch!, bucket) }],
+      ...{ reserved: 0n, amount: 0n, reservedTokens: 100n, tokens: 40n, defaultHold: 0n },
+    }));
+    // Each by two replicas: the second is a repeat.
+    await Promise.all([...ends, ...ends].map((one) => store.settle([one])));
     const [row] = await database.asOwner('SELECT sums[1] AS sum FROM rate_window WHERE key_id = $1', [id]);
     expect(row).toEqual({ sum: 400 });
+  });
+
+  it('take back what is not used of a lease in one statement with windows of requests', async () => {
+    await database.setClock(START);
+    const id = await limitOf(1_000n);
+    const store = new PostgresQuotaStore(database.sql);
+    const ofTokens = { id, window: 'minute' as const, of: { id, member: null, unit: 'tokens' as const } };
+    const ofKey = { id: KEY, window: 'minute' as const };
+    const common = { limit: 100, want: 0, few: 0, needs: [50], previous: null };
+    const { windows } = await store.acquire({
+      ...{ replicaId: OWNER, liveReplicas: 1, budgets: [] },
+      windows: [
+        { ...ofTokens, ...common },
+        { ...ofKey, ...common },
+      ],
+    });
+    expect(windows.map(({ verdicts, epoch }) => [verdicts, epoch === undefined])).toEqual([
+      [[true], false],
+      [[true], true],
+    ]);
+    const [tokens, requests] = windows.map(({ bucket, permits, epoch }) => ({
+      ...{ bucket, granted: permits, used: 20 },
+      ...(epoch === undefined ? {} : { epoch }),
+    }));
+    await store.giveBack({
+      leases: [],
+      windows: [
+        { ...ofKey, ...requests! },
+        { ...ofTokens, ...tokens! },
+      ],
+    });
+    const rows = await database.asOwner('SELECT key_id AS id, sums[1] AS sum FROM rate_window', []);
+    expect(new Map(rows.map(({ id: of, sum }) => [of, sum]))).toEqual(
+      new Map([
+        [id, 20],
+        [KEY, 20],
+      ]),
+    );
   });
 });
