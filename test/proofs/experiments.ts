@@ -38,6 +38,7 @@ import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
 import { g39 } from './experiments/g39-limits-hold-all-keys.js';
 import { g40 } from './experiments/g40-calls-in-flight.js';
+import { g41 } from './experiments/g41-tokens-by-minute.js';
 import { g42 } from './experiments/g42-periods-end-by-their-zone.js';
 import { g43 } from './experiments/g43-reports-keep-the-past.js';
 import { g44 } from './experiments/g44-wrong-secrets-never-start.js';
@@ -84,6 +85,7 @@ export const experiments: readonly Experiment[] = [
   g38,
   g39,
   g40,
+  g41,
   g42,
   g43,
   g44,
@@ -110,4 +112,4 @@ export const experiments: readonly Experiment[] = [
  * Those that neither measure time nor need the machine to themselves: `npm run prove:ci` runs two of them at once, in
  * this order. What takes longest begins. G01 ends: its calls want an answer in time, then it waits for holds to end.
  */
-export const SHARING: readonly Experiment[] = [g38, o03, g15, g43, g11, g09, g48, g24, g01];
+export const SHARING: readonly Experiment[] = [g38, o03, g15, g43, g11, g09, g41, g48, g24, g01];
