@@ -221,6 +221,50 @@ inBrowser('an admin', () => {
     await page.getByRole('heading', { name: 'Pace' }).waitFor();
   }, 60_000);
 
+  it('bounds tokens in any minute, tests a call that reserves some, and sees what is left, at every width', async () => {
+    const paced = (await made('/projects', { name: 'Drafts' })).id as string;
+    const writer = await made('/api-keys', { name: 'Writer', projectId: paced });
+    await admin.goto(`/limits/new?target=project:${paced}`);
+    await page.getByLabel('Name').fill('Drafts, pace');
+    await page
+      .getByRole('combobox', { name: 'What is bounded' })
+      .or(page.getByLabel('What is bounded'))
+      .first()
+      .click();
+    await page.getByRole('option', { name: 'Tokens', exact: true }).click();
+    await page.getByLabel('At most, tokens').fill('100000');
+    const period = page
+      .getByRole('combobox', { name: 'In', exact: true })
+      .or(page.getByLabel('In', { exact: true }))
+      .first();
+    await period.click();
+    expect(await page.getByRole('option', { name: 'any hour' }).count()).toBe(0);
+    await page.getByRole('option', { name: 'any minute' }).click();
+    expect(await page.getByLabel('Time zone').count()).toBe(0);
+    expect(await admin.inspect('new-limit-of-tokens-by-minute')).toEqual([]);
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await dialog()
+      .getByText('All keys in project Drafts together may use at most 100,000 tokens per minute.')
+      .waitFor();
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await page.getByRole('heading', { name: 'Drafts, pace' }).waitFor();
+
+    const body = { key: writer.secretKey, reserveTokens: 90_000 };
+    await eventually(async () => expect((await app.post('/verify', { token, body })).body.valid).toBe(true));
+    await admin.goto(`/keys/${writer.apiKey.id}?tab=explain`);
+    await page.getByLabel('Tokens to reserve').fill('20000');
+    await page.getByRole('button', { name: 'Test the call' }).click();
+    await said('The call would be refused: over a rate limit');
+    await said(/The limit “Drafts, pace” of the project of the key does not cover the call\. All of it is free at /);
+    expect(await admin.inspect('key-tested-with-tokens')).toEqual([]);
+    await page.getByRole('tab', { name: 'Limits' }).click();
+    const region = page.getByRole('region', { name: 'Drafts, pace' });
+    await region.getByText('tokens used or reserved').waitFor();
+    await region.getByText('90,000').waitFor();
+    await region.getByText(/Any minute counts\. What is used now counts no more in /).waitFor();
+    expect(await admin.inspect('key-limits-of-tokens-by-minute')).toEqual([]);
+  }, 120_000);
+
   it('sees what is used of tokens, calls and calls in flight in their numbers, at every width', async () => {
     const inProject = (await made('/projects', { name: 'Measured' })).id as string;
     const key = (await made('/api-keys', { name: 'Measured web', projectId: inProject })).apiKey.id as string;
