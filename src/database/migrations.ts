@@ -54,6 +54,7 @@ import { UsageSummedLater1790000004000 } from './migrations/1790000004000-usage-
 import { AuditSealing1790000004050 } from './migrations/1790000004050-audit-sealing.js';
 import { UsageArchiving1790000004060 } from './migrations/1790000004060-usage-archiving.js';
 import { AuditKeptBlocks1790000004100 } from './migrations/1790000004100-audit-kept-blocks.js';
+import { TokenWindows1790000004200 } from './migrations/1790000004200-token-windows.js';
 import { FullBudgets1790000004400 } from './migrations/1790000004400-full-budgets.js';
 import { IndexOfFullBudgets1790000004410 } from './migrations/1790000004410-index-of-full-budgets.js';
 
@@ -115,6 +116,7 @@ export const migrations = [
   AuditSealing1790000004050,
   UsageArchiving1790000004060,
   AuditKeptBlocks1790000004100,
+  TokenWindows1790000004200,
   FullBudgets1790000004400,
   IndexOfFullBudgets1790000004410,
 ];

@@ -6,9 +6,9 @@ import type { Statements } from './schema/sources.js';
  * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
  * that keys share. 5: it enforces limits of tokens, requests and calls in flight, and knows that older entries of the
  * audit trail may lie in sealed segments. 6: it enforces limits by minute and hour, and limits that have an account for
- * each subject. The first release tells nothing.
+ * each subject. 7: it enforces limits of tokens by minute. The first release tells nothing.
  */
-export const BUILD_LEVEL = 6;
+export const BUILD_LEVEL = 7;
 
 /** From which level on a build does without what {@link hasOlderReplicas} keeps. */
 const BINDING_LEVEL = 2;
@@ -18,6 +18,7 @@ const UNITS_LEVEL = 5;
 const WINDOWS_LEVEL = 6;
 const SEGMENTS_LEVEL = 5;
 const SUBJECTS_LEVEL = 6;
+const TOKEN_WINDOWS_LEVEL = 7;
 
 /** A replica that was killed may come back with its old build for so long, in seconds. */
 const MAY_COME_BACK_SECONDS = 60;
@@ -55,22 +56,24 @@ export interface LimitKind {
  */
 export async function limitsMayBegin(on: Statements, { unit, per, each }: LimitKind): Promise<boolean> {
   const ofUnit = unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
-  const level = Math.max(ofUnit, isSliding(per) ? WINDOWS_LEVEL : 0, each === 'subject' ? SUBJECTS_LEVEL : 0);
+  const ofWindow = unit === 'tokens' ? TOKEN_WINDOWS_LEVEL : WINDOWS_LEVEL;
+  const level = Math.max(ofUnit, isSliding(per) ? ofWindow : 0, each === 'subject' ? SUBJECTS_LEVEL : 0);
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(level)} AS older`);
   return !row!.older;
 }
 
 /**
  * Limits that are in force beside replicas which take them for others, at most 100, and what each is of: tokens,
- * requests and calls in flight would be counted as cents, subjects as owners, and minutes and hours as days. After a
- * roll back, or in it.
+ * requests and calls in flight would be counted as cents, subjects as owners, minutes and hours as days, and tokens by
+ * minute as requests. After a roll back, or in it.
  */
 export async function misreadLimits(on: Statements): Promise<{ id: string; name: string; of: string }[]> {
   return on.query(
     `SELECT id, name, CASE WHEN each = 'subject' THEN 'each subject' WHEN per IN ('minute', 'hour') THEN concat(unit, ' by ', per)
                            ELSE unit END AS of FROM quota_limit
       WHERE ended_at IS NULL AND (unit <> 'cents' AND ${replicasBelow(UNITS_LEVEL)} OR each = 'subject' AND ${replicasBelow(SUBJECTS_LEVEL)}
-         OR per IN ('minute', 'hour') AND ${replicasBelow(WINDOWS_LEVEL)})
+         OR per IN ('minute', 'hour') AND ${replicasBelow(WINDOWS_LEVEL)}
+         OR unit = 'tokens' AND per = 'minute' AND ${replicasBelow(TOKEN_WINDOWS_LEVEL)})
       ORDER BY id LIMIT 100`,
   );
 }

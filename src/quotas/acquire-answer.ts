@@ -1,4 +1,5 @@
-import type { BudgetGrant, BudgetRequest, NeedVerdict, WindowGrant, WindowVerdict } from './quota-store.js';
+import type { BudgetGrant, BudgetRequest, NeedVerdict, WindowAsk, WindowGrant, WindowVerdict } from './quota-store.js';
+import { isOfTokens } from './token-windows.js';
 
 /** Whether a grant would move money; all other asks only want to know whether anything is left. */
 export function takesAnything({ needs }: BudgetRequest): boolean {
@@ -120,7 +121,9 @@ export function withFull(asks: readonly BudgetRequest[], grants: readonly Budget
 export function windowGrants(text: string | null, places: readonly number[]): WindowGrant[] {
   const grants = new Array<WindowGrant>(places.length);
   partsOf(text).forEach((part, index) => {
-    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs, amount, least] = part.split(',') as Twelve;
+    const [verdicts, permits, bucket, validForMs, free, resetMs, retryMs, amount, least, epoch] = part.split(
+      ',',
+    ) as Twelve;
     grants[places[index] ?? 0] = {
       verdicts: verdictsOf(verdicts),
       permits: Number(permits),
@@ -131,20 +134,26 @@ export function windowGrants(text: string | null, places: readonly number[]): Wi
       retryMs: Number(retryMs),
       // Of limits that keys share; one whose row is gone bounds nothing.
       ...(amount ? { inForce: { amount: Number(amount), least: least === '' ? null : Number(least) } } : {}),
+      // Of limits of tokens.
+      ...(epoch ? { epoch } : {}),
     };
   });
   return grants;
 }
 
-/** The answers in the order of the asks, of windows of limits and of keys. */
+/** The answers in the order of the asks, of windows of keys, and of limits of requests and of tokens. */
 export function inOrderOfWindows(
-  asks: readonly { readonly of?: unknown }[],
+  asks: readonly Pick<WindowAsk, 'of'>[],
   ofKeys: WindowGrant[],
   ofLimits: WindowGrant[],
+  ofTokens: WindowGrant[],
 ): WindowGrant[] {
-  if (ofLimits.length === 0) return ofKeys;
-  let limits = 0;
-  return asks.map(({ of }, index) => (of === undefined ? ofKeys[index - limits] : ofLimits[limits++]) as WindowGrant);
+  if (ofLimits.length + ofTokens.length === 0) return ofKeys;
+  const next = { keys: 0, limits: 0, tokens: 0 };
+  return asks.map((ask) => {
+    if (ask.of === undefined) return ofKeys[next.keys++]!;
+    return isOfTokens(ask) ? ofTokens[next.tokens++]! : ofLimits[next.limits++]!;
+  });
 }
 
 function partsOf(text: string | null): string[] {

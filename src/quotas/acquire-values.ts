@@ -4,6 +4,8 @@ import type { AccountOfLimit, BudgetRequest, PermitClose, WindowName } from './q
 const WINDOW_NUMBERS: Readonly<Record<WindowName, number>> = { minute: 1, hour: 2, day: 3 };
 /** More than any budget: keeps a wild `want` inside a BIGINT. */
 const MOST_WANT = 10n ** 18n;
+/** The same of permits, of an INTEGER. */
+const MOST_WANTED = 2 ** 31 - 1;
 
 /** The windows of a request as the function takes them, sorted by key, and where each came from. */
 export interface WindowRows {
@@ -103,6 +105,32 @@ export function limitWindowRows(asks: readonly WindowPart[], live: number, isRel
   return { values: [live, isRelaxed, keys, limits, members, counts, windows, ...rest], places };
 }
 
+/**
+ * As `limitWindowRows`, of windows of limits of tokens; what is closed is what was not used, and the epoch that granted
+ * it.
+ */
+export function tokenWindowRows(
+  asks: readonly WindowPart[],
+  live: number,
+  isRelaxed: boolean,
+  creates: boolean,
+): WindowRows {
+  const { places, firsts, sorted, keys, counts, column } = columnsOf(asks);
+  const values = [
+    ...[live, isRelaxed, creates, keys],
+    list(firsts.map(({ of }) => of?.id ?? null)),
+    list(firsts.map(({ of }) => of?.member ?? null)),
+    counts,
+    column((ask) => Math.min(ask.want, MOST_WANTED)),
+    column((ask) => ask.needs.length),
+    list(sorted.flatMap(({ needs }) => needs)),
+    column((ask) => ask.previous?.bucket ?? null),
+    column(({ previous }) => previous && previous.granted - previous.used),
+    list(sorted.map(({ previous }) => (previous?.epoch === undefined ? null : String(BigInt(`0x${previous.epoch}`))))),
+  ];
+  return { values, places };
+}
+
 /** Asks of windows as columns, in the order in which all lock them; `firsts`: the first ask of each key. */
 function columnsOf(asks: readonly WindowPart[]) {
   const places = asks
@@ -117,7 +145,7 @@ function columnsOf(asks: readonly WindowPart[]) {
   }
   const column = (valueOf: (ask: WindowPart) => number | null): string => list(sorted.map(valueOf));
   const rest = [
-    column((ask) => Math.min(ask.want, 2 ** 31 - 1)),
+    column((ask) => Math.min(ask.want, MOST_WANTED)),
     column((ask) => ask.few),
     column((ask) => ask.needs.length),
     list(sorted.flatMap(({ needs }) => needs)),
@@ -126,7 +154,16 @@ function columnsOf(asks: readonly WindowPart[]) {
     column((ask) => ask.previous?.used ?? null),
   ];
   const windows = column((ask) => WINDOW_NUMBERS[ask.window]);
-  return { places, firsts, keys: list(firsts.map(({ id }) => id)), counts: list(counts), windows, column, rest };
+  return {
+    places,
+    firsts,
+    sorted,
+    keys: list(firsts.map(({ id }) => id)),
+    counts: list(counts),
+    windows,
+    column,
+    rest,
+  };
 }
 
 /** First place (from 1) and count of each ask's needs in the flat list of all needs. */

@@ -218,6 +218,7 @@ export class LeaseManager implements AcquireHandler {
     const nowMs = this.clock.monotonicMs();
     this.totals.get(accountId)?.forgetRefusal(nowMs);
     this.monthlies.get(accountId)?.forgetRefusal(nowMs);
+    this.windows.noteFreed(accountId);
   }
 
   /**

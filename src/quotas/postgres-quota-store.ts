@@ -1,4 +1,4 @@
-import { NO_LEASE, SLOT } from './quota-store.js';
+import { NO_LEASE } from './quota-store.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
@@ -31,11 +31,14 @@ import {
   list,
   noteValues,
   sharedValues,
+  tokenWindowRows,
   type WindowPart,
   windowRows,
 } from './acquire-values.js';
+import { sortHolds } from './holds-of-events.js';
 import { retrying } from './retrying.js';
 import type { Sql } from './sql.js';
+import { isOfTokens } from './token-windows.js';
 
 /** Budgets that something is taken from: durable, under locks. Each `;`-separated part is one answer. */
 const TAKE = `(SELECT string_agg(concat_ws(',', b.is_found::integer, b.period, b.month, concat(b.limit_mc), b.spent_mc, b.leased_mc, b.slice,
@@ -63,6 +66,9 @@ const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], 
 /** Windows of limits: their amounts are read from their rules. A verdict of 3 is granted without permits. */
 const LIMIT_WINDOWS = `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS limit_windows`;
+/** Windows of limits of tokens: what is closed leaves the bucket of its epoch. A verdict of 3 is granted without permits. */
+const TOKEN_WINDOWS = `quota_token_windows(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[],
+    ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::bigint[]) AS token_windows`;
 
 /**
  * The store in PostgreSQL: one statement per call, or two where subjects are looked at beside takes, over functions of
@@ -95,12 +101,13 @@ export class PostgresQuotaStore implements QuotaStore {
         list(ofKeys.map((ask) => ask.account.type)),
       ]);
     if (ofLimits.length > 0) statement.addLooksAtLimits(ofLimits);
-    const shared = windows.filter(({ of }) => of !== undefined);
-    const own = shared.length === 0 ? windows : windows.filter(({ of }) => of === undefined);
+    const { own, shared, tokens } = sortWindows(windows);
     const rows = windowRows(own, request.liveReplicas, takes.length === 0, true);
     if (own.length > 0) statement.add('windows', WINDOWS, rows.values);
     const sharedRows = limitWindowRows(shared, request.liveReplicas, takes.length === 0);
     if (shared.length > 0) statement.add('limit-windows', LIMIT_WINDOWS, sharedRows.values);
+    const tokenRows = tokenWindowRows(tokens, request.liveReplicas, takes.length === 0, true);
+    if (tokens.length > 0) statement.add('token-windows', TOKEN_WINDOWS, tokenRows.values);
     const [row] = await retrying(() => statement.run(this.sql));
     const { taken, looked, looked_at_limits: lookedAtLimits, ...counted } = row as unknown as AcquireRow;
     const found = lookedGrants(looked ?? null, ofKeys);
@@ -114,6 +121,7 @@ export class PostgresQuotaStore implements QuotaStore {
         windows,
         windowGrants(counted.windows ?? null, rows.places),
         windowGrants(counted.limit_windows ?? null, sharedRows.places),
+        windowGrants(counted.token_windows ?? null, tokenRows.places),
       ),
     };
   }
@@ -148,8 +156,12 @@ export class PostgresQuotaStore implements QuotaStore {
     const parts = windows.map((one): WindowPart => ({ ...one, limit: 0, want: 0, few: 0, needs: [], previous: one }));
     // Sent once: permits have no return number.
     const statement = new Statement('return');
-    const name = parts.some(({ of }) => of !== undefined) ? 'limit-windows' : 'windows';
-    statement.add(name, WINDOWS, windowRows(parts, 1, true, false).values);
+    const { own, shared, tokens } = sortWindows(parts);
+    const counted = [...own, ...shared];
+    const name = shared.length > 0 ? 'limit-windows' : 'windows';
+    if (counted.length > 0) statement.add(name, WINDOWS, windowRows(counted, 1, true, false).values);
+    if (tokens.length > 0)
+      statement.add('token-windows', TOKEN_WINDOWS, tokenWindowRows(tokens, 1, true, false).values);
     await statement.run(this.sql);
   }
 
@@ -202,6 +214,15 @@ interface AcquireRow {
   readonly looked_at_limits?: string | null;
   readonly windows?: string | null;
   readonly limit_windows?: string | null;
+  readonly token_windows?: string | null;
+}
+
+/** Windows of keys, of limits of requests, and of limits of tokens: in this order they are locked. */
+function sortWindows<Part extends Pick<WindowPart, 'of'>>(parts: readonly Part[]) {
+  const own = parts.filter(({ of }) => of === undefined);
+  if (own.length === parts.length) return { own: parts, shared: [], tokens: [] };
+  const shared = parts.filter((part) => part.of !== undefined && !isOfTokens(part));
+  return { own, shared, tokens: parts.filter(isOfTokens) };
 }
 
 /** One statement out of parts; equal parts make the same text under the same name, so that it is prepared once. */
@@ -237,17 +258,11 @@ class Statement {
 }
 
 const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_with_limits($1::text[], $2::uuid[], $3::uuid[], $4::text[],
-       $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], $13::bigint[], $14::bigint[])`;
-/** Slots are freed by the same commit, after all other accounts. */
-const SETTLE_AND_FREE = `WITH settled AS MATERIALIZED (${SETTLE})
-  SELECT s.event, s.outcome, s.is_late, s.excess
-    FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM settled) > 0 THEN $15::uuid[] END)) f, settled s ORDER BY s.event`;
-
+       $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::integer[], $10::uuid[], $11::text[], $12::uuid[], $13::bigint[], $14::bigint[],
+       $15::integer[], $16::uuid[], $17::integer[], $18::uuid[], $19::bigint[], $20::bigint[]) ORDER BY event`;
 async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promise<SettleResult[]> {
-  const all = settlements.flatMap((one, index) => one.holds.map((hold) => ({ ...hold, event: index + 1 })));
-  const holds = all.filter(({ period }) => period !== SLOT);
-  const slots = all.length === holds.length ? [] : all.filter(({ period }) => period === SLOT);
-  const rows = await sql(slots.length === 0 ? `${SETTLE} ORDER BY event` : SETTLE_AND_FREE, [
+  const { holds, slots, windows } = sortHolds(settlements.map((one) => one.holds));
+  const rows = await sql(SETTLE, [
     settlements.map((one) => one.kind),
     settlements.map((one) => one.keyId),
     settlements.map((one) => one.reservationId),
@@ -262,7 +277,12 @@ async function settleRound(sql: Sql, settlements: readonly Settlement[]): Promis
     holds.map(({ leaseId }) => (leaseId === NO_LEASE ? null : leaseId)),
     settlements.map((one) => String(one.reservedTokens ?? 0n)),
     settlements.map((one) => String(one.kind === 'release' ? 0n : (one.tokens ?? 0n))),
-    ...(slots.length === 0 ? [] : [slots.map(({ leaseId }) => leaseId)]),
+    slots.map(({ event }) => event),
+    slots.map(({ leaseId }) => leaseId),
+    windows.map(({ event }) => event),
+    windows.map(({ accountId }) => accountId),
+    windows.map(({ epoch }) => epoch?.toString() ?? null),
+    windows.map(({ bucket }) => bucket),
   ]);
   return rows.map((row) => ({
     outcome: row.outcome as SettleOutcome,

@@ -7,7 +7,7 @@ import type { PermitClose, RateWindow, WindowAsk, WindowGrant } from './quota-st
 import type { AdmitRequest, Refused } from './admission.js';
 import { EntriesByLimit } from './limits/entries-by-limit.js';
 import { PERMIT_MS } from './rate-ring.js';
-import { TokenLease, weightIn } from './token-windows.js';
+import { isOfTokens, TokenLease, weightIn } from './token-windows.js';
 import { WindowEntry } from './window-entry.js';
 
 /** After a refill that brought nothing, the next one of its window is asked for no sooner. */
@@ -134,6 +134,12 @@ export class WindowBook {
   dropShares(): void {
     for (const entry of this.sharing) entry.dropShare();
     this.sharing.clear();
+  }
+
+  /** A reservation has given tokens back: the next call asks, though one was refused a moment ago. */
+  noteFreed(id: string): void {
+    const minute = this.rows.get(id)?.minute;
+    if (minute !== undefined && isOfTokens(minute)) minute.forgetRefusal();
   }
 
   /** Drops, memory first, what is held and known of a key's windows. */

@@ -207,6 +207,10 @@ export class WindowEntry {
     return nowMs < this.refusedUntilMs && need >= this.refusedNeed;
   }
 
+  forgetRefusal(): void {
+    this.refusedUntilMs = 0;
+  }
+
   retryAfterMs(nowMs: number): number {
     return Math.max(0, this.retryAtMs - nowMs);
   }

@@ -174,7 +174,7 @@ const BUDGETS: readonly Comparison[] = [
     sql: `SELECT w.key_id::text AS subject, concat(w.sums::text, ' under ', w.key_id) AS found,
                  concat(ARRAY[m.sum, h.sum, d.sum]::text, ' under ', limit_account_id(w.limit_id, w.member_id)) AS expected
             FROM rate_window w
-            CROSS JOIN LATERAL (SELECT coalesce(sum(cell & 4294967295), 0)::integer AS sum FROM unnest(w.minute_cells) AS u(cell)) m
+            CROSS JOIN LATERAL (SELECT least(coalesce(sum(cell & 4294967295), 0), 2000000000)::integer AS sum FROM unnest(w.minute_cells) AS u(cell)) m
             CROSS JOIN LATERAL (SELECT coalesce(sum(cell & 4294967295), 0)::integer AS sum FROM unnest(w.hour_cells) AS u(cell)) h
             CROSS JOIN LATERAL (SELECT coalesce(sum(cell & 4294967295), 0)::integer AS sum FROM unnest(w.day_cells) AS u(cell)) d
            WHERE w.limit_id IS NOT NULL

@@ -3,7 +3,7 @@ import type { KnownCaller } from '../access/caller.js';
 import { Clock } from '../common/clock.js';
 import { DomainError, validationFailed } from '../common/domain-error.js';
 import { Metrics, type Tally } from '../common/metrics.js';
-import { type Hold, NO_LEASE, SLOT } from '../quotas/quota-store.js';
+import { type Hold, NO_LEASE, SLOT, WINDOW } from '../quotas/quota-store.js';
 import { Quotas } from '../quotas/quotas.service.js';
 import { type Reservation, ReservationSigner } from '../quotas/reservation.js';
 import type { Renewal, RenewalResult } from '../quotas/slots/slot-store.js';
@@ -81,9 +81,12 @@ export class RenewalsService {
   }
 }
 
-/** Where slots are held, they decide: amounts that other reservations share keep no call in flight from its slot. */
+/**
+ * Where slots are held, they decide: amounts that other reservations share keep no call in flight from its slot. What
+ * is held in windows of tokens counts until its bucket leaves, however long the call runs.
+ */
 function leasesOf({ holds }: Reservation): Pick<Renewal, 'leaseIds' | 'besideIds'> {
-  const held = holds.filter(({ leaseId }) => leaseId !== NO_LEASE);
+  const held = holds.filter(({ leaseId, period }) => leaseId !== NO_LEASE && period !== WINDOW);
   const slots = held.filter(({ period }) => period === SLOT);
   const ids = (of: readonly Hold[]): string[] => of.map(({ leaseId }) => leaseId);
   if (slots.length === 0) return { leaseIds: ids(held) };

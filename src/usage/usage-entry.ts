@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { SLOT, WINDOW } from '../quotas/quota-store.js';
 import type { Reservation } from '../quotas/reservation.js';
 
 /** What a service reports, after every check that needs no database. Ids are lower-case; money is micro-cents. */
@@ -108,7 +109,12 @@ export function entryOf(callerId: string, report: UsageReport): UsageEntry {
 export function isOverCeiling(entry: BookEntry, ceilingMicroCents: bigint): boolean {
   if (entry.kind === 'release' || entry.chargeMicroCents <= ceilingMicroCents) return false;
   const { reservation } = entry.report;
-  return reservation === null || reservation.holds.length === 0 || entry.chargeMicroCents > reservation.amount;
+  return reservation === null || !holdsAmounts(reservation) || entry.chargeMicroCents > reservation.amount;
+}
+
+/** Whether any account decided about it: a slot and a window of tokens hold no amount of money. */
+function holdsAmounts({ holds }: Reservation): boolean {
+  return holds.some(({ period }) => period !== SLOT && period !== WINDOW);
 }
 
 /** The owner in whose name an entry is booked. */

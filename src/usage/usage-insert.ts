@@ -1,13 +1,14 @@
 import type { QueryConfig } from 'pg';
 import { bytesArray, plainArray, textArray } from '../database/array-text.js';
-import { type Hold, NO_LEASE, SLOT } from '../quotas/quota-store.js';
+import { sortHolds } from '../quotas/holds-of-events.js';
+import { NO_LEASE } from '../quotas/quota-store.js';
 import type { Reservation } from '../quotas/reservation.js';
 import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
 
 /** An entry that is more than an event which counted now and cost no more than was reserved. */
 export interface BookRow {
-  /** Its place in the batch, from 1; null: there is no such entry, in a row of its own. */
-  readonly entry: number | null;
+  /** Its place in the batch, from 1. */
+  readonly entry: number;
   /**
    * `repeated`: the id had been taken, see `payload_hash`. `over-ceiling`: it had not, and the cost is too much. The
    * others are those of a settlement.
@@ -20,23 +21,7 @@ export interface BookRow {
 }
 
 const TEXT = `SELECT entry, outcome, is_late, excess, encode(payload_hash, 'hex') AS payload_hash
-  FROM usage_book_6(${Array.from({ length: 29 }, (_, index) => `$${index + 1}`).join(', ')})`;
-
-const WITHOUT_SLOTS = { name: 'book-usage-6', text: TEXT };
-
-/**
- * Slots are freed by the same commit, after everything else that the statement locks. A report that is refused changes
- * nothing: its call keeps its slot. An entry that has no row was booked.
- */
-const WITH_SLOTS = {
-  name: 'book-usage-6-slots',
-  text: `WITH booked AS MATERIALIZED (${TEXT}), refused AS MATERIALIZED (
-    SELECT entry FROM booked WHERE outcome IN ('repeated', 'over-ceiling', 'refused'))
-  SELECT b.* FROM (SELECT quota_free_slots(CASE WHEN (SELECT count(*) FROM refused) >= 0 THEN ARRAY(
-      SELECT s.lease FROM unnest($30::uuid[], $31::integer[]) AS s(lease, entry)
-      WHERE s.entry NOT IN (SELECT r.entry FROM refused r)) END)) f
-    LEFT JOIN booked b ON true`,
-};
+  FROM usage_book_6(${Array.from({ length: 35 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Amounts of the settings, in micro-cents. */
 export interface BookTerms {
@@ -59,9 +44,10 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       entry.kind === 'usage' ? pick(entry.report) : null;
   const number = (pick: (report: UsageReport) => number | null) => plainArray(entries, ofReport(pick));
   const text = (pick: (report: UsageReport) => string | null) => textArray(entries, ofReport(pick));
-  const { holds, slots } = holdsOf(entries);
+  const { holds, slots, windows } = sortHolds(entries.map((entry) => reservationOf(entry)?.holds ?? []));
   return {
-    ...(slots.length === 0 ? WITHOUT_SLOTS : WITH_SLOTS),
+    name: 'book-usage-6',
+    text: TEXT,
     values: [
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.report.keyId : entry.reservation.keyId)),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.callerId : null)),
@@ -97,9 +83,12 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
       text(({ subject }) => subject ?? null),
-      ...(slots.length === 0
-        ? []
-        : [plainArray(slots, ({ leaseId }) => leaseId), plainArray(slots, ({ event }) => event)]),
+      plainArray(slots, ({ event }) => event),
+      plainArray(slots, ({ leaseId }) => leaseId),
+      plainArray(windows, ({ event }) => event),
+      plainArray(windows, ({ accountId }) => accountId),
+      plainArray(windows, ({ epoch }) => epoch),
+      plainArray(windows, ({ bucket }) => bucket),
     ],
   };
 }
@@ -112,20 +101,6 @@ function overCeilingOf(entries: readonly BookEntry[], ceiling: bigint): number[]
 /** What an entry settles or drops, or null. */
 export function reservationOf(entry: BookEntry): Reservation | null {
   return entry.kind === 'usage' ? entry.report.reservation : entry.reservation;
-}
-
-interface HoldOfEntry extends Hold {
-  /** The place of its entry, from 1. */
-  readonly event: number;
-}
-
-/** What the entries hold: slots are freed, everything else is settled. */
-function holdsOf(entries: readonly BookEntry[]): { holds: HoldOfEntry[]; slots: HoldOfEntry[] } {
-  const [holds, slots]: [HoldOfEntry[], HoldOfEntry[]] = [[], []];
-  for (const [index, entry] of entries.entries())
-    for (const hold of reservationOf(entry)?.holds ?? [])
-      (hold.period === SLOT ? slots : holds).push({ ...hold, event: index + 1 });
-  return { holds, slots };
 }
 
 /** Names who ended a reservation: the same name again is a repeat. Without a reservation nobody asks. */

@@ -128,7 +128,7 @@ export class UsageWriter {
       insertUsageStatement(entries, this.terms),
     );
     const results = entries.map((entry) => bookedAs('accepted', entry.kind === 'usage' ? entry.payloadHash : null));
-    for (const row of rows) if (row.entry !== null) results[row.entry - 1] = bookedOf(entries[row.entry - 1]!, row);
+    for (const row of rows) results[row.entry - 1] = bookedOf(entries[row.entry - 1]!, row);
     return results;
   }
 }

@@ -1,5 +1,5 @@
 -- The accounts of limits that reports without a reservation charge: what binds the key and the model of the report now,
--- read from the rows of keys and limits. `e_counts` says which reports count. The period is that of `p_at`. Requests and calls in
+-- read from the rows of keys and limits. `e_counts` says which reports count. The period is that of `p_at`, and `window` of a limit by minute. Requests and calls in
 -- flight are counted when a call is admitted: no report charges them. A report that names no subject charges no limit that has
 -- an account for each of them.
 -- Each report of a batch passes here, so a function is called where a comparison does not tell: a call of one costs as much as
@@ -23,11 +23,11 @@ BEGIN
         AND (l.models = '{}' OR limit_matches(l.models, e.model)) AND (l.each IS DISTINCT FROM 'subject' OR e.subject IS NOT NULL)
     ), calendar AS MATERIALIZED (
       SELECT d.per, d.time_zone, p.name
-      FROM (SELECT DISTINCT b.per, b.time_zone FROM bound b) d CROSS JOIN LATERAL limit_period_at(p_at, d.per, d.time_zone) p
+      FROM (SELECT DISTINCT b.per, b.time_zone FROM bound b WHERE b.per <> 'minute') d CROSS JOIN LATERAL limit_period_at(p_at, d.per, d.time_zone) p
     )
-    SELECT b.n::integer, a.id, b.id, b.member, c.name, b.subject
+    SELECT b.n::integer, a.id, b.id, b.member, coalesce(c.name, 'window'), b.subject
     FROM bound b
-    JOIN calendar c ON c.per = b.per AND c.time_zone = b.time_zone
+    LEFT JOIN calendar c ON c.per = b.per AND c.time_zone = b.time_zone
     CROSS JOIN LATERAL (SELECT CASE WHEN b.member IS NULL THEN b.id ELSE limit_account_id(b.id, b.member) END AS id) a
     ORDER BY 1, 2;
 END $$;

@@ -1,8 +1,10 @@
--- Charges and releases as `quota_settle_5`, and accounts of limits after those of keys. An entry that violates the overspend
+-- Charges and releases as `quota_settle_5`, accounts of limits after those of keys, and at last frees slots (`s_`) and ends
+-- what is held in windows of tokens (`w_`). An entry that violates the overspend
 -- constraint of one, which only a defect can cause, is told apart from the others by trying them one by one.
 CREATE OR REPLACE FUNCTION quota_settle_with_limits(
   e_kind text[], e_key uuid[], e_reservation uuid[], e_month text[], e_reserved bigint[], e_amount bigint[], e_by text[], e_default bigint[],
-  h_event integer[], h_account uuid[], h_period text[], h_lease uuid[], e_reserved_tokens bigint[], e_tokens bigint[]
+  h_event integer[], h_account uuid[], h_period text[], h_lease uuid[], e_reserved_tokens bigint[], e_tokens bigint[],
+  s_event integer[], s_lease uuid[], w_event integer[], w_account uuid[], w_epoch bigint[], w_bucket bigint[]
 ) RETURNS TABLE (event integer, outcome text, is_late boolean, excess bigint) LANGUAGE plpgsql AS $$
 DECLARE
   v_outcome text[];
@@ -18,6 +20,8 @@ BEGIN
     PERFORM limit_accounts_charge(v_late, v_has_ended, e_reserved, e_amount, e_reserved_tokens, e_tokens,
         array_agg(c.event), array_agg(c.account), array_agg(c.period), array_agg(c.lease), array_agg(c.is_tokens))
       FROM limit_accounts_prepare(e_key, v_outcome, h_event, h_account, h_period, h_lease, '{}', '{}') c;
+    IF cardinality(s_lease) > 0 THEN PERFORM quota_free_slots(s_lease); END IF;
+    PERFORM token_windows_charge(e_key, v_outcome, v_has_ended, e_reserved_tokens, e_tokens, w_event, w_account, w_epoch, w_bucket, '{}', '{}');
   EXCEPTION WHEN check_violation THEN
     IF cardinality(e_kind) = 1 THEN
       RETURN QUERY SELECT 1, 'refused'::text, false, 0::bigint;
@@ -31,7 +35,13 @@ BEGIN
           (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_account) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
           (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_period) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
           (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(h_event, h_lease) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
-          e_reserved_tokens[i:i], e_tokens[i:i]
+          e_reserved_tokens[i:i], e_tokens[i:i],
+          (SELECT coalesce(array_agg(1), '{}') FROM unnest(s_event) AS h(event) WHERE h.event = i),
+          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(s_event, s_lease) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
+          (SELECT coalesce(array_agg(1), '{}') FROM unnest(w_event) AS h(event) WHERE h.event = i),
+          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(w_event, w_account) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
+          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(w_event, w_epoch) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i),
+          (SELECT coalesce(array_agg(h.v ORDER BY h.n), '{}') FROM unnest(w_event, w_bucket) WITH ORDINALITY AS h(event, v, n) WHERE h.event = i)
         ) s;
     END LOOP;
     RETURN;

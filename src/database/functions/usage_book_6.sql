@@ -9,18 +9,20 @@
 -- and cost no more than its reservation: `repeated` with the payload under its id, `over-ceiling`, or what
 -- `quota_settle_5` says. Sums saturate (docs/adr/0031): no amounts of a caller raise an exception here. Order of locks:
 -- ids, subjects, accounts of keys and their leases, events, and inside each by key; then accounts of limits and their leases, for
--- which every caller waits (docs/adr/0051). Ids are taken first: a second caller with the same id waits for the first one's commit.
+-- which every caller waits (docs/adr/0051); slots; and windows of tokens. Ids are taken first: a second caller with the same id waits for the first one's commit.
 -- Reservations charge the accounts that they name. A report without one charges the accounts of limits that bind its key and
 -- its model when it is received, read from rows and not from a replica's record (docs/adr/0043, rule 5). Each event keeps
 -- the project of its key, the accounts of limits that it charged, and the tokens that those of tokens were charged with
 -- (docs/adr/0045). An installation without limits or projects does not look. Events keep the subject that they name, and a report
 -- without a reservation charges its account where limits have one for each subject (docs/adr/0048).
+-- `s_` are the slots of reservations, which are freed, and `w_` their windows of tokens, with epoch and bucket where tokens are held
+-- there (docs/adr/0056). A report that is refused changes nothing: its call keeps its slot.
 CREATE OR REPLACE FUNCTION usage_book_6(
   e_key uuid[], e_caller uuid[], e_id_hash bytea[], e_payload bytea[], e_reservation uuid[], e_month text[], e_reserved bigint[],
   e_amount bigint[], e_by text[], p_default bigint, p_refused integer[], h_event integer[], h_account uuid[], h_period text[], h_lease uuid[],
   e_id text[], e_requests integer[], e_input bigint[], e_output bigint[], e_model text[], e_chatbot text[], e_endpoint text[],
   e_status smallint[], e_latency float8[], e_occurred timestamptz[], e_tags text[], e_reserved_tokens bigint[], e_tokens bigint[],
-  e_subject text[]
+  e_subject text[], s_event integer[], s_lease uuid[], w_event integer[], w_account uuid[], w_epoch bigint[], w_bucket bigint[]
 ) RETURNS TABLE (entry integer, outcome text, is_late boolean, excess bigint, payload_hash bytea) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
@@ -42,6 +44,7 @@ DECLARE
   v_limit uuid[] := '{}'; v_member uuid[] := '{}'; v_subject text[]; v_is_tokens boolean[]; v_has_ended boolean[];
   -- Where the part of each entry of what is charged to limits begins and ends.
   v_begins integer[] := '{}'; v_stops integer[] := '{}';
+  v_window_event integer[] := w_event; v_window uuid[] := w_account; v_window_limit uuid[] := '{}'; v_window_member uuid[] := '{}';
   v_project uuid[] := '{}';
   v_row record;
 BEGIN
@@ -86,14 +89,25 @@ BEGIN
     v_limit := array_fill(NULL::uuid, ARRAY[cardinality(h_event)]);
     v_member := v_limit;
     v_subject := v_limit::text[];
-    SELECT v_hold_event || coalesce(array_agg(c.event), '{}'), v_account || coalesce(array_agg(c.account_id), '{}'),
-        v_period || coalesce(array_agg(c.period), '{}'), v_lease || coalesce(array_agg(NULL::uuid), '{}'),
-        v_limit || coalesce(array_agg(c.limit_id), '{}'), v_member || coalesce(array_agg(c.member_id), '{}'),
-        v_subject || coalesce(array_agg(c.subject), '{}')
-      INTO v_hold_event, v_account, v_period, v_lease, v_limit, v_member, v_subject
+    v_window_limit := array_fill(NULL::uuid, ARRAY[cardinality(w_event)]);
+    v_window_member := v_window_limit;
+    SELECT v_hold_event || coalesce(array_agg(c.event) FILTER (WHERE NOT w.is_one), '{}'),
+        v_account || coalesce(array_agg(c.account_id) FILTER (WHERE NOT w.is_one), '{}'),
+        v_period || coalesce(array_agg(c.period) FILTER (WHERE NOT w.is_one), '{}'),
+        v_lease || coalesce(array_agg(NULL::uuid) FILTER (WHERE NOT w.is_one), '{}'),
+        v_limit || coalesce(array_agg(c.limit_id) FILTER (WHERE NOT w.is_one), '{}'),
+        v_member || coalesce(array_agg(c.member_id) FILTER (WHERE NOT w.is_one), '{}'),
+        v_subject || coalesce(array_agg(c.subject) FILTER (WHERE NOT w.is_one), '{}'),
+        v_window_event || coalesce(array_agg(c.event) FILTER (WHERE w.is_one), '{}'),
+        v_window || coalesce(array_agg(c.account_id) FILTER (WHERE w.is_one), '{}'),
+        v_window_limit || coalesce(array_agg(c.limit_id) FILTER (WHERE w.is_one), '{}'),
+        v_window_member || coalesce(array_agg(c.member_id) FILTER (WHERE w.is_one), '{}')
+      INTO v_hold_event, v_account, v_period, v_lease, v_limit, v_member, v_subject,
+        v_window_event, v_window, v_window_limit, v_window_member
       FROM limits_of_reports_3(e_key, e_model, e_subject, (
         SELECT array_agg(coalesce(k.kind = 'settle' AND k.reservation IS NULL, false) ORDER BY k.n)
-        FROM unnest(v_kind, e_reservation) WITH ORDINALITY AS k(kind, reservation, n)), quota_clock()) c;
+        FROM unnest(v_kind, e_reservation) WITH ORDINALITY AS k(kind, reservation, n)), quota_clock()) c
+      CROSS JOIN LATERAL (SELECT c.period = 'window' AS is_one) w;
     IF array_remove(v_subject, NULL) <> '{}' THEN
       PERFORM limit_subjects_note(v_account, v_limit, v_member, v_subject, false);
     END IF;
@@ -165,6 +179,13 @@ BEGIN
   END IF;
   PERFORM limit_accounts_charge(v_late, v_has_ended, e_reserved, e_amount, e_reserved_tokens, e_tokens,
     v_hold_event, v_account, v_period, v_lease, v_is_tokens);
+  IF cardinality(s_lease) > 0 THEN
+    PERFORM quota_free_slots(ARRAY(
+      SELECT s.lease FROM unnest(s_event, s_lease) AS s(event, lease)
+      WHERE v_payload[s.event] IS NULL AND NOT v_refused[s.event] AND v_outcome[s.event] <> 'refused'));
+  END IF;
+  PERFORM token_windows_charge(e_key, v_outcome, v_has_ended, e_reserved_tokens, e_tokens,
+    v_window_event, v_window, w_epoch, w_bucket, v_window_limit, v_window_member);
   IF array_remove(v_outcome, 'settled') <> '{}' OR array_position(v_late, true) IS NOT NULL OR array_remove(v_excess, 0) <> '{}' THEN
     RETURN QUERY
       SELECT e.n::integer, CASE WHEN e.payload IS NOT NULL THEN 'repeated' WHEN e.refused THEN 'over-ceiling' ELSE e.outcome END,

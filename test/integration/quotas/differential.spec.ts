@@ -267,7 +267,7 @@ class Twins {
     ]);
     expect(rows).toEqual(
       [...this.model.rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, row]) => ({
-        key_id: id, limit_id: null, member_id: null,
+        key_id: id, limit_id: null, member_id: null, epoch: null, started: null,
         at_ms: String(row.at), sums: NAMES.map((name) => row.rings[name].sum),
         minute_cells: cellsOf(row.rings.minute, 'minute'), hour_cells: cellsOf(row.rings.hour, 'hour'),
         day_cells: cellsOf(row.rings.day, 'day'),

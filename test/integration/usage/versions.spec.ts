@@ -43,7 +43,7 @@ describe('Versions of keys', () => {
   const bookAsBefore = async (keyId: string, cents: number) => {
     const { text, values } = insertUsageStatement([event(keyId, cents)], TERMS);
     await app.dataSource.query(
-      text.replace('usage_book_6', 'usage_book_2').replace(', $26, $27, $28, $29', ''),
+      text.replace('usage_book_6', 'usage_book_2').replace(/, \$26.*(?=\))/, ''),
       values!.slice(0, 25),
     );
   };

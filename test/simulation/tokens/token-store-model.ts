@@ -107,6 +107,7 @@ export class TokenStoreModel {
 
   /** What a call used that reserved nothing, or beyond what it reserved. */
   private add(id: string, tokens: number): void {
+    if (tokens === 0) return;
     const row = this.rowOf(id);
     this.count(row, Math.floor(row.at / SIZE_MS), tokens);
   }
