@@ -52,11 +52,6 @@ describe('Limits of tokens by minute', () => {
     });
     return id;
   };
-  const report = async (event: object, on = app) => {
-    const id = `tokens-${++names}`;
-    const { body } = await on.post('/usage', { token: service.token, body: { events: [{ id, ...event }] } });
-    expect(body.results).toMatchObject([{ outcome: 'accepted' }]);
-  };
   const account = (id: string, expected: object) =>
     eventually(async () =>
       expect((await app.get(`/limits/${id}`, { token: admin })).body.fullest).toMatchObject(expected),
@@ -87,38 +82,6 @@ describe('Limits of tokens by minute', () => {
     });
   });
 
-  it('get back what a call has not used, and all of it where it is released', async () => {
-    const projectId = await project();
-    const { id } = await limited(projectId);
-    const key = await keyIn(projectId);
-    const [first, second] = [await hold(key, 700), await hold(key, 300, other)];
-    expect((await verify(key, { reserveTokens: 100 })).code).toBe('RATE_LIMITED');
-    await report({ reservationId: first, inputTokens: 30, outputTokens: 20, costCents: 1 }, other);
-    await account(id, { used: 350 });
-    const released = await app.post('/reservations/release', { token: service.token, body: { reservationId: second } });
-    expect(released.status).toBe(200);
-    await account(id, { used: 50 });
-    await hold(key, 950);
-    expect((await verify(key, { reserveTokens: 1 })).code).toBe('RATE_LIMITED');
-  });
-
-  it('count what was not reserved once it is reported, and let such calls in while anything is left', async () => {
-    const projectId = await project();
-    const { id } = await limited(projectId);
-    const key = await keyIn(projectId);
-    expect((await verify(key)).code).toBe('VALID');
-    await account(id, { used: 0 });
-    await report({ apiKeyId: key.id, inputTokens: 300, outputTokens: 100, costCents: 1 });
-    await account(id, { used: 400 });
-    // More than was reserved, and a report that names no tokens: it counts as what was reserved.
-    await report({ reservationId: await hold(key, 100), inputTokens: 150, costCents: 1 });
-    await report({ reservationId: await hold(key, 100), costCents: 1 });
-    await account(id, { used: 650 });
-    await report({ apiKeyId: key.id, inputTokens: 1000, costCents: 1 });
-    await account(id, { used: 1650, remaining: 0, usedPercent: 165, state: 'exhausted' });
-    expect((await verify(key)).code).toBe('RATE_LIMITED');
-  });
-
   it('say that a call is larger than the limit, and not when to come again', async () => {
     const projectId = await project();
     await limited(projectId);
@@ -129,20 +92,6 @@ describe('Limits of tokens by minute', () => {
       expect(refused.retryAfterSeconds).toBeUndefined();
     }
     await hold(key, 1000);
-  });
-
-  it('take nothing for a call that something else refuses, or that is tried', async () => {
-    const projectId = await project();
-    const { id } = await limited(projectId);
-    const narrow = await limited(projectId, { amount: 10, per: 'day' });
-    const key = await keyIn(projectId);
-    expect(await verify(key, { reserveTokens: 11 })).toMatchObject({ limit: { id: narrow.id } });
-    expect((await verify(key, { reserveTokens: 5, dryRun: true })).code).toBe('VALID');
-    const explained = await app.post(`/api-keys/${key.id}/explain`, { token: admin, body: { reserveTokens: 5 } });
-    expect(explained.body).toMatchObject({ valid: true });
-    await app.delete(`/limits/${narrow.id}?wait=true`, { token: admin });
-    await hold(key, 1000);
-    await account(id, { used: 1000 });
   });
 
   it('are explained to those who may know them, and told to a gateway by code and Retry-After alone', async () => {
