@@ -118,7 +118,7 @@ class TokenLoad {
   static async prepare(cluster: ProofCluster, random: Random, caller: string, amount: number): Promise<TokenLoad> {
     const make = async (path: string, body: object): Promise<string> => {
       const answer = await patiently(() =>
-        cluster.replica(0).client.post(path, { token: cluster.adminToken, body, timeoutMs: 5_000 }),
+        cluster.replica(0).client.post(path, { token: cluster.adminToken, body, timeoutMs: 60_000 }),
       );
       if (answer.status !== 201) throw new Error(`${path} answered ${answer.status}: ${JSON.stringify(answer.body)}`);
       return answer.body.id as string;
@@ -188,7 +188,9 @@ class TokenLoad {
       .filter(({ start }) => start > asked - CERTAIN_MS)
       .reduce((sum, { used }) => sum + used, 0);
     const { body } = await patiently(() =>
-      this.cluster.replica(0).client.get(`/limits/${this.limitId}`, { token: this.cluster.adminToken }),
+      this.cluster
+        .replica(0)
+        .client.request('GET', `/api/v1/limits/${this.limitId}`, { token: this.cluster.adminToken }),
     );
     const used = Number(body.fullest.used);
     // On a slow machine what is certain may have left while the question waited.
