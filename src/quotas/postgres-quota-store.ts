@@ -66,7 +66,7 @@ const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], 
 /** Windows of limits: their amounts are read from their rules. A verdict of 3 is granted without permits. */
 const LIMIT_WINDOWS = `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS limit_windows`;
-/** Windows of limits of tokens: what is closed leaves the bucket of its epoch. A verdict of 3 is granted without permits. */
+/** Of limits of tokens: what is closed leaves its bucket, if the window has that epoch. Verdicts as of the others. */
 const TOKEN_WINDOWS = `quota_token_windows(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[],
     ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::bigint[]) AS token_windows`;
 

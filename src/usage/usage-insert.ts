@@ -1,6 +1,6 @@
 import type { QueryConfig } from 'pg';
 import { bytesArray, plainArray, textArray } from '../database/array-text.js';
-import { sortHolds } from '../quotas/holds-of-events.js';
+import { type HoldsOfEvents, sortHolds } from '../quotas/holds-of-events.js';
 import { NO_LEASE } from '../quotas/quota-store.js';
 import type { Reservation } from '../quotas/reservation.js';
 import { type BookEntry, isOverCeiling, type UsageReport } from './usage-entry.js';
@@ -83,14 +83,21 @@ export function insertUsageStatement(entries: readonly BookEntry[], { defaultHol
       plainArray(entries, (entry) => reservationOf(entry)?.tokens ?? null),
       plainArray(entries, (entry) => (entry.kind === 'usage' ? entry.chargeTokens : 0n)),
       text(({ subject }) => subject ?? null),
-      plainArray(slots, ({ event }) => event),
-      plainArray(slots, ({ leaseId }) => leaseId),
-      plainArray(windows, ({ event }) => event),
-      plainArray(windows, ({ accountId }) => accountId),
-      plainArray(windows, ({ epoch }) => epoch),
-      plainArray(windows, ({ bucket }) => bucket),
+      ...endValues(slots, windows),
     ],
   };
+}
+
+/** What is freed whole, and what is taken out of windows. */
+function endValues(slots: HoldsOfEvents['slots'], windows: HoldsOfEvents['windows']): string[] {
+  return [
+    plainArray(slots, ({ event }) => event),
+    plainArray(slots, ({ leaseId }) => leaseId),
+    plainArray(windows, ({ event }) => event),
+    plainArray(windows, ({ accountId }) => accountId),
+    plainArray(windows, ({ epoch }) => epoch),
+    plainArray(windows, ({ bucket }) => bucket),
+  ];
 }
 
 /** The places of events that cost more than one may. */
