@@ -149,7 +149,8 @@ class TokenLoad {
   /** Uses the limit up, by smaller and smaller calls, until one token is refused for a while. */
   async reach(): Promise<void> {
     let [size, refusedSince] = [MOST_RESERVED, Infinity];
-    while (performance.now() < refusedSince + REFUSED_FOR_MS) {
+    // Beyond twice the limit it does not hold, and would never refuse.
+    while (performance.now() < refusedSince + REFUSED_FOR_MS && this.reached() <= 2 * this.amount) {
       const one = await this.admit(size);
       if (one !== null) {
         refusedSince = Infinity;
