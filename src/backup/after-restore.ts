@@ -34,9 +34,9 @@ export interface AfterRestore extends FoundHistory {
 /**
  * Makes a restored database fit to serve: takes away again what was taken away after the backup, as far as the
  * checkpoint files know; ends all sessions and all offers of secrets to owners, which may have been taken back or drawn
- * since; and gives the database a new epoch, by which every replica that runs drops what it remembers. All of it is in
- * the trail. It may be repeated, at the end of what was interrupted too: the entry that lets servers start is written
- * last.
+ * since; and gives the database new epochs, by which every replica that runs drops what it remembers, and windows of
+ * tokens ignore what earlier grants give back. All of it is in the trail. It may be repeated, at the end of what was
+ * interrupted too: the entry that lets servers start is written last.
  *
  * @throws StartRefusal when a checkpoint file cannot be read
  */
@@ -67,6 +67,8 @@ export async function afterRestore(
   const sessions = await changes.transaction(systemCaller(RESTORE_ACTION), async ({ tx, record }) => {
     const [, ended] = await tx.query<[unknown[], number]>('DELETE FROM session');
     await tx.query('UPDATE change_head SET epoch = gen_random_uuid()');
+    // Grants of tokens that were made after the backup count nowhere: what they give back is ignored.
+    await tx.query('DELETE FROM quota_epoch');
     record({
       resourceType: 'system',
       resourceId: null,

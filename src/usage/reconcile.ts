@@ -170,7 +170,7 @@ const BUDGETS: readonly Comparison[] = [
   },
   {
     // No event says what they counted, and what counted has left: a window can only be held against itself.
-    check: 'windows of limits have the sums of their buckets; calls in them cannot be counted again',
+    check: 'windows of limits have the sums of their buckets; what they counted cannot be counted again',
     sql: `SELECT w.key_id::text AS subject, concat(w.sums::text, ' under ', w.key_id) AS found,
                  concat(ARRAY[m.sum, h.sum, d.sum]::text, ' under ', limit_account_id(w.limit_id, w.member_id)) AS expected
             FROM rate_window w

@@ -15,16 +15,16 @@ DECLARE
   v_clock bigint;
   v_last bigint;
 BEGIN
-  SELECT r.at_ms, r.epoch, r.started, r.minute_cells INTO at_ms, epoch, v_row_started, cells
-    FROM rate_window r WHERE r.key_id = p_id FOR UPDATE;
-  IF NOT FOUND THEN
+  -- Again where another makes the row, and where a sweep takes it away then.
+  LOOP
+    SELECT r.at_ms, r.epoch, r.started, r.minute_cells INTO at_ms, epoch, v_row_started, cells
+      FROM rate_window r WHERE r.key_id = p_id FOR UPDATE;
+    EXIT WHEN FOUND;
     IF NOT p_creates THEN RETURN; END IF;
     INSERT INTO rate_window AS r (key_id, at_ms, sums, minute_cells, hour_cells, day_cells, limit_id, member_id, epoch)
       VALUES (p_id, quota_ms(quota_clock()), ARRAY[0, 0, 0], '{}', '{}', '{}', p_limit, p_member, token_epoch_new())
       ON CONFLICT DO NOTHING;
-    SELECT r.at_ms, r.epoch, r.started, r.minute_cells INTO at_ms, epoch, v_row_started, cells
-      FROM rate_window r WHERE r.key_id = p_id FOR UPDATE;
-  END IF;
+  END LOOP;
   v_started := quota_epoch_now();
   IF v_row_started IS DISTINCT FROM v_started THEN
     IF v_row_started IS NOT NULL THEN epoch := token_epoch_new(); END IF;

@@ -20,7 +20,7 @@ export class TokenWindows1790000004200 implements MigrationInterface {
             OR time_zone = 'UTC' AND (unit = 'requests' AND per IN ('minute', 'hour') OR unit = 'tokens' AND per = 'minute'))) NOT VALID`);
     await runner.query(`
       CREATE UNLOGGED TABLE quota_epoch (is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only), id bigint NOT NULL)`);
-    await runner.query(`GRANT SELECT, INSERT ON quota_epoch TO latchkey_app`);
+    await runner.query(`GRANT SELECT, INSERT, DELETE ON quota_epoch TO latchkey_app`);
   }
 
   async down(runner: QueryRunner): Promise<void> {

@@ -12,7 +12,7 @@ import { reserve } from '../../support/reserve.js';
 const OF_LIMITS = [
   'ok    spent of limits = Σ costs, or tokens, of the events that name them',
   'ok    limits of requests have counted no more than they allow',
-  'ok    windows of limits have the sums of their buckets; calls in them cannot be counted again',
+  'ok    windows of limits have the sums of their buckets; what they counted cannot be counted again',
   'ok    every event has the accounts of limits that it charged',
   'ok    accounts of limits are named by limit and member',
 ];
