@@ -228,7 +228,9 @@ inBrowser('an admin', () => {
     await page.getByLabel('Tokens to reserve').fill('20000');
     await page.getByRole('button', { name: 'Test the call' }).click();
     await said('The call would be refused: over a rate limit');
-    await said(/The limit of tokens “Drafts, pace” of the project of the key does not cover the call\. All of it is free at /);
+    await said(
+      /The limit of tokens “Drafts, pace” of the project of the key does not cover the call\. All of it is free at /,
+    );
     expect(await admin.inspect('key-tested-with-tokens')).toEqual([]);
     await page.getByRole('tab', { name: 'Limits' }).click();
     const region = page.getByRole('region', { name: 'Drafts, pace' });
