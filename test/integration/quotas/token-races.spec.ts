@@ -59,10 +59,10 @@ class Load {
   async run(): Promise<void> {
     const open: Call[] = [];
     while (this.left-- > 0) {
-      const call = await this.admit(this.random.pick(this.keys)!, this.random.between(1, 900));
+      const call = await this.admit(this.random.pick(this.keys), this.random.between(1, 900));
       if (call !== null) open.push(call);
       if (open.length < 3) continue;
-      const unreserved = reportOf(this.random.pick(this.keys)!, { outputTokens: 7 });
+      const unreserved = reportOf(this.random.pick(this.keys), { outputTokens: 7 });
       this.count(7);
       await this.book(this.shuffled([...open.splice(0, 2).map((one) => this.end(one)), unreserved]));
     }
