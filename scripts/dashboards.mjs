@@ -125,8 +125,8 @@ const DATA_PLANE = [
     'short',
     [
       [
-        `max by (unit, account, percent) (latchkey_limit_accounts_near_end{${OF},mode="enforce"})`,
-        '{{unit}}, {{account}}, {{percent}} %',
+        `max by (unit, sliding, account, percent) (latchkey_limit_accounts_near_end{${OF},mode="enforce"})`,
+        '{{unit}}, sliding {{sliding}}, {{account}}, {{percent}} %',
       ],
     ],
     'At least so much of the amount is used. One replica counts once a minute. docs/limits.md#near-the-end',

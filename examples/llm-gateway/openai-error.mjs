@@ -14,14 +14,18 @@ const BY_CODE = {
 const BAD_KEY = { status: 401, type: 'invalid_request_error', code: 'invalid_api_key' };
 
 /** The answer to a refused key: status, headers and body. */
-export function refusalOf({ code, message, retryAfterSeconds }) {
+export function refusalOf({ code, message, retryAfterSeconds, limit }) {
   const { status, ...error } = BY_CODE[code] ?? BAD_KEY;
+  // Windows of tokens are told apart from those of requests, as OpenAI does.
+  const type = code === 'RATE_LIMITED' && limit?.unit === 'tokens' ? 'tokens' : error.type;
+  // An empty budget is not full again soon, and a call that is larger than a limit never fits.
+  const isInVain = code === 'BUDGET_EXCEEDED' || (code === 'RATE_LIMITED' && retryAfterSeconds === null);
   const headers = {
     ...(retryAfterSeconds === null ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
-    // OpenAI's clients repeat a 429 by themselves, which does not fill an empty budget.
-    ...(code === 'BUDGET_EXCEEDED' ? { 'x-should-retry': 'false' } : {}),
+    // OpenAI's clients repeat a 429 by themselves.
+    ...(isInVain ? { 'x-should-retry': 'false' } : {}),
   };
-  return { status, headers, body: errorBody(message, error.type, error.code) };
+  return { status, headers, body: errorBody(message, type, error.code) };
 }
 
 /** An error in OpenAI's shape. */

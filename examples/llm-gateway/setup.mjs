@@ -1,5 +1,5 @@
 /**
- * Makes a key for the gateway, a project whose keys share a budget, tokens a month and calls in flight, and whose end
+ * Makes a key for the gateway, a project whose keys share a budget, tokens a minute and calls in flight, and whose end
  * users have so many calls a day, and a key in it for Ada, who may use the gpt-4o models for 0.3 cents a month. Prints
  * keys as shell commands for `eval`.
  */
@@ -25,7 +25,7 @@ const { id: projectId } = await admin('PUT', '/projects/by-alias/llm-example', {
 const target = { kind: 'project', id: projectId };
 for (const [alias, limit] of [
   ['llm-example-budget', { amountCents: 100, per: 'month' }],
-  ['llm-example-tokens', { unit: 'tokens', amount: 1_000_000, per: 'month' }],
+  ['llm-example-pace', { unit: 'tokens', amount: 100_000, per: 'minute' }],
   ['llm-example-calls', { unit: 'slots', amount: 5 }],
   ['llm-example-users', { unit: 'requests', amount: 200, per: 'day', each: 'subject' }],
 ]) {

@@ -256,7 +256,7 @@ export function countOf(limits: string, most: number, { usedAbove }: Pick<AskedA
 export function nearlyUsed(limits: string, percent: string): string {
   const least = `CASE l.amount WHEN 0 THEN 0 ELSE ${stepOf(`floor(${percent} * l.amount::numeric)`, '100')} END`;
   return `
-    SELECT l.unit, l.mode, account.is_shared, account.share FROM (${limits}) AS l CROSS JOIN LATERAL ${RUNNING_PERIOD} CROSS JOIN LATERAL (
+    SELECT l.unit, ${IS_SLIDING} AS is_sliding, l.mode, account.is_shared, account.share FROM (${limits}) AS l CROSS JOIN LATERAL ${RUNNING_PERIOD} CROSS JOIN LATERAL (
       SELECT false AS is_shared, ${shareOf('l.amount', SPENT_OF_ACCOUNT)} AS share FROM budget_account a
        WHERE ${OF_LIMIT} AND a.member_id IS NOT NULL AND a.used_step >= ${least} AND ${hasOwnAmount('a')}
       UNION ALL

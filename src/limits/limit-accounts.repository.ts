@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { MAX_COUNTED_ROWS } from '../common/page.js';
-import type { LimitMember, LimitUnit } from '../../packages/contract/src/limit.js';
+import { type LimitMember, type LimitUnit, isSliding } from '../../packages/contract/src/limit.js';
 import { IS_SLIDING, SPENT_OF_ACCOUNT, SPENT_OF_WINDOW, STATE_OF_WINDOW } from '../quotas/limits/account-amounts.js';
 import {
   ACCOUNTS_OF_PAIRS,
@@ -32,12 +32,12 @@ export interface AccountFilter {
   readonly usedAbove?: number | undefined;
 }
 
-/** A limit of a unit that reports tell. */
+/** A limit of what reports tell of its period. */
 export type ReportedLimit = Limit & { readonly unit: keyof typeof REPORTED };
 
-/** Whether reports tell what is used of a limit. */
+/** Whether reports tell what is used of a limit in its period; they are summed up by hours. */
 export function isReported(limit: Limit): limit is ReportedLimit {
-  return limit.unit in REPORTED;
+  return limit.unit in REPORTED && !isSliding(limit.per);
 }
 
 const COUNTED_LIMITS = 'SELECT * FROM quota_limit WHERE ended_at IS NULL AND (amount > 0 OR each IS NOT NULL)';
@@ -45,6 +45,8 @@ const COUNTED_LIMITS = 'SELECT * FROM quota_limit WHERE ended_at IS NULL AND (am
 /** How many accounts are nearly used up: those that all calls of a limit share, or those of members. */
 export interface NearlyUsed {
   readonly unit: LimitUnit;
+  /** Of limits by minute or hour. */
+  readonly isSliding: boolean;
   readonly mode: Limit['mode'];
   readonly isShared: boolean;
   /** By percentage, in the order in which they were asked for. */
@@ -137,8 +139,8 @@ export class LimitAccountsRepository {
       (_, index) => `count(*) FILTER (WHERE share >= $${index + 1}::numeric * 1000000000000000000)`,
     );
     return this.manager.query<NearlyUsed[]>(
-      `SELECT unit, mode, is_shared AS "isShared", ARRAY[${counts.join(', ')}]::float8[] AS counts
-         FROM (${nearlyUsed(COUNTED_LIMITS, '$1::numeric')}) AS used GROUP BY 1, 2, 3`,
+      `SELECT unit, is_sliding AS "isSliding", mode, is_shared AS "isShared", ARRAY[${counts.join(', ')}]::float8[] AS counts
+         FROM (${nearlyUsed(COUNTED_LIMITS, '$1::numeric')}) AS used GROUP BY 1, 2, 3, 4`,
       [...percents],
     );
   }

@@ -45,6 +45,8 @@ describe('The amount of a limit', () => {
     expect(amountFrom('requests', { amount: 1_000_000_000 }, 'minute')).toBe(1_000_000_000n);
     for (const per of ['minute', 'hour'] as const)
       expect(() => amountFrom('requests', { amount: 1_000_000_001 }, per)).toThrow(DomainError);
+    expect(amountFrom('tokens', { amount: 1_000_000_000 }, 'minute')).toBe(1_000_000_000n);
+    expect(() => amountFrom('tokens', { amount: 1_000_000_001 }, 'minute')).toThrow(DomainError);
     expect(amountFrom('requests', { amount: 1_000_000_001 }, 'day')).toBe(1_000_000_001n);
   });
 

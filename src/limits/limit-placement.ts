@@ -8,9 +8,18 @@ import {
   limitsNotEnforced,
   tooManyHoldingLimits,
   tooManyLimits,
+  tooManyTokenWindows,
 } from './limit.errors.js';
 import type { Limit } from './limit.entity.js';
-import { MAX_HOLDING_LIMITS, MAX_LIMITS, faultsOfLimit, identityOf, isHolding } from './limit-rules.js';
+import {
+  MAX_HOLDING_LIMITS,
+  MAX_LIMITS,
+  MAX_TOKEN_WINDOWS,
+  faultsOfLimit,
+  identityOf,
+  isHolding,
+  isTokenWindow,
+} from './limit-rules.js';
 import { targetOf } from './limit-targets.js';
 import { LimitsRepository } from './limits.repository.js';
 
@@ -53,12 +62,15 @@ export class LimitPlacement {
 }
 
 /** @throws DomainError 409 TOO_MANY_LIMITS */
-function requireRoom({ targetKind, unit }: Limit, others: readonly Limit[]): void {
+function requireRoom(limit: Limit, others: readonly Limit[]): void {
   const idsOf = (limits: readonly Limit[]) => limits.map(({ id }) => id);
-  const [most, mostHolding] = [MAX_LIMITS[targetKind], MAX_HOLDING_LIMITS[targetKind]];
+  const [most, mostHolding] = [MAX_LIMITS[limit.targetKind], MAX_HOLDING_LIMITS[limit.targetKind]];
   if (others.length >= most) throw tooManyLimits(most, idsOf(others));
-  const holding = others.filter((other) => isHolding(other.unit));
-  if (isHolding(unit) && holding.length >= mostHolding) throw tooManyHoldingLimits(mostHolding, idsOf(holding));
+  const holding = others.filter(isHolding);
+  if (isHolding(limit) && holding.length >= mostHolding) throw tooManyHoldingLimits(mostHolding, idsOf(holding));
+  const windows = others.filter(isTokenWindow);
+  if (isTokenWindow(limit) && windows.length >= MAX_TOKEN_WINDOWS)
+    throw tooManyTokenWindows(MAX_TOKEN_WINDOWS, idsOf(windows));
 }
 
 const ZONE_SENTENCE = 'must be a time zone of the IANA database, such as Europe/Berlin';

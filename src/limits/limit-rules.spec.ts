@@ -66,21 +66,21 @@ describe('A limit', () => {
     expect(['target | each | cents | tokens | requests | slots', ...rows]).toEqual([
       'target | each | cents | tokens | requests | slots',
       // The budget of a key says cents in total and by months of UTC, its rate limits requests by minute and hour.
-      'key |  | dw | dwmt | dwmt | none',
+      'key |  | dw | mdwmt | dwmt | none',
       'key | key | - | - | - | -',
       'key | owner | - | - | - | -',
       'key | subject | dwm | dwm | dwm | none',
-      'owner |  | dwmt | dwmt | mhdwmt | none',
-      'owner | key | dwmt | dwmt | mhdwmt | none',
+      'owner |  | dwmt | mdwmt | mhdwmt | none',
+      'owner | key | dwmt | mdwmt | mhdwmt | none',
       'owner | owner | - | - | - | -',
       'owner | subject | dwm | dwm | dwm | none',
-      'project |  | dwmt | dwmt | mhdwmt | none',
-      'project | key | dwmt | dwmt | mhdwmt | none',
-      'project | owner | dwmt | dwmt | mhdwmt | none',
+      'project |  | dwmt | mdwmt | mhdwmt | none',
+      'project | key | dwmt | mdwmt | mhdwmt | none',
+      'project | owner | dwmt | mdwmt | mhdwmt | none',
       'project | subject | dwm | dwm | dwm | none',
-      'installation |  | dwmt | dwmt | mhdwmt | none',
-      'installation | key | dwmt | dwmt | mhdwmt | none',
-      'installation | owner | dwmt | dwmt | mhdwmt | none',
+      'installation |  | dwmt | mdwmt | mhdwmt | none',
+      'installation | key | dwmt | mdwmt | mhdwmt | none',
+      'installation | owner | dwmt | mdwmt | mhdwmt | none',
       'installation | subject | dwm | dwm | dwm | none',
     ]);
   });
@@ -97,8 +97,18 @@ describe('A limit', () => {
     [{ ...KEY, unit: 'requests', per: 'minute', models: ['gpt-4*'] }, []],
     [{ ...KEY, unit: 'requests', per: 'hour', mode: 'observe' }, []],
     [
-      { unit: 'tokens', per: 'minute' },
-      [['per', 'must be day, week, month or total: only requests are counted by minute and hour']],
+      { unit: 'tokens', per: 'hour' },
+      [['per', 'must be minute, day, week, month or total: tokens are not counted by hour']],
+    ],
+    [{ per: 'minute' }, [['per', 'must be day, week, month or total: cents are not counted by minute']]],
+    [{ ...KEY, unit: 'tokens', per: 'minute' }, []],
+    [
+      { unit: 'tokens', per: 'minute', timeZone: 'Europe/Berlin' },
+      [['timeZone', 'must be left out: the last minute has no calendar']],
+    ],
+    [
+      { unit: 'tokens', per: 'minute', each: 'subject' },
+      [['per', 'must be day, week or month: accounts of subjects count by the calendar, and have an end']],
     ],
     [
       { unit: 'requests', per: 'hour', timeZone: 'Europe/Berlin' },

@@ -7,6 +7,7 @@ import {
   MEMBERS_OF,
   MOST_OF_SLIDING,
   isSliding,
+  periodsOf,
 } from '../../packages/contract/src/limit.js';
 import type { FieldError } from '../common/domain-error.js';
 import { SENTENCES } from '../../packages/contract/src/schema.js';
@@ -25,9 +26,20 @@ export const MAX_HOLDING_LIMITS: Readonly<Record<LimitTargetKind, number>> = {
   installation: 3,
 };
 
-/** Units of which a call holds some until it ends; requests are counted once, when they are let in. */
-export function isHolding(unit: LimitUnit): boolean {
-  return unit !== 'requests';
+/** How many may be of tokens by minute: a reservation names the window of each, and they are beside those that hold. */
+export const MAX_TOKEN_WINDOWS = 2;
+
+/** Whether a limit counts tokens in a window that ends now. */
+export function isTokenWindow({ unit, per }: Pick<LimitShape, 'unit' | 'per'>): boolean {
+  return unit === 'tokens' && isSliding(per);
+}
+
+/**
+ * Whether a call holds some of a limit in an account until it ends. Requests are counted once, when they are let in,
+ * and windows have no accounts.
+ */
+export function isHolding({ unit, per }: Pick<LimitShape, 'unit' | 'per'>): boolean {
+  return unit !== 'requests' && !isSliding(per);
 }
 
 /** What the fields of a limit say together. */
@@ -68,7 +80,9 @@ function faultsOfPeriod({ unit, per, timeZone }: Pick<LimitShape, 'unit' | 'per'
   const without = unit === 'slots' ? 'slots have no' : isWindow ? `the last ${per} has no` : 'total has no';
   return [
     ...(unit === 'slots' && per !== null ? [{ path: 'per', message: `must be left out: ${without} period` }] : []),
-    ...(isWindow && unit !== 'requests' && unit !== 'slots' ? [{ path: 'per', message: WINDOW_SENTENCE }] : []),
+    ...(isWindow && unit !== 'slots' && !periodsOf(unit).includes(per)
+      ? [{ path: 'per', message: windowSentence(unit, per) }]
+      : []),
     ...((unit === 'slots' || per === 'total' || isWindow) && timeZone !== 'UTC'
       ? [{ path: 'timeZone', message: `must be left out: ${without} calendar` }]
       : []),
@@ -109,7 +123,10 @@ function eachSentence(kind: LimitTargetKind): string {
   return `must be ${MEMBERS_OF[kind].filter((member) => member !== null).join(' or ')}, or be left out`;
 }
 
-const WINDOW_SENTENCE = 'must be day, week, month or total: only requests are counted by minute and hour';
+function windowSentence(unit: LimitUnit, per: LimitPeriod): string {
+  const periods = periodsOf(unit);
+  return `must be ${periods.slice(0, -1).join(', ')} or ${periods.at(-1)}: ${unit} are not counted by ${per}`;
+}
 
 /** What is wrong with amounts of members that go along with a limit whose period is another one now. */
 export function faultsOfKeptAmounts({ per }: Pick<LimitShape, 'per'>, amounts: readonly bigint[]): FieldError[] {

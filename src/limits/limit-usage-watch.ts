@@ -1,5 +1,5 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { LIMIT_UNITS } from '../../packages/contract/src/limit.js';
+import { LIMIT_UNITS, isSliding, periodsOf } from '../../packages/contract/src/limit.js';
 import { Metrics } from '../common/metrics.js';
 import { Periodic } from '../common/periodic.js';
 import { ReplicasService } from '../replicas/replicas.service.js';
@@ -10,6 +10,10 @@ const EVERY_MS = 60_000;
 const MOST_BUSY = 0.05;
 const PERCENTS = [80, 95, 100] as const;
 const MODES = ['enforce', 'observe'] as const;
+/** Limits by minute and hour apart from others: they are at their end from time to time. */
+const KINDS = LIMIT_UNITS.flatMap((unit) =>
+  (periodsOf(unit).some(isSliding) ? [false, true] : [false]).map((slides) => ({ unit, slides })),
+);
 
 /**
  * Counts once a minute how many accounts of limits are nearly used up, for Prometheus. One replica of several does it:
@@ -30,7 +34,7 @@ export class LimitUsageWatch implements OnApplicationBootstrap, OnApplicationShu
     meters.samples(
       'latchkey_limit_accounts_near_end',
       'Accounts of limits of which at least `percent` are used; one replica counts them once a minute.',
-      ['unit', 'mode', 'account', 'percent'],
+      ['unit', 'sliding', 'mode', 'account', 'percent'],
       () => this.samples(),
     );
   }
@@ -68,11 +72,13 @@ export class LimitUsageWatch implements OnApplicationBootstrap, OnApplicationShu
   private samples() {
     const { counted } = this;
     if (counted === null) return [];
-    return LIMIT_UNITS.flatMap((unit) =>
+    return KINDS.flatMap(({ unit, slides }) =>
       MODES.flatMap((mode) =>
         [true, false].flatMap((isShared) => {
-          const found = counted.find((one) => one.unit === unit && one.mode === mode && one.isShared === isShared);
-          const labels = { unit, mode, account: isShared ? 'shared' : 'member' };
+          const found = counted.find(
+            (one) => one.unit === unit && one.isSliding === slides && one.mode === mode && one.isShared === isShared,
+          );
+          const labels = { unit, sliding: String(slides), mode, account: isShared ? 'shared' : 'member' };
           return PERCENTS.map((percent, index) => ({
             labels: { ...labels, percent: String(percent) },
             value: found?.counts[index] ?? 0,

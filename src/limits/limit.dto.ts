@@ -77,16 +77,16 @@ export class CreateLimitDto {
 
   /**
    * The most that there may be of any other unit, as a whole number: in a period, or in flight. Tokens and requests
-   * from 0, which refuses every call, to 10^12, requests by minute and hour to 10^9; slots from 1 to 10^6.
+   * from 0, which refuses every call, to 10^12, by minute and hour to 10^9; slots from 1 to 10^6.
    * @example 1000000
    */
   @Field(optional(AMOUNT))
   amount?: number;
 
   /**
-   * The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. `minute` and
-   * `hour`, of `requests` alone: what was used longer ago does not count. Needed, but with `slots`, which have none:
-   * absent or null.
+   * The calendar period after which it counts from 0 again; weeks begin on Monday. `total`: never. `minute`, of
+   * `requests` and `tokens`, and `hour`, of `requests`: what was used longer ago does not count. Needed, but with
+   * `slots`, which have none: absent or null.
    */
   @Field(clearable(oneOf(LIMIT_PERIODS)))
   per?: LimitPeriod | null;

@@ -62,7 +62,17 @@ export function tooManyHoldingLimits(most: number, limits: readonly string[]): D
   return new DomainError(
     'conflict',
     'TOO_MANY_LIMITS',
-    `A target has at most ${most} limits of cents, tokens and slots together: delete or change one of those that it has.`,
+    `A target has at most ${most} limits of cents, tokens by the calendar or in total, and slots together: delete or change one of those that it has.`,
+    { most, limits },
+  );
+}
+
+/** 409: the target has as many limits of tokens by minute as it may have. */
+export function tooManyTokenWindows(most: number, limits: readonly string[]): DomainError {
+  return new DomainError(
+    'conflict',
+    'TOO_MANY_LIMITS',
+    `A target has at most ${most} limits of tokens by minute: delete or change one of those that it has.`,
     { most, limits },
   );
 }

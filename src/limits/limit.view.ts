@@ -93,12 +93,15 @@ export class LimitAccountView {
   /**
    * What was used since the period began, or since the limit was made, in the unit of the limit; late reports beyond
    * the amount included. Of `slots`: calls in flight. Of a limit by minute or hour: in the last minute or hour, with
-   * what replicas have in hand for their next calls.
+   * what replicas have in hand for their next calls, and of tokens with what is reserved.
    * @example 12034.5
    */
   used: number;
 
-  /** What is reserved, or set aside by a replica for its next calls, in the unit of the limit. */
+  /**
+   * What is reserved, or set aside by a replica for its next calls, in the unit of the limit. Of requests, slots, and a
+   * limit by minute or hour: 0, because that is used.
+   */
   held: number;
 
   /** What is neither used nor held, in the unit of the limit. */
@@ -386,8 +389,8 @@ export class LimitDryRunView {
 
   /**
    * The reason for no `usedSoFar`: `total`, which is not summed up; `not-reported`, requests and slots, which no report
-   * tells; `too-many-rows`, which take too long to sum up; or `not-permitted`, without `platform:limits:read`. null: it
-   * is there.
+   * tells, and tokens by minute, which reports tell by hours; `too-many-rows`, which take too long to sum up; or
+   * `not-permitted`, without `platform:limits:read`. null: it is there.
    * @example null
    */
   costUnknown: UnknownUse | null;

@@ -78,7 +78,7 @@ export class LimitsController {
     description:
       'Bounds what a key, an owner, a project or all keys may spend or use in a period, or have in flight, on all calls together or for ' +
       'each key or owner. It counts from now on. A target has at most 4 limits, 3 of them of cents, tokens and slots; a key one less of ' +
-      'both, beside its own budget.',
+      'both, beside its own budget. Limits of tokens by minute are none of the 3; a target has at most 2.',
   })
   @ApiCreatedResponse({ description: 'Made.', type: LimitView })
   @ApiOkResponse({ description: 'With `dryRun=true`: nothing was made.', schema: DRY_RUN })

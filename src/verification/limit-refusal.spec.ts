@@ -31,6 +31,20 @@ describe('The check of a limit', () => {
     expect(check.detailParts).toBeUndefined();
   });
 
+  it('is RATE_LIMITED of a window of tokens, and says to wait unless the call never fits', () => {
+    const { limit, account } = bound(3n);
+    const one = (need: bigint) =>
+      limitCheck({ limit: { ...limit, unit: 'tokens', per: 'minute' }, account: { ...account, resetMs: 30_200 } }, need)
+        .refuses;
+    expect(one(3n)).toBeNull();
+    expect(one(4n)).toMatchObject({
+      ...{ code: 'RATE_LIMITED', retryAfterSeconds: 31, limit: { unit: 'tokens', per: 'minute' } },
+      detail: 'A limit of tokens of the installation does not cover this call.',
+    });
+    expect(one(11n)).toMatchObject({ code: 'RATE_LIMITED', retryAfterSeconds: null });
+    expect(one(11n)?.detail).toMatch(/ asks for more than a limit of tokens .* it never fits\.$/);
+  });
+
   it('names the instant at which the limit starts anew, also in parts', () => {
     const { limit, account } = bound(0n);
     const { check } = limitCheck({ limit, account: { ...account, endsAt: NOW } }, 1n);

@@ -50,6 +50,17 @@ const CODES: Readonly<Record<LimitUnit, 'BUDGET_EXCEEDED' | 'RATE_LIMITED' | 'CO
   slots: 'CONCURRENCY_LIMITED',
 };
 
+/** The code of a refusal: what is used of a window is there again soon, whatever its unit. */
+function codeOf({ unit, per }: Pick<LimitFacts, 'unit' | 'per'>): QuotaRefusal['code'] {
+  return isSliding(per) ? 'RATE_LIMITED' : CODES[unit];
+}
+
+/** Seconds until a limit covers a call again; null: it never does. */
+function retryAfterOf({ limit, account }: BindingLimit, isTooLarge: boolean): number | null {
+  if (limit.unit === 'slots') return 1;
+  return isTooLarge || account.resetMs === null ? null : Math.max(1, Math.ceil(account.resetMs / 1000));
+}
+
 /** The limit as every caller may know it. @param resetsAtMs Unix milliseconds; null: it never starts anew */
 export function refusingLimitView(
   { id, name, unit, per }: Pick<LimitFacts, 'id' | 'name' | 'unit' | 'per'>,
@@ -96,16 +107,13 @@ export function limitCheck(
   const detailParts = inParts`The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} ${finding}.${isCovered ? '' : resetOf(limit.per, account.endsAt)}`;
   const check: CheckOutcome = { check: 'limit', outcome: passes ? 'passed' : 'failed', ...detailOf(detailParts) };
   if (passes) return { check, refuses: null };
+  const isTooLarge = need !== null && !isOfSlots && need > account.amount;
   return {
     check,
     refuses: {
-      code: CODES[limit.unit],
-      detail: limitDetail(limit.targetKind, limit.unit, need !== null && !isOfSlots && need > account.amount),
-      retryAfterSeconds: isOfSlots
-        ? 1
-        : account.resetMs === null
-          ? null
-          : Math.max(1, Math.ceil(account.resetMs / 1000)),
+      code: codeOf(limit),
+      detail: limitDetail(limit.targetKind, limit.unit, isTooLarge),
+      retryAfterSeconds: retryAfterOf({ limit, account }, isTooLarge),
       limit: refusingLimitView(limit, account.endsAt?.getTime() ?? null),
     },
   };

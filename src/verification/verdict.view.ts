@@ -138,8 +138,8 @@ export class VerdictView {
   retryAfterSeconds?: number;
 
   /**
-   * With `BUDGET_EXCEEDED` or `CONCURRENCY_LIMITED`, or with `RATE_LIMITED` by a limit of requests: the narrowest limit
-   * that refuses. Absent: a budget or a rate limit of the key itself does.
+   * With `BUDGET_EXCEEDED`, `RATE_LIMITED` or `CONCURRENCY_LIMITED`: the narrowest limit that refuses. Absent: a budget
+   * or a rate limit of the key itself does.
    */
   limit?: RefusingLimitView;
 

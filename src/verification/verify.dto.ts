@@ -112,7 +112,7 @@ export class VerifyDto {
 
   /**
    * Tokens to hold for this call in limits of tokens until it is reported: an upper bound of what it takes in and gives
-   * out.
+   * out. In limits of tokens by minute they count for a minute, and what was not used is free again with the report.
    * @example 4000
    */
   @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 1_000_000_000_000 })

@@ -31,6 +31,12 @@ inBrowser('an admin', () => {
     return answer.body;
   };
 
+  const choose = async (label: string, option: string) => {
+    const field = page.getByRole('combobox', { name: label, exact: true }).or(page.getByLabel(label, { exact: true }));
+    await field.first().click();
+    await page.getByRole('option', { name: option, exact: true }).click();
+  };
+
   /** Clicks and fills, with their number. */
   const counted = () => {
     let interactions = 0;
@@ -149,19 +155,9 @@ inBrowser('an admin', () => {
     const calls = `/limits/new?target=project:${(await made('/projects', { name: 'Counted' })).id}`;
     await admin.goto(calls);
     await page.getByLabel('Name').fill('Twenty a day');
-    await page
-      .getByRole('combobox', { name: 'What is bounded' })
-      .or(page.getByLabel('What is bounded'))
-      .first()
-      .click();
-    await page.getByRole('option', { name: 'Calls', exact: true }).click();
+    await choose('What is bounded', 'Calls');
     await page.getByLabel('At most, calls').fill('20');
-    await page
-      .getByRole('combobox', { name: 'In', exact: true })
-      .or(page.getByLabel('In', { exact: true }))
-      .first()
-      .click();
-    await page.getByRole('option', { name: 'a day' }).click();
+    await choose('In', 'a day');
     await page.getByText('Each key', { exact: true }).click();
     await page.getByRole('button', { name: 'Continue' }).click();
     await dialog().getByText('Each key in project Counted may make at most 20 calls per day (UTC).').waitFor();
@@ -170,12 +166,7 @@ inBrowser('an admin', () => {
 
     await admin.goto(calls);
     await page.getByLabel('Name').fill('A million tokens');
-    await page
-      .getByRole('combobox', { name: 'What is bounded' })
-      .or(page.getByLabel('What is bounded'))
-      .first()
-      .click();
-    await page.getByRole('option', { name: 'Tokens' }).click();
+    await choose('What is bounded', 'Tokens');
     await page.getByLabel('At most, tokens').fill('1000000');
     await page.getByText('1,000,000 tokens').waitFor();
     await page.getByRole('button', { name: 'Continue' }).click();
@@ -200,19 +191,9 @@ inBrowser('an admin', () => {
   it('bounds calls in any minute by the same form, without a time zone', async () => {
     await admin.goto(`/limits/new?target=project:${(await made('/projects', { name: 'Paced' })).id}`);
     await page.getByLabel('Name').fill('Pace');
-    await page
-      .getByRole('combobox', { name: 'What is bounded' })
-      .or(page.getByLabel('What is bounded'))
-      .first()
-      .click();
-    await page.getByRole('option', { name: 'Calls', exact: true }).click();
+    await choose('What is bounded', 'Calls');
     await page.getByLabel('At most, calls').fill('600');
-    await page
-      .getByRole('combobox', { name: 'In', exact: true })
-      .or(page.getByLabel('In', { exact: true }))
-      .first()
-      .click();
-    await page.getByRole('option', { name: 'any minute' }).click();
+    await choose('In', 'any minute');
     expect(await page.getByLabel('Time zone').count()).toBe(0);
     await page.getByText('Each owner', { exact: true }).click();
     await page.getByRole('button', { name: 'Continue' }).click();
@@ -220,6 +201,44 @@ inBrowser('an admin', () => {
     await dialog().getByRole('button', { name: 'Add' }).click();
     await page.getByRole('heading', { name: 'Pace' }).waitFor();
   }, 60_000);
+
+  it('bounds tokens in any minute, tests a call that reserves some, and sees what is left, at every width', async () => {
+    const paced = (await made('/projects', { name: 'Drafts' })).id as string;
+    const writer = await made('/api-keys', { name: 'Writer', projectId: paced });
+    await admin.goto(`/limits/new?target=project:${paced}`);
+    await page.getByLabel('Name').fill('Drafts, pace');
+    await choose('What is bounded', 'Tokens');
+    await page.getByLabel('At most, tokens').fill('100000');
+    await page.getByLabel('In', { exact: true }).first().click();
+    await page.getByRole('option', { name: 'any minute' }).waitFor();
+    expect(await page.getByRole('option', { name: 'any hour' }).count()).toBe(0);
+    await page.getByRole('option', { name: 'any minute' }).click();
+    expect(await page.getByLabel('Time zone').count()).toBe(0);
+    expect(await admin.inspect('new-limit-of-tokens-by-minute')).toEqual([]);
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await dialog()
+      .getByText('All keys in project Drafts together may use at most 100,000 tokens per minute.')
+      .waitFor();
+    await dialog().getByRole('button', { name: 'Add' }).click();
+    await page.getByRole('heading', { name: 'Drafts, pace' }).waitFor();
+
+    const body = { key: writer.secretKey, reserveTokens: 90_000 };
+    await eventually(async () => expect((await app.post('/verify', { token, body })).body.valid).toBe(true));
+    await admin.goto(`/keys/${writer.apiKey.id}?tab=explain`);
+    await page.getByLabel('Tokens to reserve').fill('20000');
+    await page.getByRole('button', { name: 'Test the call' }).click();
+    await said('The call would be refused: over a rate limit');
+    await said(
+      /The limit of tokens “Drafts, pace” of the project of the key does not cover the call\. All of it is free at /,
+    );
+    expect(await admin.inspect('key-tested-with-tokens')).toEqual([]);
+    await page.getByRole('tab', { name: 'Limits' }).click();
+    const region = page.getByRole('region', { name: 'Drafts, pace' });
+    await region.getByText('tokens used or reserved').waitFor();
+    await region.getByText('90,000').waitFor();
+    await region.getByText(/Any minute counts\. What is used now counts no more in /).waitFor();
+    expect(await admin.inspect('key-limits-of-tokens-by-minute')).toEqual([]);
+  }, 120_000);
 
   it('sees what is used of tokens, calls and calls in flight in their numbers, at every width', async () => {
     const inProject = (await made('/projects', { name: 'Measured' })).id as string;

@@ -168,6 +168,24 @@ describe('The client, with a server', () => {
     });
   });
 
+  describe('a limit of tokens by minute', () => {
+    it('refuses a call by a KeyRefused that carries it, and has again what was not used', async () => {
+      const { id: projectId } = await admin.call('post', '/projects', { body: { name: 'Tokens a minute' } });
+      const { id } = await admin.call('post', '/limits', {
+        query: { wait: 'true' },
+        body: { name: 'Pace', unit: 'tokens', amount: 1000, per: 'minute', target: { kind: 'project', id: projectId } },
+      });
+      const { secretKey } = await admin.keys.create({ projectId });
+      const call = (tokens: number, used: number) =>
+        service.withReservation(secretKey, { tokens }, (hold) => hold.record({ outputTokens: used, costCents: 1 }));
+      await call(900, 100);
+      const refused = { name: 'KeyRefused', code: 'RATE_LIMITED', limit: { id, unit: 'tokens', per: 'minute' } };
+      await expect(call(901, 0)).rejects.toMatchObject({ ...refused, retryAfterSeconds: expect.any(Number) });
+      await expect(call(1001, 0)).rejects.toMatchObject({ ...refused, retryAfterSeconds: null });
+      await call(900, 900);
+    });
+  });
+
   describe('report', () => {
     it('says of each event what became of it', async () => {
       const { apiKey } = await admin.keys.create();

@@ -137,6 +137,24 @@ describe('The LLM gateway', () => {
       expect((await settled(client.id)).refusalsToday).toBeDefined();
     });
 
+    it('waits for tokens a minute, and has again what a call did not use', async () => {
+      const { id: projectId } = await admin.call('post', '/projects', { body: { name: 'Tokens a minute' } });
+      await admin.call('post', '/limits', {
+        query: { wait: 'true' },
+        body: { name: 'Pace', unit: 'tokens', amount: 140, per: 'minute', target: { kind: 'project', id: projectId } },
+      });
+      const client = await clientOf({ projectId });
+      // 60 bytes in and 40 tokens out are reserved; the provider counts 50.
+      await client.openai.chat.completions.create(call);
+      const again = client.openai.chat.completions.create(call);
+      await expect(again).rejects.toMatchObject({ status: 429, code: 'rate_limit_exceeded', type: 'tokens' });
+      const headers = await again.catch(({ headers: refused }: { headers: Headers }) => refused);
+      expect(Number((headers as Headers).get('retry-after'))).toBeGreaterThan(0);
+      await client.openai.chat.completions.create({ ...call, max_completion_tokens: 20 });
+      const large = client.openai.chat.completions.create({ ...call, max_completion_tokens: 100 }, { maxRetries: 3 });
+      await expect(large).rejects.toMatchObject({ status: 429, type: 'tokens' });
+    });
+
     it('releases what it held when the provider fails', async () => {
       const client = await clientOf({});
       const broken = [

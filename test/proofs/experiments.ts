@@ -38,6 +38,7 @@ import { g37 } from './experiments/g37-the-models.js';
 import { g38 } from './experiments/g38-the-simulation.js';
 import { g39 } from './experiments/g39-limits-hold-all-keys.js';
 import { g40 } from './experiments/g40-calls-in-flight.js';
+import { g41 } from './experiments/g41-tokens-by-minute.js';
 import { g42 } from './experiments/g42-periods-end-by-their-zone.js';
 import { g43 } from './experiments/g43-reports-keep-the-past.js';
 import { g44 } from './experiments/g44-wrong-secrets-never-start.js';
@@ -84,6 +85,7 @@ export const experiments: readonly Experiment[] = [
   g38,
   g39,
   g40,
+  g41,
   g42,
   g43,
   g44,
@@ -114,5 +116,5 @@ export const experiments: readonly Experiment[] = [
 export const SHARING: readonly Experiment[] = [
   ...[g38, o03],
   ...[g14, g03, g45, g06, g17, g02, g15],
-  ...[g09, g11, g43, g48, g24, g36, g04, g01],
+  ...[g09, g11, g41, g43, g48, g24, g36, g04, g01],
 ];

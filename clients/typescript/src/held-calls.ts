@@ -25,7 +25,10 @@ export type ReserveQuestion = Omit<VerifyQuestion, 'key' | 'reserveCents' | 'dry
 export interface HoldRequest {
   /** An upper bound of what the call may cost. */
   cents?: number;
-  /** An upper bound of the tokens that the call may use. */
+  /**
+   * An upper bound of the tokens that the call may use. In a limit by minute they count for a minute, whatever
+   * `ttlSeconds` is, and what the call has not used is free again once it is settled.
+   */
   tokens?: number;
   /** The end user that the call is for, as your service names it: reported with what the call has used as well. */
   subject?: string;

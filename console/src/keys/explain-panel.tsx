@@ -24,7 +24,7 @@ import { checkInWords, verdictInWords } from '../ui/words';
 import { MAX_MONEY, centsOf } from './key-draft';
 import type { RefusedCall } from './refused-calls';
 
-const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'subject', 'scopes', 'cost', 'reserveCents'];
+const FIELDS = ['environment', 'ip', 'model', 'chatbot', 'subject', 'scopes', 'cost', 'reserveCents', 'reserveTokens'];
 const OUTCOMES = {
   passed: ['check', '#2f9e44', 'passed'],
   failed: ['close', '#e03131', 'failed'],
@@ -48,6 +48,7 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             ...(input.scopes.length === 0 ? {} : { scopes: input.scopes }),
             cost: input.cost === '' ? 1 : input.cost,
             ...(input.reserve === '' ? {} : { reserveCents: centsOf(input.reserve) }),
+            ...(input.reserveTokens === '' ? {} : { reserveTokens: input.reserveTokens }),
           },
         }),
       ),
@@ -93,26 +94,7 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
             error={errors['environment']}
             onChange={(environment) => set({ environment: environment as 'live' | 'test' | null })}
           />
-          <SimpleGrid cols={2} spacing="sm">
-            <NumberInput
-              label="Requests"
-              min={1}
-              max={1000}
-              allowDecimal={false}
-              value={input.cost}
-              error={errors['cost']}
-              onChange={(value) => set({ cost: value === '' ? '' : Number(value) })}
-            />
-            <NumberInput
-              label={`Cost to reserve in ${settings.currency}`}
-              min={0}
-              max={MAX_MONEY}
-              decimalScale={8}
-              value={input.reserve}
-              error={errors['reserveCents']}
-              onChange={(value) => set({ reserve: value === '' ? '' : Number(value) })}
-            />
-          </SimpleGrid>
+          <AmountFields input={input} errors={errors} set={set} />
           {refused && Object.keys(errors).length === 0 && <ProblemAlert error={refused} />}
           <div>
             <Button type="submit" loading={act.isPending}>
@@ -126,16 +108,51 @@ export function ExplainPanel({ apiKey, refused: call = null }: { apiKey: ApiKey;
   );
 }
 
-/** On whose behalf the call is. */
-function EndUserFields({
-  input,
-  errors,
-  set,
-}: {
+interface FieldsProps {
   input: Input;
   errors: Readonly<Record<string, string>>;
   set: (changes: Partial<Input>) => void;
-}) {
+}
+
+/** What the call counts as, and what it reserves. */
+function AmountFields({ input, errors, set }: FieldsProps) {
+  return (
+    <>
+      <NumberInput
+        label="Requests"
+        min={1}
+        max={1000}
+        allowDecimal={false}
+        value={input.cost}
+        error={errors['cost']}
+        onChange={(value) => set({ cost: value === '' ? '' : Number(value) })}
+      />
+      <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm">
+        <NumberInput
+          label={`Cost to reserve in ${settings.currency}`}
+          min={0}
+          max={MAX_MONEY}
+          decimalScale={8}
+          value={input.reserve}
+          error={errors['reserveCents']}
+          onChange={(value) => set({ reserve: value === '' ? '' : Number(value) })}
+        />
+        <NumberInput
+          label="Tokens to reserve"
+          min={0}
+          allowDecimal={false}
+          thousandSeparator=","
+          value={input.reserveTokens}
+          error={errors['reserveTokens']}
+          onChange={(value) => set({ reserveTokens: value === '' ? '' : Number(value) })}
+        />
+      </SimpleGrid>
+    </>
+  );
+}
+
+/** On whose behalf the call is. */
+function EndUserFields({ input, errors, set }: FieldsProps) {
   return (
     <>
       <TextInput
@@ -163,6 +180,7 @@ interface Input {
   scopes: string[];
   cost: number | '';
   reserve: number | '';
+  reserveTokens: number | '';
 }
 
 /** What the form has in it, which a session that ends does not take away. */
@@ -185,6 +203,8 @@ function inputOf(call: RefusedCall | null): Input {
     scopes: call?.scopes ?? [],
     cost: call?.cost ?? 1,
     reserve: call?.reserveCents == null ? '' : call.reserveCents / 100,
+    // Nor the tokens that it would have reserved.
+    reserveTokens: '',
   };
 }
 

@@ -13,7 +13,7 @@ export function LimitBar({ unit, per, account }: { unit: LimitUnit; per: LimitPe
   const reset = unit === 'slots' ? 'A call that ends makes room for another.' : resetInWords(per, account);
   return (
     <Stack gap={2}>
-      <AccountBar unit={unit} account={account} />
+      <AccountBar unit={unit} per={per} account={account} />
       <Text size="xs" c="dimmed">
         {reset}
         {override !== null &&
@@ -23,7 +23,15 @@ export function LimitBar({ unit, per, account }: { unit: LimitUnit; per: LimitPe
   );
 }
 
-function AccountBar({ unit, account: { amount, used, held, remaining } }: { unit: LimitUnit; account: Account }) {
+function AccountBar({
+  unit,
+  per,
+  account: { amount, used, held, remaining },
+}: {
+  unit: LimitUnit;
+  per: LimitPeriod | null;
+  account: Account;
+}) {
   if (unit === 'cents')
     return <BudgetBar limitCents={amount} spentCents={used} heldCents={held} remainingCents={remaining} />;
   const named: [string, number][] =
@@ -34,12 +42,18 @@ function AccountBar({ unit, account: { amount, used, held, remaining } }: { unit
           ['at most', amount],
         ]
       : [
-          [`${unit === 'requests' ? 'calls' : unit} used`, used],
-          ['held', held],
+          [usedTerm(unit, per), used],
+          // What is reserved of tokens by minute counts as used.
+          ...(isSliding(per) ? [] : ([['held', held]] satisfies [string, number][])),
           ['remaining', remaining],
           ['limit', amount],
         ];
   return <UseBar amount={amount} used={used} held={held} named={named.map(([term, value]) => [term, count(value)])} />;
+}
+
+function usedTerm(unit: LimitUnit, per: LimitPeriod | null): string {
+  if (unit === 'requests') return 'calls used';
+  return isSliding(per) ? `${unit} used or reserved` : `${unit} used`;
 }
 
 /** When an account counts from 0 again, or nothing counts any more of what was used of one by minute or hour. */

@@ -15,7 +15,6 @@ import { type UseFormReturnType, useForm } from '@mantine/form';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import {
-  LIMIT_PERIODS,
   LIMIT_TARGETS,
   LIMIT_UNITS,
   type LimitMember,
@@ -24,6 +23,7 @@ import {
   type LimitUnit,
   MEMBERS_OF,
   isSliding,
+  periodsOf,
 } from '../../../packages/contract/src/limit';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
@@ -213,7 +213,7 @@ function Fields({ form }: { form: Form }) {
             onChange={(value) => {
               form.setFieldValue('unit', value as LimitUnit);
               form.setFieldValue('amount', '');
-              if (value !== 'requests' && isSliding(per)) form.setFieldValue('per', 'day');
+              if (isSliding(per) && !periodsOf(value as LimitUnit).includes(per)) form.setFieldValue('per', 'day');
             }}
           />
           <AmountInput
@@ -263,10 +263,6 @@ function Fields({ form }: { form: Form }) {
       </Stack>
     </Paper>
   );
-}
-
-function periodsOf(unit: LimitUnit): readonly LimitPeriod[] {
-  return unit === 'requests' ? LIMIT_PERIODS : LIMIT_PERIODS.filter((per) => !isSliding(per));
 }
 
 function periodNote(per: LimitPeriod): string {

@@ -68,6 +68,10 @@ describe('The sentence of a limit', () => {
       'Each owner in project Search may make at most 600 calls per minute.',
     ],
     [
+      { unit: 'tokens', per: 'minute', timeZone: 'UTC', amount: 100_000, models: [] },
+      'Each owner in project Search may use at most 100,000 tokens per minute.',
+    ],
+    [
       { unit: 'requests', per: 'hour', timeZone: 'UTC', amount: 1, each: null },
       'All keys in project Search together may make at most 1 call per hour on gpt-4*.',
     ],

@@ -13,9 +13,10 @@ export const SLIDING_PERIODS = ['minute', 'hour'] as const;
  */
 export const LIMIT_PERIODS = [...SLIDING_PERIODS, 'day', 'week', 'month', 'total'] as const;
 export type LimitPeriod = (typeof LIMIT_PERIODS)[number];
+type SlidingPeriod = (typeof SLIDING_PERIODS)[number];
 
 /** Whether a period ends now, and has no calendar. */
-export function isSliding(per: string | null): per is (typeof SLIDING_PERIODS)[number] {
+export function isSliding(per: string | null): per is SlidingPeriod {
   return per === 'minute' || per === 'hour';
 }
 
@@ -30,6 +31,19 @@ export type LimitMode = (typeof LIMIT_MODES)[number];
 /** What a limit may be counted in: money, tokens, calls that were let in, and calls in flight. */
 export const LIMIT_UNITS = ['cents', 'tokens', 'requests', 'slots'] as const;
 export type LimitUnit = (typeof LIMIT_UNITS)[number];
+
+const SLIDING_OF: Readonly<Record<LimitUnit, readonly SlidingPeriod[]>> = {
+  cents: [],
+  tokens: ['minute'],
+  requests: SLIDING_PERIODS,
+  slots: [],
+};
+
+/** The periods that limits of a unit may count in, in the order of `LIMIT_PERIODS`. None of `slots`. */
+export function periodsOf(unit: LimitUnit): readonly LimitPeriod[] {
+  if (unit === 'slots') return [];
+  return LIMIT_PERIODS.filter((per) => !isSliding(per) || SLIDING_OF[unit].includes(per));
+}
 
 /** The least and the most of a limit that is counted in whole numbers. No limit of calls in flight allows none. */
 export const LIMIT_AMOUNTS: Readonly<

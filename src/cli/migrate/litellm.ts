@@ -107,10 +107,7 @@ function mapMetadata(row: ExportRow, draft: KeyDraft): void {
 }
 
 function nameWhatIsLeft(row: ExportRow, draft: KeyDraft): void {
-  draft.differs(
-    isSet(row['tpm_limit']),
-    'tpm_limit: tokens by minute are not bounded here; make a limit of tokens by day on the key',
-  );
+  draft.differs(isSet(row['tpm_limit']), 'tpm_limit: make a limit of tokens by minute on the key');
   draft.differs(isSet(row['max_parallel_requests']), 'max_parallel_requests: make a limit of slots on the key');
   draft.differs(isSet(row['model_max_budget']), 'model_max_budget: make a limit of cents on the key for each model');
   draft.differs(isSet(row['budget_id']), 'budget_id: the limits of the budget table are not in the export');

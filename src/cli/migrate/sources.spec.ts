@@ -73,7 +73,7 @@ describe('LiteLLM', () => {
   });
 
   it.each([
-    [{ tpm_limit: 1000 }, 'make a limit of tokens by day'],
+    [{ tpm_limit: 1000 }, 'make a limit of tokens by minute'],
     [{ max_parallel_requests: 2 }, 'make a limit of slots'],
     [{ budget_duration: '7d' }, 'budget_duration 7d'],
     [{ budget_duration: '30d', budget_reset_at: '2026-12-14T00:00:00' }, 'budget_duration 30d'],

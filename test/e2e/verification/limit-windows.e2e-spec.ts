@@ -211,6 +211,7 @@ describe('Limits of requests by minute and hour', () => {
     expect((await post({ ...onKey, models: ['gpt-4*'] })).status).toBe(201);
     const onProject = { target: { kind: 'project', id: projectId } };
     expect((await post({ ...onProject, timeZone: 'Europe/Berlin' })).body.errors).toMatchObject([{ path: 'timeZone' }]);
+    // `onProject` is by hour.
     expect((await post({ ...onProject, unit: 'tokens' })).body.errors).toMatchObject([{ path: 'per' }]);
     expect((await post({ ...onProject, amount: 1_000_000_001 })).body.errors).toMatchObject([{ path: 'amount' }]);
     const older = '00000000-0000-7000-8000-00000000a1df';
