@@ -17,7 +17,7 @@ const START = Date.parse('2026-11-10T12:00:00Z');
 const TERMS = { defaultHold: 0n, ceiling: 10n ** 15n };
 const CALLER = randomUUID();
 const AT_ONCE = 16;
-const CALLS = 160;
+const CALLS = 500;
 
 /** A call that was let in. */
 interface Call {
@@ -160,8 +160,8 @@ describe('Windows of tokens, used by many at once', () => {
 
   it('are locked in one order with keys, accounts and slots, and count what was used', async () => {
     const limits = {
-      all: await create({ unit: 'tokens', per: 'minute', amount: 8_000n }),
-      each: await create({ unit: 'tokens', per: 'minute', amount: 3_000n, each: 'key' }),
+      all: await create({ unit: 'tokens', per: 'minute', amount: 100_000n }),
+      each: await create({ unit: 'tokens', per: 'minute', amount: 30_000n, each: 'key' }),
       requests: await create({ unit: 'requests', per: 'minute', amount: 1_000n }),
       slots: await create({ unit: 'slots', per: null, amount: 1_000n }),
     };
