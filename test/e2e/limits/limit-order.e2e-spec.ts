@@ -81,20 +81,22 @@ describe('Accounts in the order of what is used', () => {
   };
 
   /**
-   * Windows of an hour. Of three quarters some has left them since they were written, so that their rows say more than
-   * counts. Something counts in each: others are swept.
+   * Windows of an hour. Where they are stale, some has left three quarters of them since they were written, so that
+   * their rows say more than counts. Something counts in each: others are swept.
    */
-  const fillWindows = async (limitId: string, amount: bigint): Promise<Account[]> => {
-    const drawn = Array.from({ length: COUNT }, (_, n) => ({
-      id: randomUUID(),
-      left: n % 4 === 0 ? 0 : Math.floor(Math.exp(Math.random() * 16)),
-      used: n % 9 === 0 ? 1 : n % 7 === 0 ? 7 : Math.floor(Math.exp(Math.random() * 16)),
-      own: n % 10 === 0 ? (n % 30 === 0 ? 0 : 1 + (n % 50)) : null,
-      hasEnded: n % 50 === 0,
-    }));
-    const column = (name: keyof (typeof drawn)[number]) => drawn.map((one) => one[name]);
-    await app.dataSource.query(
-      `WITH opened AS (
+  const fillWindows =
+    (isStale: boolean) =>
+    async (limitId: string, amount: bigint): Promise<Account[]> => {
+      const drawn = Array.from({ length: COUNT }, (_, n) => ({
+        id: randomUUID(),
+        left: !isStale || n % 4 === 0 ? 0 : Math.floor(Math.exp(Math.random() * 16)),
+        used: n % 9 === 0 ? 1 : n % 7 === 0 ? 7 : Math.floor(Math.exp(Math.random() * 16)),
+        own: n % 10 === 0 ? (n % 30 === 0 ? 0 : 1 + (n % 50)) : null,
+        hasEnded: n % 50 === 0,
+      }));
+      const column = (name: keyof (typeof drawn)[number]) => drawn.map((one) => one[name]);
+      await app.dataSource.query(
+        `WITH opened AS (
          INSERT INTO rate_window (key_id, at_ms, sums, minute_cells, hour_cells, day_cells, limit_id, member_id)
          SELECT limit_account_id($1, d.id), c.ms - 1200000, ARRAY[0, d.gone + d.used, 0], '{}',
                 ARRAY(SELECT (c.ms / 60000 - b.age) << 32 | b.permits FROM (VALUES (80, d.gone), (20, d.used)) AS b (age, permits)
@@ -103,13 +105,13 @@ describe('Accounts in the order of what is used', () => {
        ) INSERT INTO quota_limit_override (limit_id, member_id, amount, until)
          SELECT $1, d.id, d.own, CASE WHEN d.has_ended THEN now() - interval '1 s' END
            FROM unnest($2::uuid[], $5::int[], $6::boolean[]) AS d (id, own, has_ended) WHERE d.own IS NOT NULL`,
-      [limitId, column('id'), column('left'), column('used'), column('own'), column('hasEnded')],
-    );
-    return drawn.map(({ id, used, own, hasEnded }) => ({
-      ...{ id, used: BigInt(used) },
-      amount: own === null || hasEnded ? amount : BigInt(own),
-    }));
-  };
+        [limitId, column('id'), column('left'), column('used'), column('own'), column('hasEnded')],
+      );
+      return drawn.map(({ id, used, own, hasEnded }) => ({
+        ...{ id, used: BigInt(used) },
+        amount: own === null || hasEnded ? amount : BigInt(own),
+      }));
+    };
 
   const read = async (limitId: string, query: string): Promise<string[]> => {
     const found: string[] = [];
@@ -126,15 +128,16 @@ describe('Accounts in the order of what is used', () => {
 
   const perHour = { unit: 'requests', per: 'hour', amountCents: undefined };
   it.each([
-    ['requests by hour', { ...perHour, amount: 50_000 }, 50_000n],
-    ['requests by hour, of which there are none', { ...perHour, amount: 0 }, 0n],
-    ['cents that are enforced', { amountCents: 50 }, 50_000_000n],
-    ['requests', { unit: 'requests', amountCents: undefined, amount: 1_000_000 }, 1_000_000n],
-    ['tokens that are observed', { unit: 'tokens', amountCents: undefined, amount: 3, mode: 'observe' }, 3n],
-    ['cents of which there are none', { amountCents: 0 }, 0n],
-  ])('are exact: %s', async (_, fields, amount) => {
+    ['requests by hour', { ...perHour, amount: 50_000 }, 50_000n, fillWindows(true)],
+    ['requests by hour that all count', { ...perHour, amount: 50_000 }, 50_000n, fillWindows(false)],
+    ['requests by hour, of which there are none', { ...perHour, amount: 0 }, 0n, fillWindows(true)],
+    ['cents that are enforced', { amountCents: 50 }, 50_000_000n, fill],
+    ['requests', { unit: 'requests', amountCents: undefined, amount: 1_000_000 }, 1_000_000n, fill],
+    ['tokens that are observed', { unit: 'tokens', amountCents: undefined, amount: 3, mode: 'observe' }, 3n, fill],
+    ['cents of which there are none', { amountCents: 0 }, 0n, fill],
+  ])('are exact: %s', async (_, fields, amount, fillWith) => {
     const limit = await make(fields);
-    const accounts = (await (limit.per === 'hour' ? fillWindows : fill)(limit.id, amount)).sort(byShare);
+    const accounts = (await fillWith(limit.id, amount)).sort(byShare);
     expect(await read(limit.id, '')).toEqual(accounts.map(({ id }) => id));
     expect(await read(limit.id, '&sort=member')).toEqual(accounts.map(({ id }) => id).sort());
     const { fullest } = (await app.get(`/limits/${limit.id}`, { token: admin })).body;
