@@ -62,7 +62,7 @@ export class AddressThrottle {
    * @see draft-ietf-httpapi-ratelimit-headers
    */
   admit(ip: string | null, setHeaders: (headers: Record<string, string>) => unknown): void {
-    // In whole milliseconds, whose sums are exact: the end of a window that has just begun is its length away, and no more.
+    // Whole milliseconds, whose sums are exact: a window that has just begun ends after its length, and no later.
     const nowMs = Math.floor(this.nowMs());
     let least: Counted | null = null;
     // The narrowest first: a host that is refused does not use up what its neighbours may send.

@@ -171,10 +171,10 @@ describe('The client, with a server', () => {
   describe('a limit of tokens by minute', () => {
     it('refuses a call by a KeyRefused that carries it, and has again what was not used', async () => {
       const { id: projectId } = await admin.call('post', '/projects', { body: { name: 'Tokens a minute' } });
-      const { id } = await admin.call('post', '/limits', {
+      const { id } = (await admin.call('post', '/limits', {
         query: { wait: 'true' },
         body: { name: 'Pace', unit: 'tokens', amount: 1000, per: 'minute', target: { kind: 'project', id: projectId } },
-      });
+      })) as { id: string };
       const { secretKey } = await admin.keys.create({ projectId });
       const call = (tokens: number, used: number) =>
         service.withReservation(secretKey, { tokens }, (hold) => hold.record({ outputTokens: used, costCents: 1 }));

@@ -279,7 +279,7 @@ export function Budget({ form, policy }: BoundProps) {
   );
 }
 
-/** When the key ends, and what a renewal gives. */
+/** When the key ends, and for how long it is renewed. */
 export function Lifetime({ form, policy }: BoundProps) {
   const draft = form.getValues();
   return (
