@@ -157,6 +157,26 @@ describe('Accounts in the order of what is used', () => {
     expect(dry.body.exhaustedCount).toBe(isCounted ? accounts.filter((one) => one.used >= one.amount).length : 0);
   });
 
+  it('have windows of more tokens than a row sums up', async () => {
+    const { id } = await make({ unit: 'tokens', per: 'minute', amountCents: undefined, amount: 1_000_000_000 });
+    const members = Array.from({ length: 3 }, () => randomUUID());
+    // As `token_windows_end` leaves them: 2·10⁹ in a bucket, and in the sum, at the most.
+    await app.dataSource.query(
+      `INSERT INTO rate_window (key_id, at_ms, sums, minute_cells, hour_cells, day_cells, limit_id, member_id)
+       SELECT limit_account_id($1, m.id), c.ms, ARRAY[2000000000, 0, 0],
+              ARRAY(SELECT (c.ms / 2000 - g) << 32 | 2000000000 FROM generate_series(m.buckets, 1, -1) AS g), '{}', '{}', $1, m.id
+         FROM unnest($2::uuid[]) WITH ORDINALITY AS m (id, buckets) CROSS JOIN (SELECT quota_ms(quota_clock()) AS ms) AS c`,
+      [id, members],
+    );
+    const { body } = await app.get(`/limits/${id}/accounts?size=2`, { token: admin });
+    const shown = body.data.map((one: { member: { id: string }; used: number }) => [one.member.id, one.used]);
+    expect(shown).toEqual([
+      [members[2], 6_000_000_000],
+      [members[1], 4_000_000_000],
+    ]);
+    expect((await app.get(`/limits?id=${id}&usedAbove=500`, { token: admin })).body.data).toHaveLength(1);
+  });
+
   it('follow a change of the amount at once, also where no member has called since', async () => {
     const limit = await make({ amountCents: 100 });
     const accounts = await fill(limit.id, 100_000_000n);
