@@ -13,7 +13,11 @@ import { WindowEntry } from './window-entry.js';
 /** A pump before a store in which nothing is answered unless the test says so. */
 class Stage {
   readonly events = new EventQueue();
-  readonly sent: { readonly request: AcquireRequest; readonly answer: (answer: AcquireAnswer) => void }[] = [];
+  readonly sent: {
+    readonly request: AcquireRequest;
+    readonly answer: (answer: AcquireAnswer) => void;
+    readonly fail: () => void;
+  }[] = [];
   readonly failed: AcquireCall[] = [];
   private ids = 0;
   readonly pump: AcquirePump;
@@ -21,7 +25,8 @@ class Stage {
   constructor() {
     const absent = () => Promise.reject(new Error('not here'));
     const store: QuotaStore = {
-      acquire: (request) => new Promise((answer) => this.sent.push({ request, answer })),
+      acquire: (request) =>
+        new Promise((answer, fail) => this.sent.push({ request, answer, fail: () => fail(new Error('away')) })),
       ...{ giveBack: absent, settle: absent, closeExpired: absent },
     };
     const clock = {
@@ -180,6 +185,18 @@ describe('what is asked for ahead', () => {
     expect(stage.sent).toHaveLength(2);
     await stage.pass(LEDGER_DEFAULTS.refillMs);
     expect([stage.sent.length, keysOf(2)]).toEqual([3, 50]);
+  });
+
+  it('waits a while after a statement that failed, however much there is to ask for', async () => {
+    const stage = new Stage();
+    for (let key = 0; key < 450; key++) stage.refill(`key ${key}`);
+    await stage.pass(LEDGER_DEFAULTS.refillMs);
+    stage.sent[0]!.fail();
+    await new Promise((resolve) => setImmediate(resolve));
+    await stage.pass(LEDGER_DEFAULTS.refillMs - 1);
+    expect(stage.sent).toHaveLength(1);
+    await stage.pass(1);
+    expect(stage.sent).toHaveLength(2);
   });
 
   it('waits a while where a statement may not be sent, however much there is to ask for', async () => {

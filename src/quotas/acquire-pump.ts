@@ -255,7 +255,11 @@ export class AcquirePump {
     this.calls.push(call);
     this.store.acquire(request).then(
       (answer) => this.finished(call, () => this.handler.answered(call, answer)),
-      () => this.finished(call, () => this.handler.failed(call, true)),
+      () => {
+        // A store that is away fails at once: the next keys wait, however many there are.
+        if (call.isRefill) this.postponed = 1;
+        this.finished(call, () => this.handler.failed(call, true));
+      },
     );
   }
 
