@@ -84,7 +84,7 @@ export class OtherWork {
   end() {
     clearInterval(this.#timer);
     // What is left is too short to be told apart from the time a reading takes.
-    if (this.#most === 0 || performance.now() - this.#last.atMs > 1_000) this.#sample();
+    if (this.#last === this.#first || performance.now() - this.#last.atMs > 1_000) this.#sample();
     const mean = othersBetween(this.#first, this.#last);
     return { mean: rounded(mean), most: rounded(this.#most), isVoid: this.#most > MOST_OTHERS };
   }
