@@ -9,7 +9,7 @@ const FIRST_SESSIONS = 2;
 const MOST_BEHIND = 2;
 /** Statements that may wait for accounts that many keys share, by their names. */
 const MAY_WAIT_FOR_LIMITS =
-  /\b(?:take-shared|take-of-subjects|look-at-subjects|limit-windows)\b|^(return-leases|take-slots|take-slots-of-subjects|free-slots|renew-reservations)$/;
+  /\b(?:take-shared|take-of-subjects|look-at-subjects|limit-windows|token-windows)\b|^(return-leases|take-slots|take-slots-of-subjects|free-slots|renew-reservations)$/;
 /** Worse than any number of statements that wait for no such account. */
 const BEHIND_A_LOCK = 1_000;
 /** Longer than the server itself works on one of our statements: until then its outcome may still become known. */

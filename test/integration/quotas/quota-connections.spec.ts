@@ -40,7 +40,7 @@ describe('the sessions over which a replica asks for leases', () => {
       'take',
       'windows',
     ]);
-    const waiting = ['limit-windows', 'look-at-subjects', 'take-of-subjects', 'take-shared'];
+    const waiting = ['limit-windows', 'look-at-subjects', 'take-of-subjects', 'take-shared', 'token-windows'];
     expect(parts.filter((part) => mayWaitForLimits(`acquire-${part}`))).toEqual(waiting);
   });
 
