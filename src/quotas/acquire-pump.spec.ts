@@ -187,6 +187,19 @@ describe('what is asked for ahead', () => {
     expect([stage.sent.length, keysOf(2)]).toEqual([3, 50]);
   });
 
+  it('goes for fewer keys where many windows of limits bind them', async () => {
+    const stage = new Stage();
+    for (let key = 0; key < 250; key++) {
+      const windows = Array.from({ length: 10 }, (_, limit) => ({ id: `${key}/${limit}`, window: 'minute' as const }));
+      stage.pump.refill(
+        `key ${key}`,
+        windows.map((window) => ({ ...window, limit: 10_000 })),
+      );
+    }
+    await stage.pass(LEDGER_DEFAULTS.refillMs);
+    expect(stage.sent.map(({ request }) => request.windows.length)).toEqual([600]);
+  });
+
   it('waits a while after a statement that failed, however much there is to ask for', async () => {
     const stage = new Stage();
     for (let key = 0; key < 450; key++) stage.refill(`key ${key}`);

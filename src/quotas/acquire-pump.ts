@@ -49,6 +49,8 @@ const MAX_SHARED_ASKS = 8;
 /** Accounts of one statement that decides calls as a whole; one call may have as many as a reservation has holds. */
 const MAX_JOINT_ASKS = 16;
 
+const WINDOWS_OF_KEY = 3;
+
 /** So many times in a row what is asked for ahead lets other asks go first. */
 const MOST_POSTPONED = 5;
 
@@ -216,8 +218,8 @@ export class AcquirePump {
     const windows: WindowRecord[] = [];
     let keys = 0;
     for (const [id, limits] of this.refills) {
-      // Of keys, not of windows: those of one share a row.
-      if (keys++ >= this.options.maxAsks) break;
+      // Of keys, as the windows of one share a row. Each window of a limit that binds it has a row of its own.
+      if (keys++ >= this.options.maxAsks || windows.length >= this.options.maxAsks * WINDOWS_OF_KEY) break;
       this.refills.delete(id);
       for (const entry of this.handler.lowOf(limits, nowMs)) windows.push(...this.refillRecords(entry, limits, nowMs));
     }
