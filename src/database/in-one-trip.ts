@@ -1,5 +1,5 @@
 import type { PoolClient, QueryConfig } from 'pg';
-import { type EntityManager, QueryFailedError } from 'typeorm';
+import { type EntityManager, QueryFailedError, QueryRunnerAlreadyReleasedError } from 'typeorm';
 import { writeTogether } from './write-together.js';
 
 /**
@@ -8,11 +8,13 @@ import { writeTogether } from './write-together.js';
  * for in several calls of one turn travels in the order of the calls.
  *
  * @throws QueryFailedError of the first that fails; those after it are not run
+ * @throws QueryRunnerAlreadyReleasedError once the transaction is over: another may have its connection
  */
 export async function inOneTrip(tx: EntityManager, statements: readonly QueryConfig[]): Promise<unknown[][]> {
   const { queryRunner } = tx;
   if (!queryRunner) throw new Error('Only statements of a transaction travel together.');
   const client = (await queryRunner.connect()) as PoolClient;
+  if (queryRunner.isReleased) throw new QueryRunnerAlreadyReleasedError();
   writeTogether(client);
   return Promise.all(statements.map((statement) => rowsOf(client, statement)));
 }

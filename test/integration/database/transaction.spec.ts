@@ -228,6 +228,11 @@ describe('A transaction', () => {
     expect(after).toBe(before);
   });
 
+  it('sends nothing more once it is over: another transaction has its connection', async () => {
+    const over = await inTransaction(pool, bounds(), ({ manager }) => Promise.resolve(manager));
+    await expect(inOneTrip(over, [{ text: 'SELECT 1' }])).rejects.toThrow('already released');
+  });
+
   it('leaves the pool with every connection it had', async () => {
     const answers = await Promise.all(
       Array.from({ length: POOL * 3 }, () => pool.query<{ one: number }[]>('SELECT 1 AS one')),
