@@ -5,7 +5,8 @@ import { RecordLoader } from './record-loader.js';
 import { RecordRefresher } from './record-refresher.js';
 
 /**
- * With a statement of 100 records each time: 100 000 keys in use are read anew in their last 120 s with room to spare.
+ * With a statement of 100 records each time, where none takes longer: 100 000 keys in use are read anew in their last
+ * 120 s with room to spare.
  */
 const REFRESH_EVERY_MS = 80;
 
