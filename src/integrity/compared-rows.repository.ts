@@ -65,6 +65,9 @@ const MORE: Record<ComparedType, (kids: string) => string> = {
     `a.action = '${ACCEPT_ACTION}' OR a.details->>'kid' = ANY(${kids}) OR a.details->>'previousKid' = ANY(${kids}) OR a.details->'endedKids' ?| ${kids}`,
 };
 
+/** The row of `seq`, looked up for each: a plan without statistics would read the whole table to join it once. */
+const byItself = (table: string, seq: string) => `(SELECT * FROM ${table} WHERE seq = ${seq} OFFSET 0)`;
+
 /**
  * Reads no more than `limit` entries of thing `id` of type `$2`, whatever they are. What is no list of changes was not
  * written by Latchkey: it is taken along, so that it is found forged. The fields of an override are those of its
@@ -82,7 +85,8 @@ const trailOf = (id: string, more: string, limit: number, older = '', open = '')
      'entries', (SELECT coalesce(json_agg(${ENTRY}), '[]') FROM (
                    SELECT seq FROM newest
                    UNION SELECT a.seq FROM page a WHERE a.outcome = 'success' AND (jsonb_typeof(a.changes) <> 'array' OR ${more})
-                 ) AS counting JOIN audit_event e USING (seq) LEFT JOIN audit_event p ON p.seq = e.seq - 1 LEFT JOIN audit_kept k ON k.seq = e.seq),
+                 ) AS counting CROSS JOIN LATERAL ${byItself('audit_event', 'counting.seq')} e
+                 LEFT JOIN LATERAL ${byItself('audit_event', 'counting.seq - 1')} p ON true LEFT JOIN LATERAL ${byItself('audit_kept', 'counting.seq')} k ON true),
      'fields', (SELECT coalesce(json_agg(field), '[]') FROM newest WHERE field IS NOT NULL),
      'newestSeq', (SELECT max(seq)::text FROM page),
      'before', (SELECT CASE WHEN count(*) = ${limit} THEN min(seq)::text END FROM page))) AS trail`;

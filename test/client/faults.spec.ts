@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { LatchkeyClient, LatchkeyError, UsageProblem } from '@latchkey/client';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import { LatchkeyServer } from './latchkey-server.js';
 
 const EVENTS = 1_500;
@@ -87,8 +88,12 @@ describe('The client, when things break', () => {
     it('is complete, and counted once, when connections break again and again', async () => {
       const service = await server.service(impatient);
       const { apiKey } = await admin.keys.create();
-      server.proxy.setLatency(8);
+      server.proxy.setLatency(900);
       const reported = reportMany(service, apiKey.id);
+      // The first events have been counted, and the answer is on its way.
+      await eventually(async () => expect((await admin.keys.usage(apiKey.id)).totalRequests).toBeGreaterThan(0));
+      server.proxy.reset();
+      server.proxy.setLatency(8);
       let isDone = false;
       void reported.finally(() => (isDone = true));
       for (let reset = 0; reset < 12 && !isDone; reset += 1) {

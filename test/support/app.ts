@@ -18,6 +18,8 @@ import { allowArchiving, allowSealing } from './allow-sealing.js';
 import { createTestDatabase, type TestDatabase } from './postgres.js';
 import { textOf } from './endless.js';
 
+/** As long as the first of a stream is waited for, in milliseconds. */
+const STREAM_PATIENCE_MS = 2_000;
 export const ADMIN = { email: 'admin@latchkey.test', password: `a "password" for test's $HOME \\ sake` };
 
 /** Key material of the tests; no random, so that several apps share a database. */
@@ -124,7 +126,7 @@ export class TestApp {
     };
     const body = options.rawBody ?? (options.body === undefined ? null : JSON.stringify(options.body));
     const response = await fetch(url, { method, headers, body, redirect: 'manual' });
-    const text = await textOf(path, response);
+    const text = await textOf(path, response, STREAM_PATIENCE_MS);
     return { status: response.status, headers: response.headers, body: parsed(text) };
   }
 

@@ -22,7 +22,8 @@ export interface FuzzAnswer {
   readonly milliseconds: number;
 }
 
-const MAX_MILLISECONDS = 1000;
+/** A stall. Beside other tests answers take long at times: G25 holds the second that is promised. */
+const MAX_MILLISECONDS = 20_000;
 
 /** Texts that have broken something somewhere. */
 const TEXTS = [
