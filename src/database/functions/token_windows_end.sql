@@ -8,6 +8,7 @@ CREATE OR REPLACE FUNCTION token_windows_end(
 DECLARE
   k_count CONSTANT bigint := 4294967295;
   k_most CONSTANT bigint := 2000000000;
+  v_started CONSTANT bigint := quota_epoch_now();
   v_row record;
   v_end record;
   v_at_ms bigint; v_epoch bigint; v_cells bigint[];
@@ -18,7 +19,7 @@ BEGIN
     FROM unnest(p_account, p_in, p_limit, p_member) AS a(id, added, lim, member) GROUP BY a.id ORDER BY a.id
   LOOP
     SELECT w.at_ms, w.epoch, w.cells INTO v_at_ms, v_epoch, v_cells
-      FROM token_window_open(v_row.id, v_row.creates, v_row.lim, v_row.member) w;
+      FROM token_window_open(v_row.id, v_row.creates, v_row.lim, v_row.member, v_started) w;
     CONTINUE WHEN v_at_ms IS NULL;
     FOR v_end IN
       SELECT e.epoch, e.bucket, e.taken, e.added FROM unnest(p_account, p_epoch, p_bucket, p_out, p_in) AS e(id, epoch, bucket, taken, added)
