@@ -158,6 +158,15 @@ describe('Limits of tokens by minute', () => {
     await reserved(observed, 1);
   });
 
+  it('refuse every call for good where they allow none', async () => {
+    const [key] = await limited({ amount: 0 });
+    for (const body of [{}, { reserveTokens: 1 }, { dryRun: true }]) {
+      const refused = await verify(key, body);
+      expect(refused.code).toBe('RATE_LIMITED');
+      expect(refused.retryAfterSeconds).toBeUndefined();
+    }
+  });
+
   it('take nothing for what something else refuses, or that is only tried', async () => {
     const [key, id, projectId] = await limited();
     const narrow = await storeLimit(app, { unit: 'tokens', amount: 50, projectId });
