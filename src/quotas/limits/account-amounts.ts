@@ -32,10 +32,11 @@ export const LEASED = 'coalesce(a.leased_micro_cents, 0)';
 export const SPENT_OF_ACCOUNT = `CASE WHEN ${IS_USED_AT_ONCE} THEN saturating_add(${CHARGED}, ${LEASED}) ELSE ${CHARGED} END`;
 /** What is used of the window `s` of a limit. */
 export const SPENT_OF_WINDOW = 'coalesce(s.used, 0)';
+const SUM_OF_WINDOW = `w.sums[CASE l.per WHEN 'minute' THEN 1 ELSE 2 END]`;
 /**
  * No less than that, told by the row of the window `w` alone: what has left the window since it was written counts
- * here.
+ * here. Sums stop at 2·10⁹, and say nothing of more.
  */
-export const MOST_OF_WINDOW = `w.sums[CASE l.per WHEN 'minute' THEN 1 ELSE 2 END]`;
+export const MOST_OF_WINDOW = `CASE WHEN ${SUM_OF_WINDOW} < 2000000000 THEN ${SUM_OF_WINDOW} ELSE 9000000000000000000 END`;
 export const SPENT = `CASE WHEN ${IS_SLIDING} THEN ${SPENT_OF_WINDOW} ELSE ${SPENT_OF_ACCOUNT} END`;
 export const HELD = `CASE WHEN ${IS_USED_AT_ONCE} THEN 0 ELSE ${LEASED} END`;
