@@ -335,7 +335,8 @@ export class LeaseManager implements AcquireHandler {
       const entry = this.windowEntry(window);
       if (entry === null) return unavailable(1_000);
       const cost = weightIn(request, window);
-      if (cost > window.limit) return windowRefusal(entry, cost, null);
+      // Of a limit that keys share the store knows the amount, and whether it only observes.
+      if (window.of === undefined && cost > window.limit) return windowRefusal(entry, cost, null);
       entry.touchedAtMs = Math.floor(nowMs);
       this.foundWindows[index] = entry;
       this.foundShares[index] = false;

@@ -28,7 +28,8 @@ export function rateLimited(window: WindowName, retryAfterMs: number | null): Re
  */
 export function windowRefusal({ id, window, of, inForce }: WindowEntry, cost: number, retryMs: number | null): Refused {
   if (of === undefined) return rateLimited(window, retryMs);
-  const isTooLarge = inForce !== null && inForce.least !== null && cost > inForce.amount;
+  // A call of no tokens asks for one that is left.
+  const isTooLarge = inForce !== null && inForce.least !== null && Math.max(1, cost) > inForce.amount;
   const account = { id, type: 'monthly' as const, limit: of };
   return {
     ...{ admitted: false, code: 'RATE_LIMITED', window: null, account, isTooLarge },

@@ -11,12 +11,15 @@ export function isOfTokens({ of }: { readonly of?: AccountOfLimit | undefined })
   return of?.unit === 'tokens';
 }
 
+/** More than any limit allows: a call that reserves more weighs no more. The store counts to it. */
+const MOST_WEIGHT = 2_000_000_000;
+
 /** How many permits of a window a call takes; 0: it only asks whether anything is left. */
 export function weightIn(
   { cost, reserveTokens }: Pick<AdmitRequest, 'cost' | 'reserveTokens'>,
   window: { readonly of?: AccountOfLimit | undefined },
 ): number {
-  return isOfTokens(window) ? Number(reserveTokens ?? 0n) : cost;
+  return isOfTokens(window) ? Math.min(Number(reserveTokens ?? 0n), MOST_WEIGHT) : cost;
 }
 
 /** Whether the reservation of a call names a window, so that its report is charged there. */

@@ -43,6 +43,13 @@ describe('The check of a limit', () => {
     });
     expect(one(11n)).toMatchObject({ code: 'RATE_LIMITED', retryAfterSeconds: null });
     expect(one(11n)?.detail).toMatch(/ asks for more than a limit of tokens .* it never fits\.$/);
+    // Of none at all nothing is left again, also for a call that takes none.
+    const none = {
+      limit: { ...limit, unit: 'tokens', per: 'minute' },
+      account: { ...bound(0n).account, resetMs: 0 },
+    } as const;
+    expect(limitCheck({ ...none, account: { ...none.account, amount: 0n } }, 0n).refuses?.retryAfterSeconds).toBeNull();
+    expect(limitCheck(none, 0n).refuses?.retryAfterSeconds).toBe(1);
   });
 
   it('names the instant at which the limit starts anew, also in parts', () => {

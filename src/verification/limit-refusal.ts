@@ -55,6 +55,11 @@ function codeOf({ unit, per }: Pick<LimitFacts, 'unit' | 'per'>): QuotaRefusal['
   return isSliding(per) ? 'RATE_LIMITED' : CODES[unit];
 }
 
+/** What has to be left for a call that takes nothing of a limit, where waiting for it is of use. */
+function leastOf({ per }: Pick<LimitFacts, 'per'>): bigint {
+  return isSliding(per) ? 1n : 0n;
+}
+
 /** Seconds until a limit covers a call again; null: it never does. */
 function retryAfterOf({ limit, account }: BindingLimit, isTooLarge: boolean): number | null {
   if (limit.unit === 'slots') return 1;
@@ -107,7 +112,7 @@ export function limitCheck(
   const detailParts = inParts`The ${NOUNS[limit.unit]} ${limit.id} ${TARGETS[limit.targetKind]} ${finding}.${isCovered ? '' : resetOf(limit.per, account.endsAt)}`;
   const check: CheckOutcome = { check: 'limit', outcome: passes ? 'passed' : 'failed', ...detailOf(detailParts) };
   if (passes) return { check, refuses: null };
-  const isTooLarge = need !== null && !isOfSlots && need > account.amount;
+  const isTooLarge = need !== null && !isOfSlots && (need === 0n ? leastOf(limit) : need) > account.amount;
   return {
     check,
     refuses: {

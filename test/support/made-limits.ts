@@ -23,18 +23,30 @@ export interface StoredLimit {
   readonly per?: string;
   readonly each?: 'key' | 'owner';
   readonly models?: readonly string[];
+  /** Absent: `enforce`. */
+  readonly mode?: 'observe';
 }
 
 /** Writes a limit on a project past its routes: of any unit, whichever of them this build enforces. Returns its id. */
 export async function storeLimit(
   app: TestApp,
-  { unit, amount, projectId, per = 'month', each, models = [] }: StoredLimit,
+  { unit, amount, projectId, per = 'month', each, models = [], mode }: StoredLimit,
 ): Promise<string> {
   const id = uuidv7(Date.now());
   await app.dataSource.query(
-    `INSERT INTO quota_limit (id, name, unit, per, amount, target_kind, target_id, each, models, counts_from, created_at, updated_at)
-     SELECT $1, $2, $3, $4, $5, 'project', $6, $7, $8, now, now, now FROM quota_clock() AS now`,
-    [id, `Stored ${id}`, unit, unit === 'slots' ? null : per, amount, projectId, each ?? null, models],
+    `INSERT INTO quota_limit (id, name, unit, per, amount, target_kind, target_id, each, models, mode, counts_from, created_at, updated_at)
+     SELECT $1, $2, $3, $4, $5, 'project', $6, $7, $8, $9, now, now, now FROM quota_clock() AS now`,
+    [
+      id,
+      `Stored ${id}`,
+      unit,
+      unit === 'slots' ? null : per,
+      amount,
+      projectId,
+      each ?? null,
+      models,
+      mode ?? 'enforce',
+    ],
   );
   return id;
 }

@@ -14,6 +14,7 @@ DECLARE
   k_count CONSTANT bigint := 4294967295;
   k_most CONSTANT bigint := 2000000000;
   k_ahead CONSTANT boolean := p_creates AND cardinality(n_cost) = 0;
+  v_started bigint;
   v_out text[] := '{}';
   v_at_ms bigint; v_epoch bigint; v_cells bigint[];
   v_now timestamptz; v_clock bigint; v_amount bigint; v_shown bigint; v_least bigint; v_ends bigint;
@@ -22,6 +23,7 @@ DECLARE
   i integer := 0; n integer := 1;
 BEGIN
   IF p_relaxed THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
+  v_started := quota_epoch_now();
   FOR k IN 1 .. cardinality(p_key) LOOP
     IF k_ahead THEN
       PERFORM FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE SKIP LOCKED;
@@ -34,7 +36,7 @@ BEGIN
       END IF;
     END IF;
     SELECT w.at_ms, w.epoch, w.cells INTO v_at_ms, v_epoch, v_cells
-      FROM token_window_open(p_key[k], p_creates, p_limit[k], p_member[k]) w;
+      FROM token_window_open(p_key[k], p_creates, p_limit[k], p_member[k], v_started) w;
     IF v_at_ms IS NULL THEN
       i := i + p_asks[k];
       CONTINUE;

@@ -2,15 +2,15 @@
 -- still count. Cells are `bucket << 32 | count`, the oldest first. Gives no row where there is none.
 -- A window has a new epoch when it is made, once a crash may have lost grants (its `started` is not that of `quota_epoch`, which
 -- PostgreSQL empties with each crash and each promotion), and once its buckets have moved because the clock stepped back.
--- What another epoch gives back is ignored (docs/adr/0056).
+-- What another epoch gives back is ignored (docs/adr/0056). p_started is what `quota_epoch_now` says: callers ask before they lock the first
+-- window, because the first who asks after a crash makes others wait for the commit, and may lock more windows.
 CREATE OR REPLACE FUNCTION token_window_open(
-  p_id uuid, p_creates boolean, p_limit uuid, p_member uuid, OUT at_ms bigint, OUT epoch bigint, OUT cells bigint[]
+  p_id uuid, p_creates boolean, p_limit uuid, p_member uuid, p_started bigint, OUT at_ms bigint, OUT epoch bigint, OUT cells bigint[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
   k_far CONSTANT bigint := 15000;
   k_count CONSTANT bigint := 4294967295;
   k_most CONSTANT bigint := 2000000000;
-  v_started bigint;
   v_row_started bigint;
   v_clock bigint;
   v_last bigint;
@@ -25,10 +25,9 @@ BEGIN
       VALUES (p_id, quota_ms(quota_clock()), ARRAY[0, 0, 0], '{}', '{}', '{}', p_limit, p_member, token_epoch_new())
       ON CONFLICT DO NOTHING;
   END LOOP;
-  v_started := quota_epoch_now();
-  IF v_row_started IS DISTINCT FROM v_started THEN
+  IF v_row_started IS DISTINCT FROM p_started THEN
     IF v_row_started IS NOT NULL THEN epoch := token_epoch_new(); END IF;
-    UPDATE rate_window r SET started = v_started WHERE r.key_id = p_id;
+    UPDATE rate_window r SET started = p_started WHERE r.key_id = p_id;
   END IF;
   v_clock := quota_ms(quota_clock());
   IF at_ms > v_clock + k_far THEN

@@ -192,6 +192,30 @@ describe('Limits of tokens by minute', () => {
     });
   });
 
+  it('show who used more than a window adds up, by reports of very many tokens', async () => {
+    const projectId = await project();
+    const { id } = await limited(projectId, { each: 'key' });
+    const [most, less] = [await keyIn(projectId), await keyIn(projectId)];
+    await hold(less, 900);
+    const event = { id: `e${++names}`, apiKeyId: most.id, inputTokens: 1_000_000_000, outputTokens: 1_000_000_000 };
+    expect((await app.post('/usage', { token: service.token, body: { events: [event] } })).body.accepted).toBe(1);
+    // And as many two seconds before.
+    await app.dataSource.query(
+      `UPDATE rate_window SET minute_cells = (minute_cells[1] - (1::bigint << 32)) || minute_cells WHERE limit_id = $1 AND member_id = $2`,
+      [id, most.id],
+    );
+    const listed = async (query: string) =>
+      (await app.get(`/limits/${id}/accounts${query}`, { token: admin })).body.data.map(
+        ({ member, used }: { member: { id: string }; used: number }) => [member.id, used],
+      );
+    await account(id, { member: { id: most.id }, used: 4_000_000_000 });
+    expect(await listed('')).toEqual([
+      [most.id, 4_000_000_000],
+      [less.id, 900],
+    ]);
+    expect(await listed('?usedAbove=95')).toEqual([[most.id, 4_000_000_000]]);
+  });
+
   it('follow a change and a deletion at once, are told in the trail, and an admin of the project may only tighten', async () => {
     const projectId = await project();
     const { id } = await limited(projectId, { models: ['gpt-4*'] });

@@ -150,6 +150,23 @@ describe('Limits of tokens by minute', () => {
     expect((await verify(key, { reserveTokens: 1_000 })).code).toBe('VALID');
   });
 
+  it('refuse none that only observe, however large', async () => {
+    const [observed, id] = await limited({ mode: 'observe' });
+    await release(await reserved(observed, 3_000_000_000));
+    // More than a bucket counts: it stays until the bucket leaves.
+    await counted(id, 2_000_000_000);
+    await reserved(observed, 1);
+  });
+
+  it('refuse every call for good where they allow none', async () => {
+    const [key] = await limited({ amount: 0 });
+    for (const body of [{}, { reserveTokens: 1 }, { dryRun: true }]) {
+      const refused = await verify(key, body);
+      expect(refused.code).toBe('RATE_LIMITED');
+      expect(refused.retryAfterSeconds).toBeUndefined();
+    }
+  });
+
   it('take nothing for what something else refuses, or that is only tried', async () => {
     const [key, id, projectId] = await limited();
     const narrow = await storeLimit(app, { unit: 'tokens', amount: 50, projectId });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { Client } from 'pg';
 import { limitsMayBegin, misreadLimits } from '../../../src/database/older-replicas.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
 import { type Hold, SLOT, WINDOW, type WindowAsk, type WindowGrant } from '../../../src/quotas/quota-store.js';
@@ -10,6 +11,7 @@ import { markOf } from '../../../src/quotas/token-windows.js';
 import { type BookEntry, entryOf, type UsageReport } from '../../../src/usage/usage-entry.js';
 import { insertUsageStatement } from '../../../src/usage/usage-insert.js';
 import { Random } from '../../simulation/random.js';
+import { eventually } from '../../support/eventually.js';
 import { accountOfLimit, insertLimit } from '../../support/limits.js';
 import { createQuotaDatabase, type QuotaDatabase } from './quota-database.js';
 
@@ -184,6 +186,40 @@ describe('Windows of tokens, used by many at once', () => {
     );
     expect(new Map(rows.map(({ id, sum }) => [id, sum]))).toEqual(load.expected);
     expect(load.expected.get(limits.all.id)).toBeGreaterThan(0);
+  });
+
+  it('are locked by nobody who waits for the first epoch after a crash', async () => {
+    const draft = { unit: 'tokens', per: 'minute', amount: 1_000n } as const;
+    const limits = [await create(draft), await create(draft)];
+    const asks = limits.map((limit) => askOf(limit, null, 1));
+    const store = new PostgresQuotaStore(database.sql);
+    await store.acquire({ replicaId: 'one', liveReplicas: 1, budgets: [], windows: asks });
+    await database.asOwner('DELETE FROM quota_epoch', []);
+    const add = (of: LimitRow) => ({
+      text: `SELECT token_windows_end(ARRAY[$1::uuid], '{}', '{}', ARRAY[0::bigint], ARRAY[7::bigint], ARRAY[$1::uuid], '{}')`,
+      values: [of.id],
+    });
+    const [first, second] = [new Client(database.url), new Client(database.url)];
+    await Promise.all([first.connect(), second.connect()]);
+    try {
+      // As a statement that changes both windows, the first one after the crash.
+      await first.query('BEGIN');
+      await first.query(add(limits[0]!));
+      const { rows } = await second.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const added = second.query(add(limits[1]!));
+      await eventually(async () =>
+        expect(
+          await database.asOwner('SELECT wait_event_type AS waits FROM pg_stat_activity WHERE pid = $1', [
+            rows[0]!.pid,
+          ]),
+        ).toEqual([{ waits: 'Lock' }]),
+      );
+      await Promise.all([first.query(add(limits[1]!)).then(() => first.query('COMMIT')), added]);
+    } finally {
+      await Promise.all([first.end(), second.end()]);
+    }
+    const sums = await database.asOwner('SELECT sums[1] AS sum FROM rate_window ORDER BY 1', []);
+    expect(sums).toEqual([{ sum: 8 }, { sum: 15 }]);
   });
 
   it('begin only where every replica knows them', async () => {
