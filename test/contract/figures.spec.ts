@@ -9,7 +9,7 @@ const OUTAGES = 'docs/high-availability.md';
 
 /** What a page plans with, and the page where it was measured. */
 const QUOTED: readonly (readonly [string, string, readonly string[]])[] = [
-  [SIZING, 'docs/performance.md', ['11 286/s', '6 938/s', '23 680', '70 to 110 µs', '1.3 kB of WAL']],
+  [SIZING, 'docs/performance.md', ['11 286/s', '6 938/s', '23 680', '70 to 110 µs', '1.3 kB of WAL', '1 153 MB']],
   [SIZING, 'docs/operations.md', ['70 to 110 µs', '45 µs', '74 µs', '160 MB', 'up to 32 sessions in PostgreSQL']],
   [SIZING, 'docs/performance-lists.md', ['135 ms', '1.6 GB']],
   [
