@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
-import { findUncopied } from '../audit/copies/copy-finding.js';
-import { SetBack } from '../audit/copies/uncopied-entries.js';
+import { findUncopied, type Lack } from '../audit/copies/copy-finding.js';
+import { SealedMeanwhile, SetBack } from '../audit/copies/uncopied-entries.js';
 import { allowedMonths, NOT_ALLOWED } from '../audit/segments/allowed-months.js';
 import { findSegments } from '../audit/segments/sealed-cut.js';
 import { requireThere } from '../audit/segments/segment-shelf.js';
@@ -8,6 +8,7 @@ import type { SignedSummary } from '../audit/segments/segment-summary.js';
 import { findUnsent } from '../audit/syslog/syslog-finding.js';
 import { findCheckpointState } from '../audit/verify-command.js';
 import type { Config } from '../config/config.js';
+import type { AuditSyslogConfig } from '../config/audit-syslog.js';
 import { parseDatabaseUrl } from '../config/database-url.js';
 import { readStandbys } from '../database/standbys.js';
 import { allowedArchiving, ARCHIVING_NOT_ALLOWED } from '../usage/archives/allowed-archiving.js';
@@ -240,26 +241,36 @@ async function checkpoints({ config, dataSource }: Asked): Promise<string | null
 /** A reader of the stream keeps a copy as well: only the operator can tell. */
 async function auditCopy({ config, dataSource }: Asked): Promise<string | { look: string } | null> {
   const { auditCopyFile, auditSyslog } = config;
-  if (auditSyslog === null && auditCopyFile !== null) return copyFile(auditCopyFile, dataSource);
-  if (auditSyslog === null)
+  if (auditSyslog === null && auditCopyFile === null)
     return {
       look: 'AUDIT_SYSLOG_URL and AUDIT_COPY_FILE are not set. Does a collector read GET /api/v1/audit-events/stream?',
     };
-  const unsent = await findUnsent(auditSyslog, dataSource).catch(setBackOnly);
-  if (unsent !== null && unsent <= MAX_UNSENT) return null;
-  if (unsent === null) return 'The trail ends before what AUDIT_SYSLOG_URL was sent. `npm run doctor` says what to do.';
-  return `Entries that the receiver of AUDIT_SYSLOG_URL lacks: ${unsent}. Is a server running, and does the receiver take them?`;
+  const found = [
+    auditSyslog === null ? null : await copyBySyslog(auditSyslog, dataSource),
+    auditCopyFile === null ? null : await copyFile(auditCopyFile, dataSource),
+  ].filter((action) => action !== null);
+  return found.length === 0 ? null : found.join(' ');
+}
+
+async function copyBySyslog(receiver: AuditSyslogConfig, dataSource: DataSource): Promise<string | null> {
+  try {
+    const lack = await findUnsent(receiver, dataSource);
+    if (isUnderWay(lack)) return null;
+    return `Entries that the receiver of AUDIT_SYSLOG_URL lacks: ${lack.entries}. Is a server running, and does the receiver take them?`;
+  } catch (error) {
+    return `${endOfCopy('AUDIT_SYSLOG_URL', error)} The log of a server says what to do.`;
+  }
 }
 
 /** Of the file on this machine, which is that of a server. */
 async function copyFile(path: string, dataSource: DataSource): Promise<string | null> {
   try {
-    const { lacking, hasChanges } = await findUncopied(path, dataSource);
-    if (lacking <= MAX_UNSENT && hasChanges) return null;
-    return `Entries that AUDIT_COPY_FILE lacks: ${lacking}. Does a server run on this machine, and can it write the file?`;
+    const { lack, hasChanges } = await findUncopied(path, dataSource);
+    if (isUnderWay(lack) && hasChanges) return null;
+    return `Entries that AUDIT_COPY_FILE lacks: ${lack.entries}. Does a server run on this machine, and can it write the file?`;
   } catch (error) {
-    if (error instanceof SetBack)
-      return 'The trail ends before what AUDIT_COPY_FILE has. The log of a server says what to do.';
+    if (error instanceof SetBack || error instanceof SealedMeanwhile)
+      return `${endOfCopy('AUDIT_COPY_FILE', error)} The log of a server says what to do.`;
     // The database answered a moment ago: what fails is the file.
     return `AUDIT_COPY_FILE cannot be read: ${(error as Error).message}`;
   }
@@ -305,8 +316,14 @@ async function retention({ config }: Asked): Promise<{ look: string } | null> {
   };
 }
 
-function setBackOnly(error: unknown): null {
-  if (error instanceof SetBack) return null;
+function isUnderWay({ entries, isLate }: Lack): boolean {
+  return entries <= MAX_UNSENT && !isLate;
+}
+
+/** Why a copy does not go on. @throws another error */
+function endOfCopy(variable: string, error: unknown): string {
+  if (error instanceof SetBack) return `The trail ends before what ${variable} has, or is another one there.`;
+  if (error instanceof SealedMeanwhile) return `What ${variable} lacks was sealed since entry ${error.seq}.`;
   throw error;
 }
 

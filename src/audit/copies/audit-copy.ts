@@ -26,7 +26,6 @@ const MAX_HOLD_MS = 8_000;
 /** How long the end of a process waits for the last batch. */
 const MAX_CLOSE_MS = 2_000;
 const SAY_EVERY_MS = 60_000;
-const CHAINS: readonly ChainTable[] = ['audit_event', 'audit_read'];
 
 const NOT_WRITTEN =
   'The audit trail cannot be copied to AUDIT_COPY_FILE: the copy is behind, and goes on where it ends.';
@@ -49,7 +48,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
 
   constructor(
     dataSource: DataSource,
-    private readonly events: AuditEventsRepository,
+    events: AuditEventsRepository,
     private readonly config: Config,
     meters: Metrics,
     conditions: Conditions,
@@ -101,7 +100,7 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
     // Another replica may have written to the same file since.
     const place = await inTime(placeOfCopy(file), file);
     if ((await this.lacking(file, place)) === 0) return false;
-    await this.requireSameHistory(file, place);
+    await this.uncopied.requireSameHistory(place).catch(nameFile(file));
     return this.writeBatch(file, place);
   }
 
@@ -126,23 +125,15 @@ export class AuditCopy implements OnApplicationBootstrap, OnApplicationShutdown 
    * @throws Error where the database ends before the copy: it was set back
    */
   private async lacking(file: string, place: CopyPlace): Promise<number> {
-    try {
-      return (this.behind = await this.uncopied.count(place));
-    } catch (error) {
-      throw error instanceof SetBack ? setBack(file, error.seq) : error;
-    }
+    return (this.behind = await this.uncopied.count(place).catch(nameFile(file)));
   }
+}
 
-  /** @throws Error where the database does not have what the copy ends with: it was set back */
-  private async requireSameHistory(file: string, place: CopyPlace): Promise<void> {
-    for (const table of CHAINS) {
-      const { seq, hash } = place[table];
-      if (seq === '0' || BigInt(seq) <= BigInt(await this.events.cutOf(table))) continue;
-      const [event] = await this.events.findAfter({}, (BigInt(seq) - 1n).toString(), 1, table);
-      if (event !== undefined && entryOf(event).hash === hash) continue;
-      throw setBack(file, seq);
-    }
-  }
+/** Says of which file it is that its database was set back. */
+function nameFile(file: string): (error: Error) => never {
+  return (error) => {
+    throw error instanceof SetBack ? setBack(file, error.seq) : error;
+  };
 }
 
 function entryOf({ record, hash }: AuditedEvent): { seq: string; hash: string } {

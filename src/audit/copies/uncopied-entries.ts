@@ -9,6 +9,9 @@ const CHAINS: readonly ChainTable[] = ['audit_event', 'audit_read'];
 /** The last entry of each chain that a copy of the trail has. */
 export type CopiedUpTo = Readonly<Record<ChainTable, { readonly seq: string }>>;
 
+/** The same, of a copy that can be read: with the hashes of these entries, hexadecimal. */
+export type KnownUpTo = Readonly<Record<ChainTable, { readonly seq: string; readonly hash: string }>>;
+
 /** The entries of both chains behind the place up to which a copy has them. */
 export class UncopiedEntries {
   constructor(private readonly events: AuditEventsRepository) {}
@@ -34,6 +37,16 @@ export class UncopiedEntries {
   async requireNoGap({ audit_event: { seq } }: CopiedUpTo): Promise<void> {
     const cut = await this.events.cutOf('audit_event');
     if (seq !== '0' && BigInt(seq) < BigInt(cut)) throw new SealedMeanwhile(seq, cut);
+  }
+
+  /** @throws SetBack where the database has another entry, or none, in place of the last one of a copy */
+  async requireSameHistory(place: KnownUpTo): Promise<void> {
+    for (const table of CHAINS) {
+      const { seq, hash } = place[table];
+      if (seq === '0' || BigInt(seq) <= BigInt(await this.events.cutOf(table))) continue;
+      const [event] = await this.events.findAfter({}, (BigInt(seq) - 1n).toString(), 1, table);
+      if (event?.hash.toString('hex') !== hash) throw new SetBack(seq);
+    }
   }
 
   /**

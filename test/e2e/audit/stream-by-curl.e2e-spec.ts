@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn, spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { verifyCopy } from '../../../src/audit/verify-command.js';
@@ -51,6 +51,34 @@ describe('The stream as docs/audit-trail.md reads it with curl', () => {
     app = await TestApp.start();
   });
   afterAll(() => app.stop());
+
+  it('goes on behind the last line that is whole, whatever the end of a cut one looks like', async () => {
+    const page = await readFile('docs/audit-trail.md', 'utf8');
+    const [, printed] = /^ {2}(after=\$\([\s\S]*?tail -n 1\))$/m.exec(page)!;
+    const directory = await createTestDirectory();
+    const token = await app.adminToken();
+    const lines = String((await app.get('/audit-events/export', { token })).body).split('\n');
+    const upTo = (n: number) => `${lines.slice(0, n).join('\n')}\n`;
+    const cut = (n: number) => lines[n]!.slice(0, lines[n]!.indexOf(',"action"'));
+    expect(cut(2).endsWith('}')).toBe(true);
+    for (const [text, after] of [
+      ['', ''],
+      [upTo(2), '2'],
+      // Its connection ended with the last whole line but for the line break, or within an event.
+      [`${upTo(2)}${lines[2]}`, '2'],
+      [`${upTo(2)}${cut(2)}\n`, '2'],
+      [`${upTo(2)}${cut(2)}\n${lines[2]}\n`, '3'],
+      // A replica of an earlier release begins without an empty line.
+      [`${upTo(2)}${cut(2)}${lines[2]}\n`, '2'],
+    ] as const) {
+      await writeFile(join(directory, 'changes.ndjson'), text);
+      const { stdout } = spawnSync('sh', ['-c', `${printed!}; printf %s "$after"`], {
+        cwd: directory,
+        encoding: 'utf8',
+      });
+      expect([text, stdout]).toEqual([text, after]);
+    }
+  });
 
   (hasCurl ? it : it.skip)(
     'is a whole copy after connections that ended within a line, and answers of a gateway',

@@ -138,10 +138,21 @@ describe('The production checklist', () => {
     const text = String((await app.get('/audit-events/export', { token })).body);
     await writeFile(file, text);
     expect(await examined()).toMatchObject({ state: 'ok' });
+    // Of another history: what has the same number is another entry.
+    await writeFile(file, text.replaceAll(/"hash":"[0-9a-f]{8}/g, '"hash":"00000000'));
+    expect(await examined()).toMatchObject({ state: 'DO', action: expect.stringContaining('is another one there') });
     await writeFile(file, text.replaceAll(/"seq":"\d+"/g, '"seq":"999999"'));
     expect(await examined()).toMatchObject({ state: 'DO', action: expect.stringContaining('ends before') });
     await mkdir(`${file}.position`);
     expect(await examined()).toMatchObject({ state: 'DO', action: expect.stringContaining('cannot be read') });
+  });
+
+  it('examines the file beside a receiver of syslog as well', async () => {
+    const AUDIT_COPY_FILE = join(await createTestDirectory(), 'copy.ndjson');
+    expect(of(await examine({ AUDIT_COPY_FILE }), 'A copy of the audit trail is kept elsewhere')).toMatchObject({
+      state: 'DO',
+      action: expect.stringMatching(/^Entries that AUDIT_COPY_FILE lacks/),
+    });
   });
 
   it('finds secret files that every account of the machine can read', async () => {
@@ -292,5 +303,37 @@ describe('The production checklist', () => {
       );
     });
     expect(of(await examine(), name).action).toContain('No checkpoint was written');
+  });
+
+  // The last ones: they leave a trail that no server would have.
+  it('finds copies that stand still, however little they lack, and those that would get a gap', async () => {
+    const name = 'A copy of the audit trail is kept elsewhere';
+    const token = await app.adminToken();
+    const text = String((await app.get('/audit-events/export', { token })).body);
+    const file = join(await createTestDirectory(), 'copy.ndjson');
+    await writeFile(file, text.slice(0, text.indexOf('"seq":"3"')));
+    const examined = async () => of(await examine({ AUDIT_COPY_FILE: file }), name);
+    expect(await examined()).toMatchObject({ state: 'ok' });
+    await asOwner(app.database, async (client) => {
+      await client.query('ALTER TABLE audit_event DISABLE TRIGGER ALL');
+      await client.query(`UPDATE audit_event SET at = at - interval '6 minutes' WHERE seq <= 3`);
+    });
+    expect(await examined()).toMatchObject({
+      state: 'DO',
+      action: expect.stringMatching(/receiver of AUDIT_SYSLOG_URL lacks: \d+\..* AUDIT_COPY_FILE lacks: \d+\./),
+    });
+    await app.dataSource.query(`INSERT INTO audit_syslog VALUES ('logs.example.com:6514', 2, 0)`);
+    await asOwner(app.database, async (client) => {
+      await client.query('ALTER TABLE audit_segment DISABLE TRIGGER ALL');
+      await client.query(
+        `INSERT INTO audit_segment SELECT 1, 3, hash, hash, '{}', now() FROM audit_event WHERE seq = 3`,
+      );
+    });
+    expect(await examined()).toMatchObject({
+      state: 'DO',
+      action: expect.stringMatching(
+        /AUDIT_SYSLOG_URL lacks was sealed since entry 2\..*AUDIT_COPY_FILE lacks was sealed/,
+      ),
+    });
   });
 });
