@@ -15,7 +15,8 @@ const TRIES = 40;
 
 /** What a change has locked last, told by the beginning of the statement that its session ran last. */
 const LAST = {
-  user: /FROM (user_role|project_member) .* FOR SHARE/s,
+  // Caller and owner are locked, and the owner's keys counted, in one round trip.
+  user: /count FROM api_key\s+WHERE owner_id = \$1/,
   key: /^SELECT "k"\."id"/,
   head: /FROM change_head FOR UPDATE/,
 } as const;
