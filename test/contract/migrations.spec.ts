@@ -106,7 +106,8 @@ describe('migrations', () => {
       (line) => lines.push(line),
       async (runner) => {
         [holder] = (await runner.query(
-          `SELECT application_name AS name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE objid = $1 AND granted`,
+          `SELECT application_name AS name FROM pg_stat_activity JOIN pg_locks USING (pid)
+            WHERE datname = current_database() AND locktype = 'advisory' AND objid = $1 AND granted`,
           [ADVISORY_LOCKS.migration],
         )) as unknown[];
         await runner.query('SELECT 1 FROM role');

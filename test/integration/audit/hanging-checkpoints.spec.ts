@@ -104,9 +104,11 @@ describe('A checkpoint file that cannot be written', () => {
       await asOwner(app.database, async (client) => {
         // PostgreSQL may take a moment to end the session, and the replica also looks by itself.
         await eventually(async () => {
-          const { rows } = await client.query(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $1`, [
-            ADVISORY_LOCKS.checkpoint,
-          ]);
+          const { rows } = await client.query(
+            `SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+              WHERE datname = current_database() AND locktype = 'advisory' AND objid = $1`,
+            [ADVISORY_LOCKS.checkpoint],
+          );
           expect(rows).toEqual([]);
         });
       });
