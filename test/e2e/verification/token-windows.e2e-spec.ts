@@ -62,6 +62,16 @@ describe('Limits of tokens by minute', () => {
     expect((await on.post('/reservations/release', { token: service.token, body: { reservationId } })).status).toBe(
       200,
     );
+  /** Until a call is let in: the other replica may hold an eighth of what is free ahead, for a second at most. */
+  const admitted = async (key: Key, reserveTokens: number, on = app) => {
+    let id = '';
+    await eventually(async () => {
+      const { code, reservation } = await verify(key, { reserveTokens }, on);
+      expect(code).toBe('VALID');
+      id = reservation.id;
+    });
+    return id;
+  };
   /** What counts in the window of a limit, once replicas have given back what no call has used. */
   const counted = (limitId: string, tokens: number) =>
     eventually(async () => {
@@ -83,13 +93,12 @@ describe('Limits of tokens by minute', () => {
     expect(refused.retryAfterSeconds).toBeGreaterThan(0);
     await report({ reservationId: first, inputTokens: 80, outputTokens: 120 }, other);
     await counted(id, 200);
-    const second = await verify(key, { reserveTokens: 800 }, other);
-    expect(second.code).toBe('VALID');
+    const second = await admitted(key, 800, other);
     await counted(id, 1_000);
     expect((await verify(key)).code).toBe('RATE_LIMITED');
-    await release(second.reservation.id);
+    await release(second);
     await counted(id, 200);
-    expect((await verify(key, { reserveTokens: 800 })).code).toBe('VALID');
+    await admitted(key, 800);
   });
 
   it('are asked again by the replica that has freed tokens, though it has just refused', async () => {
