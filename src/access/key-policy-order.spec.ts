@@ -25,6 +25,9 @@ describe('policyContains', () => {
     [{ maxBudgetLimitCents: 5, budgetType: 'total' }, { maxBudgetLimitCents: 5 }, false],
     [{ maxBudgetLimitCents: 5, budgetType: 'total' }, { maxBudgetLimitCents: 1, budgetType: 'monthly' }, false],
     [{ maxBudgetLimitCents: 5 }, { maxBudgetLimitCents: 5.000001 }, false],
+    [{ maxDefaultReserveTokens: 5 }, { maxDefaultReserveTokens: 5 }, true],
+    [{ maxDefaultReserveTokens: 5 }, { maxDefaultReserveTokens: 6 }, false],
+    [{ maxDefaultReserveTokens: 5 }, {}, false],
     [{ defaults: { validityDays: 1 } }, {}, true],
     [{ reservedTagPrefixes: ['plan:'] }, {}, false],
     [{ reservedTagPrefixes: ['plan:'] }, { reservedTagPrefixes: ['PLAN'] }, true],
@@ -43,6 +46,7 @@ describe('policyContains', () => {
       maxRateLimitPerMinute: number,
       maxBudgetLimitCents: number,
       budgetType: fc.constantFrom(undefined, 'total' as const, 'monthly' as const),
+      maxDefaultReserveTokens: number,
       maxValidityDays: number,
       reservedTagPrefixes: fc.option(fc.uniqueArray(fc.constantFrom('a', 'A:', 'ab', 'b'), { maxLength: 2 }), {
         nil: undefined,
@@ -62,6 +66,7 @@ describe('policyContains', () => {
           type: fc.constantFrom('total' as const, 'monthly' as const),
         }),
       ),
+      defaultReserveTokens: fc.option(fc.integer({ min: 1, max: 4 })),
       validityDays: fc.option(fc.integer({ min: 1, max: 4 })),
       days: fc.option(fc.integer({ min: 0, max: 4 })),
     });

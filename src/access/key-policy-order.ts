@@ -17,6 +17,7 @@ export function policyContains(outer: KeyPolicy | null, inner: KeyPolicy | null)
     numberWithin(outer.maxRateLimitPerHour, within.maxRateLimitPerHour) &&
     numberWithin(outer.maxRateLimitPerDay, within.maxRateLimitPerDay) &&
     budgetWithin(outer, within) &&
+    numberWithin(outer.maxDefaultReserveTokens, within.maxDefaultReserveTokens) &&
     numberWithin(outer.maxValidityDays, within.maxValidityDays) &&
     reservesAsMuch(outer.reservedTagPrefixes ?? [], within.reservedTagPrefixes ?? []) &&
     (outer.mustBelongToProject !== true || within.mustBelongToProject === true)

@@ -31,6 +31,7 @@ const BOUNDS: Readonly<Record<Exclude<keyof KeyPolicy, 'defaults'>, Schema>> = {
   maxRateLimitPerDay: KEY.rateLimitPerDay.schema,
   maxBudgetLimitCents: KEY.budgetLimitCents.schema,
   budgetType: KEY.budgetType.schema,
+  maxDefaultReserveTokens: KEY.defaultReserveTokens.schema,
   maxValidityDays: KEY.validityDays.schema,
   reservedTagPrefixes: KEY.tags.schema,
   mustBelongToProject: FLAG,
@@ -44,6 +45,7 @@ const DEFAULTS: Readonly<Record<keyof KeyPolicyDefaults, Schema>> = {
   rateLimitPerDay: KEY.rateLimitPerDay.schema,
   budgetLimitCents: KEY.budgetLimitCents.schema,
   budgetType: KEY.budgetType.schema,
+  defaultReserveTokens: KEY.defaultReserveTokens.schema,
   validityDays: KEY.validityDays.schema,
 };
 
@@ -98,6 +100,7 @@ function defaultsOutside(policy: KeyPolicy): PolicyViolation[] {
     tags: [],
     budgetLimitMicroCents: null,
     budgetType: null,
+    defaultReserveTokens: null,
     expiresAt: null,
     validityDays: null,
     ...withDefaults(policy, {}, now),

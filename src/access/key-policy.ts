@@ -14,6 +14,7 @@ export interface KeyPolicyDefaults {
   readonly budgetLimitCents?: number;
   /** Only beside `budgetLimitCents`; absent means `total`. */
   readonly budgetType?: 'total' | 'monthly';
+  readonly defaultReserveTokens?: number;
   readonly validityDays?: number;
 }
 
@@ -37,6 +38,11 @@ export interface KeyPolicy {
    * `monthly`, or absent: either kind, because who spends at most so much in total never spends more in a month.
    */
   readonly budgetType?: 'total' | 'monthly';
+  /**
+   * The most that calls of a key may hold without asking for it, of limits that other keys share. A key whose calls
+   * hold nothing then is inside, so this bound is no default.
+   */
+  readonly maxDefaultReserveTokens?: number;
   /** Longest time from now to the expiry, and longest renewal; a key that never expires is outside. */
   readonly maxValidityDays?: number;
   /**
@@ -59,6 +65,7 @@ export interface PolicyBoundKey {
   readonly tags: readonly string[];
   readonly budgetLimitMicroCents: bigint | null;
   readonly budgetType: 'total' | 'monthly' | null;
+  readonly defaultReserveTokens: number | null;
   readonly expiresAt: Date | null;
   readonly validityDays: number | null;
 }
@@ -104,6 +111,7 @@ export function widest(policies: readonly (KeyPolicy | null)[]): KeyPolicy | nul
     maxRateLimitPerHour: ifAll(stated, (policy) => policy.maxRateLimitPerHour, max),
     maxRateLimitPerDay: ifAll(stated, (policy) => policy.maxRateLimitPerDay, max),
     ...widestBudget(stated),
+    maxDefaultReserveTokens: ifAll(stated, (policy) => policy.maxDefaultReserveTokens, max),
     maxValidityDays: ifAll(stated, (policy) => policy.maxValidityDays, max),
     reservedTagPrefixes,
     mustBelongToProject: ifAll(stated, (policy) => policy.mustBelongToProject, every),
@@ -142,6 +150,10 @@ const JUDGES: Readonly<Record<BoundField, (policy: KeyPolicy, key: PolicyBoundKe
   allowedModels: modelViolations,
   budgetLimitCents: budgetViolations,
   budgetType: () => [],
+  defaultReserveTokens: ({ maxDefaultReserveTokens: bound }, { defaultReserveTokens: tokens }) =>
+    bound === undefined || tokens === null || tokens <= bound
+      ? []
+      : [{ path: 'defaultReserveTokens', message: `must be at most ${bound}` }],
   tags: (policy, { tags }) => reservedTags(policy, tags),
   expiresAt: expiryViolations,
   validityDays: ({ maxValidityDays: days }, { validityDays }) =>
@@ -160,7 +172,8 @@ function reservesTagsAlone(policy: KeyPolicy): boolean {
  * Fills the fields that the creator of a key left out (undefined); what was given, null included, stays and is judged
  * by {@link violations}. Where the policy bounds a field and states no default for it, the bound itself is the
  * default, so that a key made of nothing lies inside every policy. Limit and type of a budget are filled in together
- * or not at all. Where the policy says anything about validity, an expiry left out is `validityDays` (given or filled
+ * or not at all. The tokens that calls hold unasked are filled in from a default alone. Where the policy says anything
+ * about validity, an expiry left out is `validityDays` (given or filled
  * in) from now. (The one exception: the models of several policies, if they are more than a key may list, are not
  * filled in.)
  */
@@ -179,6 +192,7 @@ export function withDefaults<T extends Partial<PolicyBoundKey>>(
     rateLimitPerDay: defaults.rateLimitPerDay ?? policy.maxRateLimitPerDay,
     allowedModels: upTo(MAX_MODELS, defaults.allowedModels ?? policy.models),
     ...(given.budgetLimitMicroCents === undefined ? defaultBudget(policy) : {}),
+    defaultReserveTokens: defaults.defaultReserveTokens,
     expiresAt: validityDays === undefined ? undefined : expiryIn(given.validityDays ?? validityDays, now),
     validityDays,
   };
@@ -205,6 +219,8 @@ function widestDefaults(defaults: readonly KeyPolicyDefaults[]): KeyPolicyDefaul
     rateLimitPerDay: ifAny(defaults, (one) => one.rateLimitPerDay, max),
     budgetLimitCents: ifAny(budgets, (one) => one.budgetLimitCents, max),
     budgetType: ifAny(budgets, (one) => one.budgetType ?? 'total', widerType),
+    // Who holds fewer passes sooner.
+    defaultReserveTokens: ifAny(defaults, (one) => one.defaultReserveTokens, min),
     validityDays: ifAny(defaults, (one) => one.validityDays, max),
   };
   return withoutUndefined<KeyPolicyDefaults>(widened);
@@ -289,6 +305,10 @@ function every(values: readonly boolean[]): boolean {
 
 function max(values: readonly number[]): number {
   return Math.max(...values);
+}
+
+function min(values: readonly number[]): number {
+  return Math.min(...values);
 }
 
 function union(lists: readonly (readonly string[])[]): readonly string[] {

@@ -50,6 +50,9 @@ export class ApiKeyFieldsDto {
   @Field(FIELDS.budgetType)
   budgetType?: BudgetType;
 
+  @Field(FIELDS.defaultReserveTokens)
+  defaultReserveTokens?: number | null;
+
   @Field(FIELDS.tags)
   tags?: string[];
 

@@ -113,6 +113,10 @@ export class ApiKey {
   @Column('jsonb', { name: 'budget_raise', nullable: true })
   budgetRaise: BudgetRaise | null;
 
+  /** What a call that reserves no tokens holds where a limit of tokens binds it; null: nothing. */
+  @Column('integer', { name: 'default_reserve_tokens', nullable: true })
+  defaultReserveTokens: number | null;
+
   @Column('text', { array: true, default: () => "'{}'" })
   tags: string[];
 

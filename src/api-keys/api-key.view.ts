@@ -157,6 +157,12 @@ export class ApiKeyView {
   /** The raise that runs: until it ends the budget is `budgetLimitCents` and its `cents`. null: none runs. */
   budgetRaise: BudgetRaiseView | null;
 
+  /**
+   * What a call without `reserveTokens` holds where a limit of tokens binds it; null: nothing.
+   * @example 4000
+   */
+  defaultReserveTokens: number | null;
+
   /** @example ["team:billing"] */
   tags: string[];
 
@@ -234,6 +240,7 @@ export class ApiKeyView {
       budgetLimitCents: key.budgetLimitMicroCents === null ? null : centsFromMicroCents(key.budgetLimitMicroCents),
       budgetType: key.budgetType,
       budgetRaise: key.budgetLimitMicroCents === null ? null : runningRaise(key.budgetRaise, now),
+      defaultReserveTokens: key.defaultReserveTokens,
       tags: key.tags,
       metadata: key.metadata,
       expiresAt: key.expiresAt,

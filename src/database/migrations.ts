@@ -58,6 +58,7 @@ import { TokenWindows1790000004200 } from './migrations/1790000004200-token-wind
 import { FullBudgets1790000004400 } from './migrations/1790000004400-full-budgets.js';
 import { IndexOfFullBudgets1790000004410 } from './migrations/1790000004410-index-of-full-budgets.js';
 import { PrefixesOfNewKeys1790000004500 } from './migrations/1790000004500-prefixes-of-new-keys.js';
+import { DefaultReserveTokens1790000004600 } from './migrations/1790000004600-default-reserve-tokens.js';
 
 /** All migrations, oldest first. */
 export const migrations = [
@@ -121,4 +122,5 @@ export const migrations = [
   FullBudgets1790000004400,
   IndexOfFullBudgets1790000004410,
   PrefixesOfNewKeys1790000004500,
+  DefaultReserveTokens1790000004600,
 ];

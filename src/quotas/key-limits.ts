@@ -155,6 +155,12 @@ export function slotsFor({ slots, isByModel }: KeyLimits, model: string | undefi
   return binding.length === 0 ? null : binding.map(({ account }) => account);
 }
 
+/** Whether a limit of tokens binds a call, so that tokens can be held for it. */
+export function bindTokens({ limits, sliding }: KeyLimits, model: string | undefined): boolean {
+  const isIt = ({ facts }: BoundLimit): boolean => facts.unit === 'tokens' && isBinding(facts, model);
+  return limits.some(isIt) || sliding.some(isIt);
+}
+
 /** Whether a limit binds calls of this model. */
 export function isBinding({ models }: Pick<LimitFacts, 'models'>, model: string | undefined): boolean {
   return models.length === 0 || model === undefined || matchesAny(models, model);

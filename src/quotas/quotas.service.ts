@@ -54,6 +54,8 @@ export interface QuotaQuestion {
   readonly reserveMicroCents: bigint | null;
   /** Upper bound of the tokens it will take; null: the caller does not reserve any. */
   readonly reserveTokens: bigint | null;
+  /** The caller has not said how many tokens: those of the key are taken. */
+  readonly isAssumed: boolean;
   /** 1…1800. */
   readonly ttlSeconds: number;
   /** What the caller asks for; absent: any, so that limits of every model bind the call. */
@@ -66,8 +68,9 @@ export interface GivenReservation {
   readonly id: string;
   readonly expiresAt: Date;
   readonly amountMicroCents: bigint;
-  /** null: none were asked for. */
+  /** null: none were asked for, nor assumed. */
   readonly tokens: bigint | null;
+  readonly isAssumed: boolean;
 }
 
 /** Most calls reserve nothing and count once. */
@@ -75,6 +78,7 @@ export const ONE_REQUEST: QuotaQuestion = Object.freeze({
   cost: 1,
   reserveMicroCents: null,
   reserveTokens: null,
+  isAssumed: false,
   ttlSeconds: POOLED_TTL_SECONDS,
 });
 
@@ -226,7 +230,8 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
       isDefaultHold: parts?.isDefaultHold ?? false,
       holds: parts?.holds ?? [],
     });
-    return { id, expiresAt: new Date(expiresAtMs), amountMicroCents: amount, tokens: question.reserveTokens };
+    const { reserveTokens: tokens, isAssumed } = question;
+    return { id, expiresAt: new Date(expiresAtMs), amountMicroCents: amount, tokens, isAssumed };
   }
 
   /**

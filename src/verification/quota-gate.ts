@@ -3,25 +3,41 @@ import { DataSource } from 'typeorm';
 import { type SentencePart, inParts } from '../../packages/contract/src/sentence.js';
 import { unavailable } from '../common/domain-error.js';
 import type { BoundLimit, KeyLimits, SlidingLimit } from '../quotas/key-limits.js';
-import { accountsFor, isBinding, ofSubject, requiringSubject, slotsFor, windowsFor } from '../quotas/key-limits.js';
+import {
+  accountsFor,
+  bindTokens,
+  isBinding,
+  ofSubject,
+  requiringSubject,
+  slotsFor,
+  windowsFor,
+} from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import type { LimitViewer } from '../limits/limit-visibility.js';
 import { limitCheck, limitDetail, refusingLimitView, tooManySubjectsDetail, withoutSubject } from './limit-refusal.js';
 import { seesBinding, storedLimits } from './stored-limits.js';
 import { VerificationMetrics } from './verification-metrics.js';
-import { boundFromCents, centsFromMicroCents } from '../common/money.js';
+import { centsFromMicroCents } from '../common/money.js';
 import type { Admission, CountedDraw, Refused } from '../quotas/admission.js';
-import type { LimitFacts, LimitUnit } from '../quotas/limits/limit-facts.js';
+import type { LimitFacts } from '../quotas/limits/limit-facts.js';
 import type { WindowName } from '../quotas/quota-store.js';
 import { type BudgetStanding, findBudget } from '../quotas/budget-reader.js';
-import { type GivenReservation, ONE_REQUEST, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
+import { type GivenReservation, type QuotaQuestion, Quotas } from '../quotas/quotas.service.js';
 import type { Sql } from '../quotas/sql.js';
 import { readWindows, resetSecondsOf } from '../quotas/window-reader.js';
 import { type CheckOutcome, type StaticDecision, detailOf } from './checks.js';
 import type { KeyFacts, KeyRecord } from '../key-cache/records/key-record.js';
 import type { VerdictLimitView } from './verdict-limit.view.js';
 import type { BudgetView, RateLimitView, RefusingLimitView } from './verdict.view.js';
-import type { VerifyQuestion } from './verify.dto.js';
+import {
+  type AskedOfLimits as Asked,
+  assumedTokens,
+  assumption,
+  isReserving,
+  needOf,
+  questionOf,
+  withAssumption,
+} from './quota-question.js';
 
 /** Why budgets or windows refuse, and when to ask again (null: waiting does not help). */
 export interface QuotaRefusal extends StaticDecision {
@@ -63,13 +79,7 @@ export interface QuotaSnapshot {
   readonly tightest: VerdictLimitView | null;
 }
 
-type Asked = Pick<
-  VerifyQuestion,
-  'cost' | 'model' | 'subject' | 'reserveCents' | 'reserveTokens' | 'reservationTtlSeconds'
->;
-
 const PASSED: QuotaOutcome = Object.freeze({ refusal: null, isDegraded: false, reservation: null });
-const DEFAULT_TTL_SECONDS = 60;
 
 /** The last check of a verify: rate windows and budget, in one all-or-nothing step. */
 @Injectable()
@@ -103,7 +113,9 @@ export class QuotaGate {
     const limits = ofSubject(all, asked.subject);
     const isFree = limits.windows.length === 0 && limits.accounts.length === 0 && limits.slots.length === 0;
     if (isFree && !isReserving(asked)) return PASSED;
-    const question = limits.isByModel ? { ...questionOf(asked), model: asked.model } : questionOf(asked);
+    const assumed = assumedTokens(key, asked, () => bindTokens(limits, asked.model));
+    const own = questionOf(asked, assumed);
+    const question = limits.isByModel ? { ...own, model: asked.model } : own;
     const admission = this.quotas.admit(limits, question);
     return admission instanceof Promise
       ? admission.then((later) => this.outcome(later, key, limits, callerId, question, databaseNowMs))
@@ -116,8 +128,10 @@ export class QuotaGate {
     if (reservation !== null) await this.quotas.release(reservation.id);
   }
 
-  /** Whether the same limits bind the call, though its key, owner or project has changed. */
-  isBoundAlike(one: KeyRecord, other: KeyRecord, { model, subject }: Asked): boolean {
+  /** Whether the same limits bind the call, and for as much, though its key, owner or project has changed. */
+  isBoundAlike(one: KeyRecord, other: KeyRecord, { model, subject, reserveTokens }: Asked): boolean {
+    const isSaid = reserveTokens !== undefined;
+    if (!isSaid && one.key.defaultReserveTokens !== other.key.defaultReserveTokens) return false;
     if (one.limits === other.limits) return true;
     const ids = ({ limits: all }: KeyRecord): (string | undefined)[] => {
       const limits = ofSubject(all, subject);
@@ -140,7 +154,9 @@ export class QuotaGate {
     asked: Asked,
     { viewer, nowMs, isBlind }: SnapshotViewer,
   ): Promise<QuotaSnapshot> {
-    const question = questionOf(asked);
+    const bound = await this.bindingLimits(key.id, asked);
+    const assumed = assumedTokens(key, asked, () => bound.some(({ limit: { unit } }) => unit === 'tokens'));
+    const question = questionOf(asked, assumed);
     const windows = await readWindows(this.sql, key.id, windowLimitsOf(key));
     const budget = await findBudget(this.sql, key.id, this.quotas.unusedOf(key.id));
     const rateLimits = windows.map(({ window, limit, remaining, resetMs }) =>
@@ -165,12 +181,12 @@ export class QuotaGate {
       checks.push(budgetCheck(budget, need, passes));
       if (!passes) refusal ??= { code: 'BUDGET_EXCEEDED', detail: BUDGET_DETAIL, retryAfterSeconds: null };
     }
-    const bound = await this.bindingLimits(key.id, asked);
     for (const one of bound) {
       const mayKnow = !isBlind || seesBinding(viewer, one);
       const { check, refuses } = limitCheck(one, mayKnow ? needOf(one.limit.unit, question) : null);
-      checks.push(check);
-      refusal ??= refuses;
+      const said = assumption(one.limit.unit, question);
+      checks.push(withAssumption(check, said));
+      refusal ??= refuses === null ? null : withAssumption(refuses, said);
     }
     return {
       rateLimits,
@@ -217,7 +233,7 @@ export class QuotaGate {
   ): QuotaOutcome | Promise<QuotaOutcome> {
     if (!admission.admitted) {
       if (admission.code === 'UNAVAILABLE') return Promise.reject(undecidable(admission.retryAfterMs));
-      const refusal = this.refusalOf(admission, key, limits, question.cost, databaseNowMs);
+      const refusal = this.refusalOf(admission, key, limits, question, databaseNowMs);
       return { refusal, isDegraded: false, reservation: null };
     }
     const reservation = this.quotas.reservationOf(admission, key.id, callerId, question, databaseNowMs);
@@ -235,11 +251,12 @@ export class QuotaGate {
     { code, window, account, retryAfterMs, isTooLarge }: Refused,
     key: KeyFacts,
     { limits, slots, sliding }: KeyLimits,
-    cost: number,
+    question: QuotaQuestion,
     databaseNowMs: number,
   ): QuotaRefusal {
     const retryAfterSeconds = retryAfterMs === null ? null : seconds(retryAfterMs);
-    if (window !== null) return { code, detail: rateDetail(window, limitOf(key, window), cost), retryAfterSeconds };
+    if (window !== null)
+      return { code, detail: rateDetail(window, limitOf(key, window), question.cost), retryAfterSeconds };
     const isIt = (one: BoundLimit): boolean => one.account === account || one.account.id === account?.id;
     const windowed = sliding.find(isIt);
     const bound = windowed ?? [...limits, ...slots].find(isIt);
@@ -252,7 +269,8 @@ export class QuotaGate {
     }
     const resetsAtMs = windowed === undefined ? this.endOf(bound) : this.wholeAt(windowed, databaseNowMs);
     const limit = refusingLimitView(bound.facts, resetsAtMs);
-    return { code, detail: limitDetail(target, unit, isTooLarge), retryAfterSeconds, limit };
+    const detail = limitDetail(target, unit, isTooLarge) + assumption(unit, question);
+    return { code, detail, retryAfterSeconds, limit };
   }
 
   private endOf({ account }: BoundLimit): number | null {
@@ -282,28 +300,6 @@ function undecidable(retryAfterMs: number | null): Error {
   return unavailable(
     `Budget and rate limits cannot be decided at the moment; try again in ${seconds(retryAfterMs ?? 1000)} s.`,
   );
-}
-
-function isReserving({ reserveCents, reserveTokens }: Asked): boolean {
-  return reserveCents !== undefined || reserveTokens !== undefined;
-}
-
-/** What a call takes of a limit, in the limit's unit. */
-function needOf(unit: LimitUnit, { cost, reserveMicroCents, reserveTokens }: QuotaQuestion): bigint {
-  if (unit === 'requests') return BigInt(cost);
-  if (unit === 'slots') return 1n;
-  return (unit === 'tokens' ? reserveTokens : reserveMicroCents) ?? 0n;
-}
-
-function questionOf(asked: Asked): QuotaQuestion {
-  const { cost, reserveCents, reserveTokens, reservationTtlSeconds } = asked;
-  if (cost === undefined && !isReserving(asked) && reservationTtlSeconds === undefined) return ONE_REQUEST;
-  return {
-    cost: cost ?? 1,
-    reserveMicroCents: reserveCents === undefined ? null : boundFromCents(reserveCents),
-    reserveTokens: reserveTokens === undefined ? null : BigInt(reserveTokens),
-    ttlSeconds: reservationTtlSeconds ?? DEFAULT_TTL_SECONDS,
-  };
 }
 
 function rateLimitView(

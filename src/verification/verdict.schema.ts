@@ -63,7 +63,10 @@ export const VERDICT_SCHEMA = {
         remainingCents: number,
       },
     },
-    reservation: { type: 'object', properties: { id: plain, expiresAt: plain, cents: number, tokens: number } },
+    reservation: {
+      type: 'object',
+      properties: { id: plain, expiresAt: plain, cents: number, tokens: number, assumed: flag },
+    },
     tightest: LIMIT_SCHEMA,
     limits: { type: 'array', items: LIMIT_SCHEMA },
     degraded: flag,

@@ -104,7 +104,9 @@ export class RefusingLimitView extends LimitNumbersView {
   resetsAt?: string;
 }
 
-/** What is held for this call until it is reported or released: budget, and a slot in limits of calls in flight. */
+/**
+ * What is held for this call until it is reported or released: budget, tokens, and a slot in limits of calls in flight.
+ */
 export class ReservationView {
   /** Opaque; give it to `POST /usage` or `POST /reservations/release`. */
   id: string;
@@ -116,10 +118,16 @@ export class ReservationView {
   cents: number;
 
   /**
-   * With `reserveTokens`.
+   * With `reserveTokens`, and where they are assumed.
    * @example 4000
    */
   tokens?: number;
+
+  /**
+   * The call gave no `reserveTokens`: `tokens` are the `defaultReserveTokens` of its key.
+   * @example true
+   */
+  assumed?: boolean;
 }
 
 /** The answer to a verify. */
@@ -189,7 +197,10 @@ export class VerdictView {
    */
   limits?: VerdictLimitView[];
 
-  /** When something was to be reserved, and was; always when a limit of calls in flight binds the key. */
+  /**
+   * When something was to be reserved, and was; always when a limit of calls in flight binds the key, or a limit of
+   * tokens one that has `defaultReserveTokens`.
+   */
   reservation?: ReservationView;
 
   /** The server has not heard of changes for more than 3 seconds: a revocation of late may not be known here. */

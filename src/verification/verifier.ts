@@ -170,9 +170,10 @@ export class Verifier {
     if (asker.via === undefined) this.tellLimits(verdict, recognition, question, asker);
     if (outcome.isDegraded) verdict.degraded = true;
     if (outcome.reservation !== null) {
-      const { id, expiresAt, amountMicroCents, tokens } = outcome.reservation;
+      const { id, expiresAt, amountMicroCents, tokens, isAssumed } = outcome.reservation;
       verdict.reservation = { id, expiresAt: expiresAt.toISOString(), cents: centsFromMicroCents(amountMicroCents) };
       if (tokens !== null) verdict.reservation.tokens = Number(tokens);
+      if (isAssumed) verdict.reservation.assumed = true;
     }
     return verdict;
   }

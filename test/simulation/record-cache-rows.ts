@@ -27,6 +27,7 @@ export const KEY_FACTS = {
   rateLimitPerDay: null,
   budgetLimitMicroCents: null,
   budgetType: null,
+  defaultReserveTokens: null,
   limits: { accounts: [], windows: [], sliding: [], limits: [], slots: [], isByModel: false, bySubject: null },
   limitsOfKey: [],
 } as const;

@@ -49,7 +49,7 @@ export function rowsOf(
     allowedModels: [],
     allowedChatbots: [],
     ...{ rateLimitPerMinute: null, rateLimitPerHour: null, rateLimitPerDay: null },
-    ...{ budgetLimitMicroCents: null, budgetType: null },
+    ...{ budgetLimitMicroCents: null, budgetType: null, defaultReserveTokens: null },
     limits: { accounts: [], windows: [], sliding: [], limits: [], slots: [], isByModel: false, bySubject: null },
     limitsOfKey: NO_LIMITS,
     ...key,

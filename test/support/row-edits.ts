@@ -25,6 +25,7 @@ export const ROW_EDITS: Readonly<Record<string, string>> = {
   'api_key.budget_limit_micro_cents': '999000000',
   'api_key.budget_raise': `'{"cents":1,"until":"2999-01-01T00:00:00.000Z","reason":""}'`,
   'api_key.budget_type': `'monthly'`,
+  'api_key.default_reserve_tokens': '7777',
   'api_key.tags': `'{plan:gold}'`,
   'api_key.metadata': `'{"a":"c"}'`,
   'api_key.expires_at': 'NULL',

@@ -35,6 +35,7 @@ export interface KeyDraft {
   /** In whole units of the currency, as people say it: 5 is 500 cents. */
   budget: number | '';
   budgetType: 'total' | 'monthly';
+  defaultReserveTokens: number | '';
   tags: string[];
   metadata: { name: string; value: string }[];
   expiresAt: string;
@@ -84,6 +85,7 @@ export function emptyDraft(policy: KeyPolicy | null, now = Date.now()): KeyDraft
     budgetType:
       (defaults.budgetLimitCents === undefined ? policy?.budgetType : defaults.budgetType) ??
       (budgetCents === undefined ? 'monthly' : 'total'),
+    defaultReserveTokens: defaults.defaultReserveTokens ?? '',
     tags: [],
     metadata: [],
     // A minute short of the bound, so that filling in the form does not make it too late.
@@ -114,6 +116,7 @@ export function draftOf(key: ApiKey): KeyDraft {
     hasBudget: key.budgetLimitCents !== null,
     budget: key.budgetLimitCents === null ? '' : key.budgetLimitCents / 100,
     budgetType: key.budgetType ?? 'monthly',
+    defaultReserveTokens: key.defaultReserveTokens ?? '',
     tags: [...key.tags],
     metadata: Object.entries(key.metadata).map(([name, value]) => ({ name, value: String(value) })),
     expiresAt: key.expiresAt === null ? '' : toLocalInput(key.expiresAt),
@@ -149,6 +152,7 @@ export function bodyOf(draft: KeyDraft): Schemas['CreateApiKeyDto'] {
     isUnlimited: !draft.hasBudget,
     budgetLimitCents: draft.hasBudget ? centsOf(Number(draft.budget)) : undefined,
     budgetType: draft.hasBudget ? draft.budgetType : undefined,
+    defaultReserveTokens: orNull(draft.defaultReserveTokens),
     tags: draft.tags,
     metadata: Object.fromEntries(
       draft.metadata.filter(({ name }) => name !== '').map(({ name, value }) => [name, value]),

@@ -61,6 +61,12 @@ export function KeyFacts({ apiKey }: { apiKey: ApiKey }) {
               ? 'unlimited'
               : `${money(apiKey.budgetLimitCents)} ${apiKey.budgetType === 'monthly' ? 'per month' : 'in total'}`,
           ],
+          [
+            'Tokens held unasked',
+            apiKey.defaultReserveTokens === null
+              ? 'none'
+              : `${count(apiKey.defaultReserveTokens)} for a call that reserves none, where a limit of tokens binds it`,
+          ],
           ...(apiKey.budgetRaise === null ? [] : [['Raise', raiseInWords(apiKey)] as [string, ReactNode]]),
           ['Expires', <Instant key="expires" at={apiKey.expiresAt} />],
           ...(apiKey.maxExpiresAt === null

@@ -197,6 +197,7 @@ export function Limits({ form, policy }: BoundProps) {
         <RateLimit form={form} field="rateLimitPerHour" label="In any hour" most={policy?.maxRateLimitPerHour} />
         <RateLimit form={form} field="rateLimitPerDay" label="In any day" most={policy?.maxRateLimitPerDay} />
       </SimpleGrid>
+      <AssumedTokens form={form} policy={policy} />
     </Fieldset>
   );
 }
@@ -220,6 +221,30 @@ function RateLimit({ form, field, label, most }: RateLimitProps) {
       suffix=" requests"
       {...form.getInputProps(field)}
       onChange={(value) => form.setFieldValue(field, value === '' ? '' : Number(value))}
+    />
+  );
+}
+
+/** What limits of tokens hold for a call that does not say how many it may take. */
+function AssumedTokens({ form, policy }: BoundProps) {
+  const most = policy?.maxDefaultReserveTokens;
+  return (
+    <NumberInput
+      mt="sm"
+      maw={400}
+      label="Tokens held unasked"
+      description={
+        bounded(most, (value) => `at most ${count(value)}`) ??
+        'For a call that reserves none, where a limit of tokens binds it; empty: none'
+      }
+      min={1}
+      max={most ?? API_KEY_FIELDS.defaultReserveTokens.schema.maximum}
+      allowDecimal={false}
+      thousandSeparator=","
+      clampBehavior="none"
+      suffix=" tokens"
+      {...form.getInputProps('defaultReserveTokens')}
+      onChange={(value) => form.setFieldValue('defaultReserveTokens', value === '' ? '' : Number(value))}
     />
   );
 }

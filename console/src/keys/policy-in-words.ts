@@ -11,6 +11,7 @@ export function policyInWords(policy: KeyPolicy): string {
     policy.maxRateLimitPerDay && `at most ${count(policy.maxRateLimitPerDay)} per day`,
     policy.maxBudgetLimitCents !== undefined &&
       `at most ${money(policy.maxBudgetLimitCents)} ${policy.budgetType === 'total' ? 'in total' : 'per month'}`,
+    policy.maxDefaultReserveTokens && `at most ${count(policy.maxDefaultReserveTokens)} tokens held unasked`,
     policy.maxValidityDays && `valid for at most ${policy.maxValidityDays} days`,
     policy.mustBelongToProject && 'in a project',
     policy.reservedTagPrefixes?.length &&
@@ -30,6 +31,7 @@ function defaultsInWords({ defaults = {} }: KeyPolicy): string {
     defaults.rateLimitPerDay && `${count(defaults.rateLimitPerDay)} per day`,
     defaults.budgetLimitCents !== undefined &&
       `${money(defaults.budgetLimitCents)} ${defaults.budgetType === 'monthly' ? 'per month' : 'in total'}`,
+    defaults.defaultReserveTokens && `${count(defaults.defaultReserveTokens)} tokens held unasked`,
     defaults.validityDays && `${defaults.validityDays} days`,
   ]
     .filter(Boolean)

@@ -9,6 +9,7 @@ const BOUNDS: Readonly<Record<Exclude<keyof KeyPolicy, 'defaults'>, true>> = {
   maxRateLimitPerDay: true,
   maxBudgetLimitCents: true,
   budgetType: true,
+  maxDefaultReserveTokens: true,
   maxValidityDays: true,
   reservedTagPrefixes: true,
   mustBelongToProject: true,
@@ -21,6 +22,7 @@ const DEFAULTS: Readonly<Record<keyof KeyPolicyDefaults, true>> = {
   rateLimitPerDay: true,
   budgetLimitCents: true,
   budgetType: true,
+  defaultReserveTokens: true,
   validityDays: true,
 };
 

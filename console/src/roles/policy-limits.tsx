@@ -4,8 +4,11 @@ import { MAX_MONEY, centsOf } from '../keys/key-draft';
 import { money } from '../ui/format';
 import type { Number_, RoleDraft } from './role-draft';
 
-/** What bounds and defaults both have: limits, a budget and a validity. */
-type LimitValues = Pick<RoleDraft, 'perMinute' | 'perHour' | 'perDay' | 'budget' | 'budgetType' | 'validityDays'>;
+/** What bounds and defaults both have: limits, a budget, tokens that calls hold unasked, and a validity. */
+type LimitValues = Pick<
+  RoleDraft,
+  'perMinute' | 'perHour' | 'perDay' | 'budget' | 'budgetType' | 'heldTokens' | 'validityDays'
+>;
 
 interface Props {
   /** What an empty field means. */
@@ -18,7 +21,7 @@ interface Props {
 /** The fields of these, each empty where there is none. */
 export function PolicyLimits({ empty, values, fields, onChange }: Props) {
   const number = (
-    field: 'perMinute' | 'perHour' | 'perDay' | 'validityDays',
+    field: 'perMinute' | 'perHour' | 'perDay' | 'heldTokens' | 'validityDays',
     max: number | undefined,
     suffix: string,
   ) => (
@@ -51,6 +54,7 @@ export function PolicyLimits({ empty, values, fields, onChange }: Props) {
         value={values.budgetType}
         onChange={(budgetType) => onChange({ budgetType })}
       />
+      {number('heldTokens', KEY.defaultReserveTokens.schema.maximum, ' tokens')}
       {number('validityDays', KEY.validityDays.schema.maximum, ' days')}
     </SimpleGrid>
   );

@@ -45,6 +45,7 @@ export function Policy({ form, errors }: PolicyProps) {
           perDay: { label: 'At most in a day', error: error('maxRateLimitPerDay') },
           budget: { label: `Highest budget in ${settings.currency}`, error: error('maxBudgetLimitCents') },
           budgetType: { label: 'Budget counted', error: error('budgetType') },
+          heldTokens: { label: 'Most tokens held unasked', error: error('maxDefaultReserveTokens') },
           validityDays: { label: 'Longest validity', error: error('maxValidityDays') },
         }}
         onChange={form.setValues}
@@ -121,6 +122,7 @@ function Defaults({ form, errors }: PolicyProps) {
             perDay: { label: 'Limit in a day', error: error('rateLimitPerDay') },
             budget: { label: `Budget in ${settings.currency}`, error: error('budgetLimitCents') },
             budgetType: { label: 'Default counted', error: error('budgetType') },
+            heldTokens: { label: 'Tokens held unasked', error: error('defaultReserveTokens') },
             validityDays: { label: 'Validity', error: error('validityDays') },
           }}
           onChange={(changes) => form.setFieldValue('defaults', { ...defaults, ...changes })}

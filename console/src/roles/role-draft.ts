@@ -22,6 +22,7 @@ export interface RoleDraft extends OtherBounds {
   perDay: Number_;
   budget: Number_;
   budgetType: 'monthly' | 'total';
+  heldTokens: Number_;
   validityDays: Number_;
   hasDefaults: boolean;
   defaults: {
@@ -34,6 +35,7 @@ export interface RoleDraft extends OtherBounds {
     perDay: Number_;
     budget: Number_;
     budgetType: 'monthly' | 'total';
+    heldTokens: Number_;
     validityDays: Number_;
   };
 }
@@ -56,6 +58,7 @@ export function draftOf(role: Role | null): RoleDraft {
     perDay: policy?.maxRateLimitPerDay ?? '',
     budget: policy?.maxBudgetLimitCents === undefined ? '' : policy.maxBudgetLimitCents / 100,
     budgetType: policy?.budgetType ?? 'monthly',
+    heldTokens: policy?.maxDefaultReserveTokens ?? '',
     validityDays: policy?.maxValidityDays ?? '',
     ...otherBoundsFrom(policy),
     hasDefaults: policy?.defaults !== undefined,
@@ -69,6 +72,7 @@ export function draftOf(role: Role | null): RoleDraft {
       perDay: policy?.defaults?.rateLimitPerDay ?? '',
       budget: policy?.defaults?.budgetLimitCents === undefined ? '' : policy.defaults.budgetLimitCents / 100,
       budgetType: policy?.defaults?.budgetType ?? 'total',
+      heldTokens: policy?.defaults?.defaultReserveTokens ?? '',
       validityDays: policy?.defaults?.validityDays ?? '',
     },
   };
@@ -83,6 +87,7 @@ function policyOf(draft: RoleDraft): KeyPolicy | null {
     ...(draft.perHour === '' ? {} : { maxRateLimitPerHour: draft.perHour }),
     ...(draft.perDay === '' ? {} : { maxRateLimitPerDay: draft.perDay }),
     ...(draft.budget === '' ? {} : { maxBudgetLimitCents: centsOf(draft.budget), budgetType: draft.budgetType }),
+    ...(draft.heldTokens === '' ? {} : { maxDefaultReserveTokens: draft.heldTokens }),
     ...(draft.validityDays === '' ? {} : { maxValidityDays: draft.validityDays }),
     ...otherBoundsOf(draft),
     ...(draft.hasDefaults ? { defaults: defaultsOf(draft.defaults) } : {}),
@@ -115,6 +120,7 @@ function defaultsOf(defaults: RoleDraft['defaults']): KeyPolicy['defaults'] {
     ...(defaults.perHour === '' ? {} : { rateLimitPerHour: defaults.perHour }),
     ...(defaults.perDay === '' ? {} : { rateLimitPerDay: defaults.perDay }),
     ...(defaults.budget === '' ? {} : { budgetLimitCents: centsOf(defaults.budget), budgetType: defaults.budgetType }),
+    ...(defaults.heldTokens === '' ? {} : { defaultReserveTokens: defaults.heldTokens }),
     ...(defaults.validityDays === '' ? {} : { validityDays: defaults.validityDays }),
   };
 }

@@ -294,6 +294,19 @@ export const API_KEY_FIELDS = {
       'with a `reason` of at most 500 characters. It ends by itself, replaces the one before, and ends with the budget; null takes it back.',
     example: { cents: 2000, until: '2027-01-31T23:59:59Z', reason: 'Load test of the new model' },
   },
+  defaultReserveTokens: {
+    ...ORDINARY,
+    schema: whole(1, 1_000_000_000),
+    isNullable: true,
+    column: 'default_reserve_tokens',
+    owner: 'tighten',
+    policyBound: 'maxDefaultReserveTokens',
+    inForm: 'own',
+    description:
+      'Tokens that a call without `reserveTokens` holds where a limit of tokens binds it, 1 to 10⁹; null: it holds none. ' +
+      'Its verdict has the `reservation`, with `assumed: true`.',
+    example: 4000,
+  },
   tags: {
     ...ORDINARY,
     schema: setOf(50, TAG),

@@ -13,6 +13,6 @@ describe('the export of keys', () => {
     const columns = [...KEY_CSV_HEADER.matchAll(/"([^"]*)"/g)].map(([, name]) => name!);
     const released = RELEASED.split(',');
     expect(columns.slice(0, released.length)).toEqual(released);
-    expect(columns.slice(released.length)).toEqual(['projectId', 'budgetRaise']);
+    expect(columns.slice(released.length)).toEqual(['projectId', 'budgetRaise', 'defaultReserveTokens']);
   });
 });

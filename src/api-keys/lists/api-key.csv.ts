@@ -51,6 +51,7 @@ const COLUMNS = [
   'verifiesEnvironment',
   'projectId',
   'budgetRaise',
+  'defaultReserveTokens',
 ] as const satisfies readonly Column[];
 
 /** Does not compile while a column lacks its place. */

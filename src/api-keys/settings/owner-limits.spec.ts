@@ -27,6 +27,7 @@ const limited: ApiKeyRules = {
   budgetType: 'monthly',
   lastBudgetType: null,
   budgetRaise: { cents: 20, until: '2030-01-08T00:00:00.000Z', reason: 'Load test' },
+  defaultReserveTokens: 4000,
   expiresAt: day(10),
 };
 
@@ -54,6 +55,7 @@ describe('loosenedFields', () => {
     ['budgetLimitCents lower', { budgetLimitMicroCents: 499n }],
     ['budgetLimitCents to 0', { budgetLimitMicroCents: 0n }],
     ['budgetRaise to none', { budgetRaise: null }],
+    ['defaultReserveTokens higher', { defaultReserveTokens: 4001 }],
     ['budgetRaise lower and earlier', { budgetRaise: { cents: 19, until: '2030-01-07T00:00:00.000Z', reason: 'x' } }],
     ['expiresAt earlier', { expiresAt: day(9) }],
     ['metadata in another order', { metadata: { unit: 'b', team: 'a' } }],
@@ -109,6 +111,8 @@ describe('loosenedFields', () => {
     ['budgetType', 'total, the limit lower', { budgetType: 'total', budgetLimitMicroCents: 1n }],
     ['budgetRaise', 'higher', { budgetRaise: { cents: 20.5, until: '2030-01-08T00:00:00.000Z', reason: 'Load test' } }],
     ['budgetRaise', 'later', { budgetRaise: { cents: 20, until: '2030-01-08T00:00:00.001Z', reason: 'Load test' } }],
+    ['defaultReserveTokens', 'lower', { defaultReserveTokens: 3999 }],
+    ['defaultReserveTokens', 'none', { defaultReserveTokens: null }],
     ['metadata', 'another value', { metadata: { team: 'b', unit: 'b' } }],
     ['metadata', 'an entry less', { metadata: { team: 'a' } }],
     ['metadata', 'an entry more', { metadata: { team: 'a', unit: 'b', more: '' } }],

@@ -29,6 +29,8 @@ const LOOSENING: Readonly<Record<FieldsWith<{ owner: 'tighten' }>, Loosens>> = {
   // A field whose change only follows from another one (the type of a budget that is dropped) is not named beside it.
   budgetType: (before, after) => isLimited(before) && isLimited(after) && after.budgetType !== before.budgetType,
   budgetRaise: (before, after) => raisesMore(before.budgetRaise, after.budgetRaise),
+  // A call that holds fewer tokens passes where one that holds more is refused.
+  defaultReserveTokens: (before, after) => (after.defaultReserveTokens ?? 0) < (before.defaultReserveTokens ?? 0),
   expiresAt: (before, after) => isHigher(after.expiresAt?.getTime() ?? null, before.expiresAt?.getTime() ?? null),
 };
 

@@ -44,6 +44,8 @@ export interface KeyFacts {
   readonly rateLimitPerDay: number | null;
   readonly budgetLimitMicroCents: bigint | null;
   readonly budgetType: BudgetType | null;
+  /** What a call that reserves no tokens holds in limits of tokens; null: nothing. */
+  readonly defaultReserveTokens: number | null;
   /** What its calls draw from by its own row: made once, so that no call allocates it. */
   readonly limits: KeyLimits;
   /** Limits of this key. */

@@ -50,6 +50,7 @@ const KEY_MEMBERS: Readonly<Record<keyof StoredKey, string>> = {
   rateLimitPerDay: 'rate_limit_per_day',
   budgetLimitMicroCents: 'budget_limit_micro_cents::text',
   budgetType: 'budget_type',
+  defaultReserveTokens: 'default_reserve_tokens',
   limitsOfKey: limitsOfTarget('key', 'k.id'),
 };
 
@@ -205,6 +206,7 @@ export class KeyRecordsReader {
       rateLimitPerDay: stored.rateLimitPerDay,
       budgetLimitMicroCents,
       budgetType: stored.budgetType,
+      defaultReserveTokens: stored.defaultReserveTokens,
       limits: limitsOf({
         id: stored.id,
         rateLimitPerMinute: stored.rateLimitPerMinute,

@@ -32,6 +32,7 @@ const LIMITS = {
   rateLimitPerDay: 1_000_000,
   budgetLimitMicroCents: 1_000_000_000_000n,
   budgetType: 'monthly',
+  defaultReserveTokens: 4_000,
 } as const;
 
 describe('RecordCache in memory', () => {
