@@ -30,7 +30,7 @@ const ALLOW_HEADERS = {
   ),
   'X-Latchkey-Tags': text('Its tags, in the same way. Always there; may be empty.', 'team:billing'),
   'X-Latchkey-Reservation-Id': text(
-    'With `reserveCents` or `reserveTokens`: the reservation to settle. Always there; may be empty.',
+    'Where the request holds something, by `reserveCents`, by `reserveTokens` or unasked: the reservation to settle. Always there; may be empty.',
     '',
   ),
   ...RATE_LIMIT_HEADERS,
@@ -143,7 +143,7 @@ export const AskedByQuery = () =>
       required: false,
       schema: { type: 'integer', minimum: 0, maximum: 1_000_000_000_000, example: 4000 },
       description:
-        'Tokens to hold in limits of tokens until the service behind reports what the request took; needs a gateway with a key.',
+        'Tokens to hold in limits of tokens until the service behind reports what the request took; needs a gateway with a key. Absent: the `defaultReserveTokens` of the key.',
     }),
     ApiQuery({
       name: 'reservationTtlSeconds',

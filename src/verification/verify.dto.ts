@@ -113,6 +113,7 @@ export class VerifyDto {
   /**
    * Tokens to hold for this call in limits of tokens until it is reported: an upper bound of what it takes in and gives
    * out. In limits of tokens by minute they count for a minute, and what was not used is free again with the report.
+   * Absent: the `defaultReserveTokens` of the key, where a limit of tokens binds the call; 0: none.
    * @example 4000
    */
   @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 1_000_000_000_000 })

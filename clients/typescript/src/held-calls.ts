@@ -20,14 +20,16 @@ const DEFAULT_TTL_SECONDS = 60;
 export type ReserveQuestion = Omit<VerifyQuestion, 'key' | 'reserveCents' | 'dryRun'>;
 
 /**
- * What a call is to hold. Without an amount it holds a slot of each limit of calls in flight alone, where there is any.
+ * What a call is to hold. Without an amount it holds a slot of each limit of calls in flight, and what its key holds of
+ * tokens unasked, where there is any.
  */
 export interface HoldRequest {
   /** An upper bound of what the call may cost. */
   cents?: number;
   /**
    * An upper bound of the tokens that the call may use. In a limit by minute they count for a minute, whatever
-   * `ttlSeconds` is, and what the call has not used is free again once it is settled.
+   * `ttlSeconds` is, and what the call has not used is free again once it is settled. Absent: the
+   * `defaultReserveTokens` of the key; 0: none.
    */
   tokens?: number;
   /** The end user that the call is for, as your service names it: reported with what the call has used as well. */
@@ -40,7 +42,10 @@ export interface HoldRequest {
   ttlSeconds?: number;
 }
 
-/** A call that holds what was asked for: nothing, where no limit of calls in flight binds the key. */
+/**
+ * A call that holds what was asked for. Without an amount it holds a slot where a limit of calls in flight binds the key,
+ * and the `defaultReserveTokens` of the key where a limit of tokens does; else nothing.
+ */
 export interface CallHold extends Pick<Hold, 'record'> {
   readonly verdict: Verdict & { valid: true };
   readonly reservation: Reservation | undefined;
