@@ -120,6 +120,7 @@ inBrowser('an admin in the console', () => {
     await page.getByLabel('In any minute').fill('60');
     await page.getByLabel('In any hour').fill('600');
     await page.getByLabel('In any day').fill('6000');
+    await page.getByLabel('Tokens held unasked').fill('4000');
     await page.getByRole('switch', { name: 'Limit what this key may spend' }).check();
     await page.getByLabel('Amount in USD').fill('5');
     await page.getByRole('button', { name: 'in 90 days' }).click();
@@ -155,6 +156,7 @@ inBrowser('an admin in the console', () => {
       rateLimitPerMinute: 60,
       rateLimitPerHour: 600,
       rateLimitPerDay: 6000,
+      defaultReserveTokens: 4000,
       budgetLimitCents: 500,
       budgetType: 'monthly',
       validityDays: 30,

@@ -139,10 +139,10 @@ export class KeyCreationRules {
   }
 
   /**
-   * Keys made without `platform:api-keys:update` lie inside the key policy of the caller's roles. Of a change, only
-   * what it loosens (`before` given) can leave the policy: a key that lies outside already, because an admin made it
-   * or the policy is newer, can still be narrowed, renamed and rotated by its owner. Of its tags, those that come or go
-   * are judged.
+   * Keys made without `platform:api-keys:update` lie inside the key policy of the caller's roles. Of a change (`before`
+   * given), only what it loosens can leave the policy, and more tokens that calls hold unasked: a key that lies outside
+   * already, because an admin made it or the policy is newer, can still be narrowed, renamed and rotated by its owner.
+   * Of its tags, those that come or go are judged.
    *
    * @throws DomainError 403 OUTSIDE_POLICY with every offending path
    */
@@ -155,11 +155,11 @@ export class KeyCreationRules {
     if (caller.principal.may('platform:api-keys:update')) return;
     const policy = keyPolicyOf(actor);
     const all = violations(policy, rules, now);
-    const loosened = before && loosenedFields(before, rules);
+    const judged = before && judgedFields(before, rules);
     const offending =
-      before && loosened
+      before && judged
         ? [
-            ...all.filter(({ path }) => loosened.includes(path)),
+            ...all.filter(({ path }) => judged.includes(path)),
             ...reservedTags(policy, changed(before.tags, rules.tags)),
           ]
         : all;
@@ -219,6 +219,12 @@ function principalNow(principal: Principal, actor: UserGrants, acting: ActingRol
     false,
     principal.verifiesEnvironment,
   );
+}
+
+/** What of a change can leave a policy: what it loosens, and tokens of shared limits that calls hold from now on. */
+function judgedFields(before: ApiKeyRules, after: ApiKeyRules): string[] {
+  const holdsMore = (after.defaultReserveTokens ?? 0) > (before.defaultReserveTokens ?? 0);
+  return [...loosenedFields(before, after), ...(holdsMore ? ['defaultReserveTokens'] : [])];
 }
 
 /** The entries that only one of two lists has. */

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Metrics } from '../../../src/common/metrics.js';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
@@ -156,6 +157,20 @@ describe('Tokens that a call holds unasked', () => {
     const released = await app.post('/reservations/release', { apiKey: gateway, body: { reservationId: id } });
     expect(released.status).toBe(200);
     await eventually(async () => expect((await ask()).status).toBe(200));
+  });
+
+  it('are told alike by the short cut and by the ordinary route', async () => {
+    const [key] = await limited();
+    const answered = async () => {
+      const text = await app.app.get(Metrics).registry.metrics();
+      return Number(/^latchkey_short_cut_requests_total\{outcome="answered"\} (\d+)$/m.exec(text)?.[1]);
+    };
+    const before = await answered();
+    const short = (await app.post('/verify', { apiKey: gateway, body: { key: key.secret } })).body.reservation;
+    expect(await answered()).toBe(before + 1);
+    const ordinary = (await verify(key)).reservation;
+    expect(Object.keys(short)).toEqual(Object.keys(ordinary));
+    expect([short.tokens, short.assumed]).toEqual([ordinary.tokens, ordinary.assumed]);
   });
 
   it('follow a change of the key, and are cleared by null', async () => {
