@@ -166,9 +166,9 @@ describe('What is in flight', () => {
     for (const { socket } of held) socket.write(get('/work'));
     await until(() => lane.queued === 2);
     const proxy = await open();
-    const peer = peers.at(-1)!;
     proxy.socket.write(get('/work'));
     await until(() => proxy.statuses.length === 1);
+    const peer = peers.find(({ remotePort }) => remotePort === proxy.socket.localPort)!;
     expect([proxy.statuses, peer.isPaused()]).toEqual([[503], false]);
     proxy.socket.write(get('/free'));
     await until(() => proxy.statuses.length === 2);

@@ -11,7 +11,11 @@ import { prepareTemplate } from './template.js';
 const DIRECTORY_PREFIX = 'latchkey-test-run-';
 
 /** Nothing of a test outlives its run, so nothing has to reach the disk. */
-const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+const SETTINGS = {
+  ...{ fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+  // Of all workers' replicas, each of which uses up to 32: what a start says of free sessions is of itself.
+  max_connections: '400',
+};
 
 /** A PostgreSQL that is there already, as its superuser, to run the tests on instead of the embedded one. */
 const FOREIGN_SERVER_VARIABLE = 'TEST_DATABASE_URL';

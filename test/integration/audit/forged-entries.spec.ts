@@ -13,7 +13,7 @@ import { ChangeLog } from '../../../src/backup/change-log.js';
 import { Conditions } from '../../../src/common/conditions.js';
 import { TestApp } from '../../support/app.js';
 import { createTestDirectory } from '../../support/postgres.js';
-import { asOwner } from '../../support/trail.js';
+import { asOwner, trailRowsOnce } from '../../support/trail.js';
 
 /** What a writer of the database can do with the rights of the application. */
 describe('An entry of the trail that was put into the database', () => {
@@ -152,6 +152,8 @@ describe('An entry of the trail that was put into the database', () => {
     const token = await app.adminToken();
     await app.app.get(Checkpoints).look(0);
     await app.get('/users', { token });
+    // By now no recorded read can take the place of the forged one.
+    await trailRowsOnce(app, 1, `action = 'users:read'`);
     await asOwner(app.database, (client) =>
       client.query(`WITH added AS (
           INSERT INTO audit_read (seq, id, at, actor_kind, action, resource_type, outcome, body, hash)

@@ -42,7 +42,7 @@ describe('Changes under way', () => {
     );
     const countOf = (party: string) => [...begun.values()].filter((one) => one === party).length;
     try {
-      await eventually(() => expect(begun.size).toBe(8), 5_000);
+      await eventually(() => expect(begun.size).toBe(8));
       expect(Math.max(...parties.map(countOf))).toBe(4);
       const { seq } = await changes.commit(callerOf(parties[0]!, 'api-keys:revoke'), async ({ record }) =>
         record({ resourceType: 'test', resourceId: null }),

@@ -176,7 +176,7 @@ describe('AUDIT_SYSLOG_URL', () => {
       await isDegraded();
       await receiver.listen();
       await isWhole();
-      expect(state()).toBe('up');
+      await eventually(() => expect(state()).toBe('up'), PATIENCE_MS);
     },
     2 * PATIENCE_MS,
   );

@@ -32,7 +32,7 @@ const COLUMNS: Record<string, string> = {
   request_id: `'request'`,
   changes: `changes || '[{"field":"x","before":null,"after":1}]'::jsonb`,
   details: `details || '{"x":1}'::jsonb`,
-  body: `overlay(body placing 'x' from length(body) / 2 for 1)`,
+  body: `overlay(body placing CASE substr(body, length(body) / 2, 1) WHEN 'x' THEN 'y' ELSE 'x' END from length(body) / 2 for 1)`,
   hash: `sha256(hash)`,
 };
 

@@ -14,6 +14,7 @@ import { compareTables, type RowDifference } from '../../../src/integrity/table-
 import { entities } from '../../../src/server/entities.js';
 import { SecondFactorRepository } from '../../../src/users/second-factor/second-factor.repository.js';
 import { ADMIN, TestApp } from '../../support/app.js';
+import { eventually } from '../../support/eventually.js';
 import { createTestDirectory, type TestDatabase } from '../../support/postgres.js';
 import { createTestDatabase, withDatabase } from '../../support/postgres.js';
 import { setUpFactor } from '../../support/second-factor.js';
@@ -438,11 +439,7 @@ describe('A checkpoint file', () => {
 
   it('has a change about a second after it, and no name or secret of it', async () => {
     const key = await installation.createKey();
-    const deadline = Date.now() + 8_000;
-    while (!(await readFile(installation.file, 'utf8').catch(() => '')).includes(key)) {
-      expect(Date.now()).toBeLessThan(deadline);
-      await new Promise((wake) => setTimeout(wake, 50));
-    }
+    await eventually(async () => expect(await readFile(installation.file, 'utf8')).toContain(key));
     const text = await readFile(installation.file, 'utf8');
     expect(text).not.toContain(ADMIN.email);
     expect(text).not.toContain('Administrator');

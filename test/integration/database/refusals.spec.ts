@@ -271,7 +271,8 @@ describe('A PostgreSQL that cannot be worked with', () => {
     while (said.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     await owner.query(`ALTER DATABASE ${name} CONNECTION LIMIT -1`);
     const opened = await opening;
-    expect(said[0]).toMatch(/has no free session for login_.*\. Trying again for 60 s\.$/);
+    // The first attempt itself may take more than a second.
+    expect(said[0]).toMatch(/has no free session for login_.*\. Trying again for (?:60|5\d) s\.$/);
     expect(opened.warnings).toEqual([]);
     await opened.close();
   });

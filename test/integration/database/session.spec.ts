@@ -7,6 +7,8 @@ import { type SessionKind, sessionSettings } from '../../../src/database/session
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
 const KINDS: SessionKind[] = ['pool', 'reader', 'migration', 'data-plane', 'quotas'];
+/** For one statement, on a machine that is busy with other things. */
+const STATEMENT_MS = 15_000;
 
 describe('A session', () => {
   let database: TestDatabase;
@@ -21,8 +23,8 @@ describe('A session', () => {
       `TimeZone = 'Asia/Kathmandu'`,
       `DateStyle = 'German'`,
       `default_transaction_isolation = 'serializable'`,
-      `statement_timeout = '80ms'`,
-      `idle_session_timeout = '100ms'`,
+      `statement_timeout = '500ms'`,
+      `idle_session_timeout = '500ms'`,
       `lock_timeout = '1ms'`,
     ])
       await owner.query(`ALTER DATABASE ${name} SET ${setting}`);
@@ -42,10 +44,10 @@ describe('A session', () => {
           text: 'SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name',
           values: [Object.keys(wanted)],
         },
-        2_000,
+        STATEMENT_MS,
       );
       expect(Object.fromEntries(rows.map(({ name, value }) => [name, value]))).toEqual(wanted);
-      const [who] = await connection.query<{ who: string }>({ text: 'SELECT current_user AS who' }, 2_000);
+      const [who] = await connection.query<{ who: string }>({ text: 'SELECT current_user AS who' }, STATEMENT_MS);
       expect(who!.who).toBe('latchkey_app');
     } finally {
       await connection.close();
@@ -58,7 +60,7 @@ describe('A session', () => {
       const shown = await Promise.all(
         [1, 2].map(() =>
           pool.query<{ now: Date; zone: string; timeout: string }[]>(
-            `SELECT now() AS now, current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS timeout, pg_sleep(0.12)`,
+            `SELECT now() AS now, current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS timeout, pg_sleep(0.6)`,
           ),
         ),
       );

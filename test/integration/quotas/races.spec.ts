@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import type { AcquireRequest, BudgetRequest, Settlement } from '../../../src/quotas/quota-store.js';
 import { PostgresQuotaStore } from '../../../src/quotas/postgres-quota-store.js';
+import { PATIENCE_MS } from '../../support/eventually.js';
 import { createQuotaDatabase } from './quota-database.js';
 import type { QuotaDatabase } from './quota-database.js';
 
@@ -74,8 +75,8 @@ describe('the quota store in PostgreSQL', () => {
     }
   };
   const isWaiting = async (): Promise<boolean> => {
-    const until = Date.now() + 5_000;
-    while (Date.now() < until) {
+    const until = performance.now() + PATIENCE_MS;
+    while (performance.now() < until) {
       const rows = await database.asOwner(
         `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
         [],

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../support/postgres.js';
 import { SECRETS } from './started.js';
 
-const ENDED_WITHIN_MS = 10_500;
+/** Draining is cut after 10 s; a machine that is busy takes its time to end a process. */
+const ENDED_WITHIN_MS = 12_000;
 /** The server as a process of its own, from the sources. */
 function start(
   environment: Record<string, string>,

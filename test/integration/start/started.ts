@@ -11,7 +11,7 @@ export const SECRETS = {
   AUDIT_KEY: 'audit-0123456789abcdefghijklmnopqrstuvwxyz-0123456789',
 };
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 55_000;
 
 /** A line of the log. */
 export type Line = Record<string, unknown>;

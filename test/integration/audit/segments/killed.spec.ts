@@ -124,7 +124,7 @@ describe('Sealing that is killed goes on exactly: no entry is lost, and none is 
       await eventually(async () => {
         const found = await app.dataSource.query(
           `SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-            WHERE l.relation = 'audit_segment'::regclass AND l.mode = 'ShareRowExclusiveLock' AND a.wait_event_type = 'Lock' AND ${waiting}`,
+            WHERE a.datname = current_database() AND l.relation = 'audit_segment'::regclass AND l.mode = 'ShareRowExclusiveLock' AND a.wait_event_type = 'Lock' AND ${waiting}`,
         );
         expect(found).toHaveLength(1);
       }, PATIENCE_MS);
@@ -172,12 +172,15 @@ describe('Sealing that is killed goes on exactly: no entry is lost, and none is 
   it(
     'at random instants',
     async () => {
-      for (let n = 0; n < KILLS; n += 1) {
+      const delays = Array.from({ length: KILLS }, () => randomInt(400));
+      for (const delay of delays) {
         const child = await begin();
-        await sleep(randomInt(400));
+        await sleep(delay);
         await kill(child);
       }
-      await expectAll();
+      await expectAll().catch((error: Error) => {
+        throw new Error(`Killed after ${delays.join(' and ')} ms: ${error.message}`, { cause: error });
+      });
     },
     PATIENCE_MS,
   );

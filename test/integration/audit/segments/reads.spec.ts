@@ -103,7 +103,8 @@ describe('Reads that are archived', () => {
     const token = await app.adminToken();
     for (const path of ['/permissions', '/roles', '/users']) expect((await app.get(path, { token })).status).toBe(200);
     await app.app.get(ReadRecorder).close();
-    await app.app.get(Checkpoints).look(0);
+    // Writes one, and no more by itself: it would when it finds one that was made old.
+    await app.app.get(Checkpoints).close();
     return app;
   };
 
@@ -266,7 +267,7 @@ describe('Reads that are archived', () => {
       for (const path of ['/permissions', '/roles', '/users'])
         expect((await app.get(path, { token })).status).toBe(200);
       await app.app.get(ReadRecorder).close();
-      await app.app.get(Checkpoints).look(0);
+      await app.app.get(Checkpoints).close();
       const reads = () =>
         app.dataSource.query<{ seq: string; hash: Buffer }[]>('SELECT seq, hash FROM audit_read ORDER BY seq');
       const before = await reads();

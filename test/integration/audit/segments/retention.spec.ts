@@ -232,8 +232,10 @@ describe('The retention of the audit trail', () => {
       await new AuditSealer(app.dataSource, { auditKeys }, waiting).sealAll();
       expect(await cutOf(app)).toBe(last);
       await receiver.listen();
-      for (let n = 0; n < 3; n += 1) await app.app.get(AuditSyslog).look();
-      expect(app.app.get(Conditions).check()['auditSyslog']!.status).toBe('degraded');
+      await eventually(async () => {
+        for (let n = 0; n < 3; n += 1) await app.app.get(AuditSyslog).look();
+        expect(app.app.get(Conditions).check()['auditSyslog']!.status).toBe('degraded');
+      }, PATIENCE_MS);
       expect((await place())!.seq).toBe(taken);
       const changes = receiver.messages.filter(({ data }) => data['chain'] === 'changes');
       expect(changes.map(({ data }) => Number(data['seq'])).filter((seq) => seq > Number(taken))).toEqual([]);

@@ -37,7 +37,7 @@ const IN_DATABASE: Record<string, Tamper> = {
       `UPDATE audit_event SET ${oneOf(
         [
           `action = action || 'x'`,
-          `body = overlay(body placing 'x' from length(body) / 2 for 1)`,
+          `body = overlay(body placing CASE substr(body, length(body) / 2, 1) WHEN 'x' THEN 'y' ELSE 'x' END from length(body) / 2 for 1)`,
           `hash = sha256(hash)`,
           `at = at + interval '1 s'`,
         ],
