@@ -20,7 +20,7 @@ const ASKED = 120;
 /** So often each thing must have been done on each build; less shows nothing. */
 const FLOOR = 3;
 /** A start that is refused ends long before. */
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 120_000;
 const MAX_VIOLATIONS = 20;
 
 /** Done to the database by hand, and undone. */

@@ -13,7 +13,7 @@ import { FIRST_RELEASE, hasCommit, ROOT } from '../harness/other-builds.js';
 import { freePorts } from '../../support/free-port.js';
 
 /** `npm ci` fetches what is not in npm's cache, and `npm start` builds. */
-const STEP_TIMEOUT_MS = 300_000;
+const STEP_TIMEOUT_MS = 900_000;
 const READY = 'is ready';
 const POLL_MS = 100;
 const run = promisify(execFile);
