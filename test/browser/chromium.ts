@@ -1,4 +1,3 @@
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, chromium as playwright, type LaunchOptions } from 'playwright-core';
 
@@ -55,16 +54,4 @@ function skipped(why: string): null {
     `\n!!! BROWSER TESTS SKIPPED, the console is untested: ${why} Set CHROME_PATH to a Chromium.\n\n`,
   );
   return null;
-}
-
-/** A port that is free now: the console's cookie wants the origin to be known before the server listens. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

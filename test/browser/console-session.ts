@@ -2,8 +2,8 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { ADMIN, TestApp } from '../support/app.js';
-import { freePort } from './chromium.js';
 import { cutTexts, smallTargets } from './targets.js';
+import { freePort } from '../support/free-port.js';
 
 const SCREENSHOTS = 'test-results/screenshots';
 const HEIGHT = 860;

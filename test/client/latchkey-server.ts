@@ -1,10 +1,10 @@
 import { LatchkeyClient, type LatchkeyClientOptions } from '@latchkey/client';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:net';
 import { Replica } from '../proofs/harness/cluster.js';
 import { TcpProxy } from '../proofs/harness/tcp-proxy.js';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.js';
+import { freePort } from '../support/free-port.js';
 
 const ADMIN = { email: 'admin@latchkey.test', password: 'a password for tests' };
 
@@ -123,12 +123,4 @@ function through(proxy: TcpProxy, url: string): string {
   const changed = new URL(url);
   changed.port = String(proxy.port);
   return changed.href;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }

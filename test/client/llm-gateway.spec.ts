@@ -3,7 +3,8 @@ import { LatchkeyClient } from '@latchkey/client';
 import OpenAI from 'openai';
 import { ADMIN, TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
-import { examplesIn, freePort, ROOT, run, start, type Started } from './examples.js';
+import { examplesIn, ROOT, run, start, type Started } from './examples.js';
+import { freePort } from '../support/free-port.js';
 
 const FOLDER = 'examples/llm-gateway';
 

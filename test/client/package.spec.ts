@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
-import { examplesIn, freePort, ROOT, run, start } from './examples.js';
+import { freePort } from '../support/free-port.js';
+import { examplesIn, ROOT, run, start } from './examples.js';
 
 const TSC = join(ROOT, 'clients/typescript/node_modules/typescript/bin/tsc');
 const COMPILER_OPTIONS = {

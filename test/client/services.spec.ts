@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
-import { freePort, ROOT, run, start } from './examples.js';
+import { ROOT, run, start } from './examples.js';
+import { freePort } from '../support/free-port.js';
 
 const TSC = join(ROOT, 'clients/typescript/node_modules/typescript/bin/tsc');
 const hasPython = spawnSync('python3', ['--version']).status === 0;

@@ -19,7 +19,7 @@ describe.each(['debug', 'trace'] as const)('A secret, with the log at %s', (leve
     run = await CanaryRun.start(level);
     await run.use().finally(() => run.stop());
     leaks = await run.leaks();
-  }, 60_000);
+  });
   afterAll(() => run.drop());
 
   it('is in no answer but its own, not in the log, in no trace, and nowhere in the database, however it is spelled', () => {
@@ -75,5 +75,5 @@ describe('The search for secrets', () => {
     } finally {
       await run.drop();
     }
-  }, 60_000);
+  });
 });

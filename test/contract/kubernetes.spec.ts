@@ -91,7 +91,7 @@ describe('deploy/kubernetes', () => {
     expect(typeProblems(manifests.filter(hasType))).toEqual([]);
     expect(manifests.filter((manifest) => !hasType(manifest)).map(({ kind }) => kind)).toEqual(['ServiceMonitor']);
     expect(manifests.length).toBeGreaterThan(10);
-  }, 60_000);
+  });
 
   it('is held against types that know a wrong manifest', () => {
     const wrong = JSON.parse(JSON.stringify(one('Deployment')).replace('readinessProbe', 'readynessProbe')) as Manifest;
@@ -100,7 +100,7 @@ describe('deploy/kubernetes', () => {
       expect.stringMatching(/^Deployment latchkey: .*readynessProbe/),
       expect.stringMatching(/^Service latchkey: /),
     ]);
-  }, 60_000);
+  });
 
   it('is applied as a whole, but for the example', () => {
     expect([...kustomization.resources].sort()).toEqual(names.filter((name) => name !== 'sidecar.yaml'));
@@ -259,7 +259,7 @@ const COMPONENT = '# components: [archives]';
     expect(typeProblems(built.filter(hasType))).toEqual([]);
     const applied = manifests.filter(({ metadata }) => !/sidecar|gateway/.test(metadata.name)).length;
     expect(built.length).toBe(applied + 1);
-  }, 60_000);
+  });
 
   it('mounts one volume of all servers where the settings have the files, and in the servers alone', () => {
     const { template } = found('Deployment').spec;

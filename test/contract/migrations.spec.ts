@@ -113,7 +113,7 @@ describe('migrations', () => {
         await runner.query('SELECT 1 FROM role');
       },
     );
-    for (const deadline = Date.now() + 20_000; lines.length === 0 && Date.now() < deadline;)
+    for (const deadline = Date.now() + 60_000; lines.length === 0 && Date.now() < deadline;)
       await new Promise((resolve) => setTimeout(resolve, 100));
     await other.end();
     await work;

@@ -3,14 +3,17 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type IncomingHttpHeaders, type Server, createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../browser/chromium.js';
 import { askAs, type GatewayAnswer, type HeaderList } from '../e2e/gateways/gateway.js';
+import { freePort } from '../support/free-port.js';
 
 /**
  * Where clients of the proxies are: not where the proxies are, whose address is never a client's. Linux has all of
  * 127.0.0.0/8.
  */
 export const CLIENT = '127.0.0.9';
+
+/** On a machine that is busy with other things. */
+const READY_WITHIN_MS = 60_000;
 
 const DOCS = new URL('../../docs/gateways/', `file://${import.meta.dirname}/`);
 
@@ -71,6 +74,8 @@ export class Upstream {
     });
     // It sees every line that it was sent.
     this.server.maxHeadersCount = 0;
+    // A proxy that keeps its connection never meets one that ends just then.
+    this.server.keepAliveTimeout = 0;
   }
 
   static async start(): Promise<Upstream> {
@@ -145,7 +150,7 @@ export class Proxy {
     const output: string[] = [];
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => output.push(chunk.toString()));
-    for (let attempt = 0; attempt < 200; attempt += 1) {
+    for (const until = performance.now() + READY_WITHIN_MS; performance.now() < until;) {
       if (child.exitCode !== null) throw new Error(`${program} ended:\n${output.join('')}`);
       const answers = await fetch(`http://127.0.0.1:${port}/`).then(
         () => true,

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { experiments, SHARING } from './experiments.js';
 import type { Experiment } from './harness/experiment.js';
-import { missedFloors } from './harness/floors.js';
+import { closeFloors, missedFloors } from './harness/floors.js';
 import { type Line, ProofReport } from './harness/proof-report.js';
 import { Random } from './harness/random.js';
 
@@ -106,6 +106,7 @@ async function prove({ id, guarantee, run, fault: declared }: Experiment): Promi
     if (fault !== undefined)
       return { id, teeth: fault.what, noticed: violations.length > 0, seed, seconds, ...firstOf(violations) };
     const found = [...violations, ...missedFloors(floors)];
+    for (const close of closeFloors(floors)) console.error(`${id} CLOSE to its floor: ${close}`);
     const held = found.length === 0;
     const told = held ? {} : { violations: found.slice(0, MOST_VIOLATIONS) };
     return { id, guarantee, held, seed, seconds, floors: floors.length, ...figures, ...told };

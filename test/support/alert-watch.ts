@@ -1,10 +1,10 @@
 import { expect } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from './eventually.js';
+import { freePort } from './free-port.js';
 
 const RULES = new URL('../../deploy/prometheus/alerts.yaml', `file://${import.meta.filename}`);
 const PATIENCE_MS = 120_000;
@@ -85,15 +85,6 @@ export class AlertWatch {
   stop(): void {
     this.process.kill('SIGKILL');
   }
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** The rules without `for`. */

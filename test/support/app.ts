@@ -61,6 +61,8 @@ export interface RequestOptions {
   body?: unknown;
   /** Sent as it is, with no content type unless `headers` says so. */
   rawBody?: string;
+  /** As long as the first entry of a stream is waited for, in milliseconds, where one must come. */
+  streamPatienceMs?: number;
 }
 
 /** Sends a request as `TestApp.request` does. */
@@ -126,7 +128,7 @@ export class TestApp {
     };
     const body = options.rawBody ?? (options.body === undefined ? null : JSON.stringify(options.body));
     const response = await fetch(url, { method, headers, body, redirect: 'manual' });
-    const text = await textOf(path, response, STREAM_PATIENCE_MS);
+    const text = await textOf(path, response, options.streamPatienceMs ?? STREAM_PATIENCE_MS);
     return { status: response.status, headers: response.headers, body: parsed(text) };
   }
 

@@ -12,7 +12,7 @@ import { TableWatch } from '../../../src/integrity/table-watch.js';
 import { VerdictCounter } from '../../../src/usage/verdict-counter.js';
 import { hashingSlots } from '../../../src/users/hashing-slots.js';
 import { TcpProxy } from '../../proofs/harness/tcp-proxy.js';
-import { AlertWatch, freePort } from '../../support/alert-watch.js';
+import { AlertWatch } from '../../support/alert-watch.js';
 import { ADMIN, TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { TestProvider } from '../../support/key-set.js';
@@ -25,6 +25,7 @@ import { setUpFactor, wrongCode } from '../../support/second-factor.js';
 import { asOwner } from '../../support/trail.js';
 import { breakByOwner, forgeEntry, lockTable, loseRevocation } from './broken-by-its-owner.js';
 import { EmbeddedServer } from './embedded-server.js';
+import { freePort } from '../../support/free-port.js';
 
 const TOKEN = 'metrics-0123456789abcdefghijklmnopqrstuvwxyz';
 const PATIENCE_MS = 120_000;

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '../../support/alert-watch.js';
 import { createTestDirectory } from '../../support/postgres.js';
+import { freePort } from '../../support/free-port.js';
 
 /**
  * The built server as a process with a PostgreSQL of its own, whose standard output is a disk without room: /dev/full.

@@ -7,7 +7,8 @@ import { Client } from 'pg';
 import { ADVISORY_LOCKS } from '../../../src/database/advisory-locks.js';
 import { findCluster } from '../../../src/database/embedded-postgres.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../support/postgres.js';
-import { freePort, type Line, SECRETS, Started } from './started.js';
+import { type Line, SECRETS, Started } from './started.js';
+import { freePort } from '../../support/free-port.js';
 
 const NODE = process.execPath;
 /** Draining itself may take its time: a balancer is given a second at least. */

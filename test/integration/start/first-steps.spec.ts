@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { spawn, spawnSync } from 'node:child_process';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
-import { freePort, SECRETS, Started } from './started.js';
+import { SECRETS, Started } from './started.js';
+import { freePort } from '../../support/free-port.js';
 
 const missing = ['bash', 'curl', 'sed'].filter((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);
 const typed = missing.length === 0 ? it : it.skip;

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type Socket, connect } from 'node:net';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
-import { freePort, SECRETS, Started } from './started.js';
+import { SECRETS, Started } from './started.js';
+import { freePort } from '../../support/free-port.js';
 
 describe('a start', () => {
   let database: TestDatabase;

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { eventually } from '../../support/eventually.js';
 import { createTestDatabase, createTestDirectory, type TestDatabase } from '../../support/postgres.js';
 import { TraceCollector } from '../../support/trace-collector.js';
-import { freePort, SECRETS, Started } from './started.js';
+import { SECRETS, Started } from './started.js';
+import { freePort } from '../../support/free-port.js';
 
 const PATIENCE_MS = 120_000;
 /** Fewer than wait for a collector. */

@@ -8,6 +8,9 @@ const OFF_MS = 300_000;
 /** Instants may be off by what a request takes on a busy machine. */
 const TOLERANCE_MS = 5_000;
 const OVERLAP_SECONDS = 60;
+/** On a machine that is busy with other things. */
+const WARNED_WITHIN_MS = 30_000;
+const LOOK_MS = 1_500;
 
 type Cluster = ProofCluster<ProofDatabase>;
 
@@ -33,9 +36,13 @@ export const f06: Experiment = {
         checked += found.checked;
         violations.push(...found.violations.map((violation) => `the replica that is ${name}: ${violation}`));
       }
+      const warnings = () =>
+        cluster.replicas.map(({ output }) => output.join('').includes('The clock of this machine is'));
       // What does not work is looked for once a second.
-      await sleep(2_500);
-      const warned = cluster.replicas.map(({ output }) => output.join('').includes('The clock of this machine is'));
+      for (const until = performance.now() + WARNED_WITHIN_MS; performance.now() < until; await sleep(100))
+        if (warnings().slice(1).every(Boolean)) break;
+      await sleep(LOOK_MS);
+      const warned = warnings();
       if (warned.join() !== 'false,true,true') violations.push(`warned of their clocks: ${warned.join()}`);
       log(`${checked} instants`);
       return { violations, floors: [floor('instants compared', checked, 30)], figures: { instants: checked } };

@@ -40,7 +40,7 @@ export const g06: Experiment = {
       );
       const floors = [
         floor('changes made', race.loops, LOOPS[size]),
-        floor('verifies accepted beside the changes', race.accepted, LOOPS[size] / 10),
+        floor('verifies accepted beside the changes', race.accepted, LOOPS[size] / 30),
         floor('verifies refused after the change', race.refused, LOOPS[size] * LOOKS),
       ] as const;
       return {

@@ -84,7 +84,7 @@ export const g23: Experiment = {
       const floors = [
         floor('wrong secrets refused as key', refused.asKey, TRIES[size] / 4),
         floor('wrong secrets refused as credential', refused.asCredential, TRIES[size] / 4),
-        floor('calls of the owner', owner, 100),
+        floor('calls of the owner', owner, 50),
       ] as const;
       return {
         violations: [...new Set(violations)],

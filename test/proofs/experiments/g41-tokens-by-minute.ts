@@ -22,6 +22,8 @@ const MOST_USED = 0.4;
 /** A limit that all replicas use up without any fault. */
 const REACHED = 6_000;
 const LEAST_REACHED = 0.95;
+/** A replica that is killed takes what it has in hand with it, and what it has let in without an answer. */
+const LEAST_COUNTED = 0.6;
 /** What a replica has in hand is back a second after it was granted. */
 const REFUSED_FOR_MS = 2_000;
 /** A bucket may leave so long before its calls are a minute old: none does. What is asked for is older by then. */
@@ -86,7 +88,7 @@ export const g41: Experiment = {
           floor('calls let in', calls.length, CLIENTS),
           floor('calls refused', refused, LEAST_REFUSED),
           floor('tokens given back', given, amount / 2),
-          floor('tokens that counted in some minute', most, amount * 0.8),
+          floor('tokens that counted in some minute', most, amount * LEAST_COUNTED),
           floor('tokens of a limit that were reached', reached, REACHED * LEAST_REACHED),
           floor('replicas killed', killed, kills),
         ],

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bookDifferences } from '../harness/books.js';
-import { ADMIN, environmentOf, freePorts, modulesOf, patiently, ProofDatabase, Replica } from '../harness/cluster.js';
+import { ADMIN, environmentOf, modulesOf, patiently, ProofDatabase, Replica } from '../harness/cluster.js';
 import type { Experiment, Floor } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
@@ -9,6 +9,7 @@ import { buildOfCommit, buildWithEdited, FIRST_RELEASE, type OtherBuild } from '
 import { runProgram } from '../harness/program.js';
 import type { Random } from '../harness/random.js';
 import { rollBackAndForward } from '../upgrade/rolled-back-credentials.js';
+import { freePorts } from '../../support/free-port.js';
 
 const BESIDE_MS = { ci: 12_000, full: 120_000 } as const;
 const ALONE_MS = { ci: 4_000, full: 30_000 } as const;
@@ -19,7 +20,7 @@ const ASKED = 120;
 /** So often each thing must have been done on each build; less shows nothing. */
 const FLOOR = 3;
 /** A start that is refused ends long before. */
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 120_000;
 const MAX_VIOLATIONS = 20;
 
 /** Done to the database by hand, and undone. */

@@ -25,7 +25,7 @@ const USED_BEFORE = 6;
 const ASKED_AFTER = 20;
 const SETTLING_MS = 1_500;
 const LEAST_CALLS = 60;
-const LEAST_REVOKED = 2;
+const LEAST_REVOKED = 1;
 
 type Cluster = ProofCluster<PostgresPair>;
 

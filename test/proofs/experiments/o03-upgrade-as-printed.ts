@@ -5,14 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { ADMIN, freePorts } from '../harness/cluster.js';
+import { ADMIN } from '../harness/cluster.js';
 import type { Experiment, Outcome } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
 import { HttpClient } from '../harness/http-client.js';
 import { FIRST_RELEASE, hasCommit, ROOT } from '../harness/other-builds.js';
+import { freePorts } from '../../support/free-port.js';
 
 /** `npm ci` fetches what is not in npm's cache, and `npm start` builds. */
-const STEP_TIMEOUT_MS = 300_000;
+const STEP_TIMEOUT_MS = 900_000;
 const READY = 'is ready';
 const POLL_MS = 100;
 const run = promisify(execFile);

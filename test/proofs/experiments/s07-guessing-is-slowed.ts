@@ -1,4 +1,4 @@
-import { ADMIN, ProofCluster } from '../harness/cluster.js';
+import { ADMIN, patiently, ProofCluster } from '../harness/cluster.js';
 import type { Experiment, Floor } from '../harness/experiment.js';
 import { floor } from '../harness/floors.js';
 import type { ProofAnswer } from '../harness/http-client.js';
@@ -111,11 +111,8 @@ function attack(cluster: ProofCluster, targets: readonly Target[], random: Rando
       const target = random.pick(targets);
       const { client } = cluster.replica(random.integer(3));
       const body = { email: target.email, password: `guess ${random.integer(1_000_000)}` };
-      const answer = await client.post('/auth/login', {
-        body,
-        headers: { 'x-forwarded-for': address(random) },
-        timeoutMs: 60_000,
-      });
+      const request = { body, headers: { 'x-forwarded-for': address(random) }, timeoutMs: 60_000 };
+      const answer = await patiently(() => client.post('/auth/login', request));
       if (answer.status === 401) target.looked += 1;
       if (answer.status === 429) target.refused += 1;
       return answer;
@@ -127,7 +124,8 @@ async function signInAsOwner(cluster: ProofCluster, target: Target, random: Rand
   const { client } = cluster.replica(random.integer(3));
   const body = { email: target.email, password: target.password };
   const headers = { 'x-forwarded-for': address(random), cookie: target.cookie };
-  target.owner.push((await client.post('/auth/login', { body, headers, timeoutMs: 60_000 })).status);
+  const { status } = await patiently(() => client.post('/auth/login', { body, headers, timeoutMs: 60_000 }));
+  target.owner.push(status);
 }
 
 /** Until the database has every failure that was answered. */

@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +11,7 @@ import type { Fault } from './experiment.js';
 import { HttpClient, type ProofAnswer } from './http-client.js';
 import { copyPreparedDatabase } from './prepared-database.js';
 import { TcpProxy } from './tcp-proxy.js';
+import { freePorts } from '../../support/free-port.js';
 
 export const ADMIN = { email: 'admin@latchkey.test', password: 'a password for proofs' };
 
@@ -22,6 +22,10 @@ const RELOAD_MS = 1_000;
 const SETUP_ATTEMPTS = 10;
 const START_ATTEMPTS = 3;
 const MOST_REASONS = 12;
+/** Of a replica's output: what an experiment looks for must not be pushed out by what the machine makes slow. */
+const MOST_CHUNKS = 5_000;
+/** Until what a process that has ended wrote last is read; its children may keep the streams open. */
+const OUTPUT_MS = 1_000;
 /**
  * What is slow, or waits for a lock, is told by the server's log: the reason when an experiment fails for its time.
  * When a change was committed is kept with its rows.
@@ -243,12 +247,16 @@ export class Replica {
         this.stalls.push(...text.split('\n').filter((line) => line.startsWith('STALL')));
         this.heaps.push(...[...text.matchAll(/^HEAP (\d+)$/gm)].map(([, bytes]) => Number(bytes)));
         this.output.push(text);
-        if (this.output.length > 200) this.output.shift();
+        if (this.output.length > MOST_CHUNKS) this.output.shift();
       });
     }
+    const isRead = new Promise<void>((resolve) => child.once('close', () => resolve()));
     const deadline = performance.now() + READY_TIMEOUT_MS;
     while (performance.now() < deadline) {
-      if (child.exitCode !== null) return false;
+      if (child.exitCode !== null) {
+        await Promise.race([isRead, sleep(OUTPUT_MS)]);
+        return false;
+      }
       const answer = await this.client.request('GET', '/health/ready', {}).catch(() => null);
       if (answer?.status === 200) return true;
       await sleep(50);
@@ -477,20 +485,6 @@ export function environmentOf(database: ClusterDatabase): Record<string, string>
     MANAGEMENT_RATE_PER_MINUTE: '1000000',
     CREATIONS_PER_DAY: '1000000',
   };
-}
-
-/** Ports of loopback that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
-  return ports;
 }
 
 /** The processes a process has started. Linux only, as the experiments are. */

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { access, chown, chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { freePort } from '../../support/free-port.js';
 
 const BINARIES = '/usr/lib/postgresql/15/bin';
 const ACCOUNT = 'postgres';
@@ -42,14 +42,6 @@ async function accountIds(): Promise<[number, number]> {
   const line = (await readFile('/etc/passwd', 'utf8')).split('\n').find((one) => one.startsWith(`${ACCOUNT}:`));
   const [, , uid, gid] = (line ?? '').split(':');
   return [Number(uid), Number(gid)];
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }
 
 /** One server of Debian's PostgreSQL 15 on a data directory that is there. */

@@ -4,8 +4,9 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ADMIN, freePorts, modulesOf, Replica } from './cluster.js';
+import { ADMIN, modulesOf, Replica } from './cluster.js';
 import type { Fault } from './experiment.js';
+import { freePorts } from '../../support/free-port.js';
 
 /** What a command printed, and the code it ended with. */
 export interface Ended {

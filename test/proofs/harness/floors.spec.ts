@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { floor, floorsOfKinds, missedFloors } from './floors.js';
+import { closeFloors, floor, floorsOfKinds, missedFloors } from './floors.js';
 
 describe('floors', () => {
   it('are met by as much as is needed', () => {
@@ -10,6 +10,12 @@ describe('floors', () => {
     expect(missedFloors([floor('calls', 2, 3), floor('keys', 5, 3)])).toEqual([
       'nothing was shown: calls: 2, at least 3 are needed',
     ]);
+  });
+
+  it('are told where less than twice as much happened, unless it was just so often', () => {
+    expect(closeFloors([floor('calls', 5, 3), floor('keys', 6, 3), floor('kills', 3, 3), floor('lost', 2, 3)])).toEqual(
+      ['calls: 5, at least 3 are needed'],
+    );
   });
 
   it.each([

@@ -23,3 +23,13 @@ export function missedFloors(floors: readonly Floor[]): string[] {
     .filter(({ got, atLeast }) => !(atLeast > 0 && got >= atLeast))
     .map(({ what, got, atLeast }) => `nothing was shown: ${what}: ${got}, at least ${atLeast} are needed`);
 }
+
+/** Less than so many times a floor is told: a slower machine may miss it. */
+const CLOSE = 2;
+
+/** What happened more often than it must, and not much more. What must happen exactly so often is left out. */
+export function closeFloors(floors: readonly Floor[]): string[] {
+  return floors
+    .filter(({ got, atLeast }) => got > atLeast && got < CLOSE * atLeast)
+    .map(({ what, got, atLeast }) => `${what}: ${got}, at least ${atLeast} are needed`);
+}

@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import type { ClusterDatabase } from './cluster.js';
-import { freePort, giveToPostgres, postgresDirectory, signal, whyNoDebianPostgres } from './debian-postgres.js';
+import { giveToPostgres, postgresDirectory, signal, whyNoDebianPostgres } from './debian-postgres.js';
+import { freePort } from '../../support/free-port.js';
 
 const run = promisify(execFile);
 const NODES = [1, 2, 3] as const;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterDatabase } from './cluster.js';
-import { DebianServer, asPostgres, freePort, postgresDirectory, signal } from './debian-postgres.js';
+import { DebianServer, asPostgres, postgresDirectory, signal } from './debian-postgres.js';
 import { TcpProxy } from './tcp-proxy.js';
+import { freePort } from '../../support/free-port.js';
 
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
