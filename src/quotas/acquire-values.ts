@@ -87,7 +87,7 @@ export function looksAtLimits(asks: readonly BudgetRequest[]): PartOfLimits {
   return { before: [list(accounts.map(({ id }) => id))], accounts, after: [membersOf(accounts)] };
 }
 
-/** Accounts, their limits and members, and the texts of those that are subjects, as `limit_subjects_note` takes them. */
+/** Accounts, their limits and members, and the texts of subjects, as `limit_subjects_note` takes them. */
 export function noteValues(accounts: readonly NamedAccount[]): unknown[] {
   return [
     list(accounts.map(({ id }) => id)),

@@ -63,7 +63,7 @@ const lookAtLimits = (limits: string) => `quota_look_at_limits(?::uuid[], ${limi
 const PLAIN = '?::uuid[]';
 const NOTED = 'noted.limits[?::integer:?::integer]';
 /**
- * Subjects are noted before anything is locked that their statement uses: PostgreSQL calls this before all else, and once.
+ * Subjects are noted before anything is locked that their statement uses: PostgreSQL calls this once, before all else.
  */
 const NOTE = 'FROM limit_subjects_note(?::uuid[], ?::uuid[], ?::uuid[], ?::text[], true) AS noted(limits)';
 const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],

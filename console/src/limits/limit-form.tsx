@@ -169,9 +169,6 @@ function errorsOf(problem: Problem): Record<string, string> {
 function Fields({ form }: { form: Form }) {
   const { kind, targetId, unit, per, each, amount, mode } = form.getValues();
   const members = MEMBERS_OF[kind].map((member) => member ?? 'shared');
-  const keepPeriod = (draft: Pick<LimitDraft, 'unit' | 'each'>) => {
-    if (draft.unit !== 'slots' && !periodsOfDraft(draft).includes(per)) form.setFieldValue('per', 'day');
-  };
   return (
     <Paper withBorder p="md">
       <Stack gap="sm">
@@ -203,7 +200,7 @@ function Fields({ form }: { form: Form }) {
             value={each}
             onChange={(value) => {
               form.setFieldValue('each', value as LimitDraft['each']);
-              keepPeriod({ unit, each: value as LimitDraft['each'] });
+              keepPeriod(form, { unit, each: value as LimitDraft['each'] });
             }}
           />
         )}
@@ -218,7 +215,7 @@ function Fields({ form }: { form: Form }) {
             onChange={(value) => {
               form.setFieldValue('unit', value as LimitUnit);
               form.setFieldValue('amount', '');
-              keepPeriod({ unit: value as LimitUnit, each });
+              keepPeriod(form, { unit: value as LimitUnit, each });
             }}
           />
           <AmountInput
@@ -268,6 +265,12 @@ function Fields({ form }: { form: Form }) {
       </Stack>
     </Paper>
   );
+}
+
+/** Takes another period where a limit of this unit and these members has not the one that was chosen. */
+function keepPeriod(form: Form, draft: Pick<LimitDraft, 'unit' | 'each'>): void {
+  const { per } = form.getValues();
+  if (draft.unit !== 'slots' && !periodsOfDraft(draft).includes(per)) form.setFieldValue('per', 'day');
 }
 
 function periodNote(per: LimitPeriod): string {

@@ -40,8 +40,8 @@ const SLIDING_OF: Readonly<Record<LimitUnit, readonly SlidingPeriod[]>> = {
 };
 
 /**
- * The periods that limits of a unit may count in, in the order of `LIMIT_PERIODS`. None of `slots`. Accounts of subjects
- * have an end: there may be any number of subjects.
+ * The periods that limits of a unit may count in, in the order of `LIMIT_PERIODS`. None of `slots`. Accounts of
+ * subjects have an end: there may be any number of subjects.
  */
 export function periodsOf(unit: LimitUnit, each: LimitMember | null = null): readonly LimitPeriod[] {
   if (unit === 'slots') return [];

@@ -201,9 +201,8 @@ describe('Limits with an account for each subject', () => {
       expect(await explain({ subject: 'eve' })).toMatchObject({ valid: false, code: 'RATE_LIMITED' });
       const sam = await explain({ subject: 'sam' });
       expect(sam).toMatchObject({ valid: true, tightest: { id: limit, amount: 3, used: 1 } });
-      const headers = {
-        ...{ 'x-latchkey-gateway-key': (await issueServiceKey(app, admin)).secret, 'x-api-key': key.secret },
-      };
+      const { secret } = await issueServiceKey(app, admin);
+      const headers = { 'x-latchkey-gateway-key': secret, 'x-api-key': key.secret };
       const ask = async (query: string) => (await app.get(`/forward-auth${query}`, { headers })).status;
       expect([await ask('?subject=eve'), await ask('?subject=lee'), await ask('')]).toEqual([429, 200, 403]);
     });

@@ -95,6 +95,12 @@ describe('Windows of subjects in PostgreSQL', () => {
       `INSERT INTO limit_subject_count (limit_id, period, part, subjects) VALUES ($1, 'window', 99, $2)`,
       [...[id, subjects]],
     );
+  const budgetOf = ({ id }: LimitRow, subject: string, amount: bigint): BudgetRequest => {
+    const member = limitSubjectId(subject);
+    const limit = { id, member, subject, unit: 'tokens' as const };
+    const account = { id: limitAccountId(id, member), type: 'monthly' as const, limit };
+    return { account, kind: 'pooled', leaseId: randomUUID(), want: 0n, needs: [{ amount, own: null }] };
+  };
   const sweep = async (what: 'windows' | 'subjects'): Promise<number> =>
     (await database.sql(`SELECT limit_${what}_sweep(100) AS swept`, []))[0]!.swept as number;
   const book = async (...entries: BookEntry[]): Promise<void> => {
@@ -278,13 +284,6 @@ describe('Windows of subjects in PostgreSQL', () => {
     const [requests, byMinute, byDay] = limits;
     const random = new Random(11);
     const subjects = Array.from({ length: 40 }, (_, at) => `user-${at}`);
-    const budgetOf = (subject: string): BudgetRequest => {
-      const member = limitSubjectId(subject);
-      const account = { id: limitAccountId(byDay.id, member), type: 'monthly' as const };
-      const limit = { id: byDay.id, member, subject, unit: 'tokens' as const };
-      const needs = [{ amount: random.chance(0.5) ? 1n : 0n, own: null }];
-      return { account: { ...account, limit }, kind: 'pooled', leaseId: randomUUID(), want: 0n, needs };
-    };
     let reported = 0;
     // A deadlock would be tried again, and nobody would see it.
     const failures: unknown[] = [];
@@ -302,7 +301,7 @@ describe('Windows of subjects in PostgreSQL', () => {
           await book(...some.map((subject) => reportOf({ subject, inputTokens: 7 })));
         } else {
           const windows = some.flatMap((subject) => [askOf(byMinute, subject, 1), askOf(requests, subject, 1)]);
-          const budgets = some.map(budgetOf);
+          const budgets = some.map((subject) => budgetOf(byDay, subject, random.chance(0.5) ? 1n : 0n));
           const answer = await careful.acquire({ replicaId: 'one', liveReplicas: 1, budgets, windows });
           expect([...answer.windows, ...answer.budgets].every(({ verdicts }) => verdicts[0] === true)).toBe(true);
           reported += 4;
