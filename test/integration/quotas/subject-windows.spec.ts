@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { limitsMayBegin, misreadLimits } from '../../../src/database/older-replicas.js';
 import { LeaseManager } from '../../../src/quotas/lease-manager.js';
@@ -146,6 +147,7 @@ describe('Windows of subjects in PostgreSQL', () => {
     do {
       for (const code of await callAll('eve', 60)) if (code !== 'VALID') refusals.add(code);
       expect(admitted.get('eve')).toBeLessThanOrEqual(30);
+      await sleep(20);
     } while (admitted.get('eve')! < 30);
     expect([...refusals]).toEqual(['RATE_LIMITED']);
     expect(await callAll('eve', 9)).toEqual(Array.from({ length: 9 }, () => 'RATE_LIMITED'));
