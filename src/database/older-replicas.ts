@@ -6,7 +6,8 @@ import type { Statements } from './schema/sources.js';
  * head of the audit trail by a function. 3: it reads commitments in place of personal values. 4: it enforces limits
  * that keys share. 5: it enforces limits of tokens, requests and calls in flight, and knows that older entries of the
  * audit trail may lie in sealed segments. 6: it enforces limits by minute and hour, and limits that have an account for
- * each subject. 7: it enforces limits of tokens by minute. The first release tells nothing.
+ * each subject. 7: it enforces limits of tokens by minute, and limits by minute and hour for each subject. The first
+ * release tells nothing.
  */
 export const BUILD_LEVEL = 7;
 
@@ -19,6 +20,7 @@ const WINDOWS_LEVEL = 6;
 const SEGMENTS_LEVEL = 5;
 const SUBJECTS_LEVEL = 6;
 const TOKEN_WINDOWS_LEVEL = 7;
+const SUBJECT_WINDOWS_LEVEL = 7;
 
 /** A replica that was killed may come back with its old build for so long, in seconds. */
 const MAY_COME_BACK_SECONDS = 60;
@@ -57,15 +59,16 @@ export interface LimitKind {
 export async function limitsMayBegin(on: Statements, { unit, per, each }: LimitKind): Promise<boolean> {
   const ofUnit = unit === 'cents' ? LIMITS_LEVEL : UNITS_LEVEL;
   const ofWindow = unit === 'tokens' ? TOKEN_WINDOWS_LEVEL : WINDOWS_LEVEL;
-  const level = Math.max(ofUnit, isSliding(per) ? ofWindow : 0, each === 'subject' ? SUBJECTS_LEVEL : 0);
+  const ofSubject = isSliding(per) ? SUBJECT_WINDOWS_LEVEL : SUBJECTS_LEVEL;
+  const level = Math.max(ofUnit, isSliding(per) ? ofWindow : 0, each === 'subject' ? ofSubject : 0);
   const [row] = await on.query<{ older: boolean }[]>(`SELECT ${replicasBelow(level)} AS older`);
   return !row!.older;
 }
 
 /**
  * Limits that are in force beside replicas which take them for others, at most 100, and what each is of: tokens,
- * requests and calls in flight would be counted as cents, subjects as owners, minutes and hours as days, and tokens by
- * minute as requests. After a roll back, or in it.
+ * requests and calls in flight would be counted as cents, subjects as owners, minutes and hours as days, tokens by
+ * minute as requests, and any number of subjects would be served. After a roll back, or in it.
  */
 export async function misreadLimits(on: Statements): Promise<{ id: string; name: string; of: string }[]> {
   return on.query(
@@ -73,7 +76,8 @@ export async function misreadLimits(on: Statements): Promise<{ id: string; name:
                            ELSE unit END AS of FROM quota_limit
       WHERE ended_at IS NULL AND (unit <> 'cents' AND ${replicasBelow(UNITS_LEVEL)} OR each = 'subject' AND ${replicasBelow(SUBJECTS_LEVEL)}
          OR per IN ('minute', 'hour') AND ${replicasBelow(WINDOWS_LEVEL)}
-         OR unit = 'tokens' AND per = 'minute' AND ${replicasBelow(TOKEN_WINDOWS_LEVEL)})
+         OR unit = 'tokens' AND per = 'minute' AND ${replicasBelow(TOKEN_WINDOWS_LEVEL)}
+         OR each = 'subject' AND per IN ('minute', 'hour') AND ${replicasBelow(SUBJECT_WINDOWS_LEVEL)})
       ORDER BY id LIMIT 100`,
   );
 }

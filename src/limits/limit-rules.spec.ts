@@ -69,19 +69,19 @@ describe('A limit', () => {
       'key |  | dw | mdwmt | dwmt | none',
       'key | key | - | - | - | -',
       'key | owner | - | - | - | -',
-      'key | subject | dwm | dwm | dwm | none',
+      'key | subject | dwm | mdwm | mhdwm | none',
       'owner |  | dwmt | mdwmt | mhdwmt | none',
       'owner | key | dwmt | mdwmt | mhdwmt | none',
       'owner | owner | - | - | - | -',
-      'owner | subject | dwm | dwm | dwm | none',
+      'owner | subject | dwm | mdwm | mhdwm | none',
       'project |  | dwmt | mdwmt | mhdwmt | none',
       'project | key | dwmt | mdwmt | mhdwmt | none',
       'project | owner | dwmt | mdwmt | mhdwmt | none',
-      'project | subject | dwm | dwm | dwm | none',
+      'project | subject | dwm | mdwm | mhdwm | none',
       'installation |  | dwmt | mdwmt | mhdwmt | none',
       'installation | key | dwmt | mdwmt | mhdwmt | none',
       'installation | owner | dwmt | mdwmt | mhdwmt | none',
-      'installation | subject | dwm | dwm | dwm | none',
+      'installation | subject | dwm | mdwm | mhdwm | none',
     ]);
   });
 
@@ -107,9 +107,16 @@ describe('A limit', () => {
       [['timeZone', 'must be left out: the last minute has no calendar']],
     ],
     [
-      { unit: 'tokens', per: 'minute', each: 'subject' },
-      [['per', 'must be day, week or month: accounts of subjects count by the calendar, and have an end']],
+      { unit: 'tokens', per: 'total', each: 'subject' },
+      [
+        [
+          'per',
+          'must be minute, day, week or month: there may be any number of subjects, so that their accounts have an end',
+        ],
+      ],
     ],
+    [{ unit: 'tokens', per: 'minute', each: 'subject' }, []],
+    [{ unit: 'requests', per: 'hour', each: 'subject' }, []],
     [
       { unit: 'requests', per: 'hour', timeZone: 'Europe/Berlin' },
       [['timeZone', 'must be left out: the last hour has no calendar']],

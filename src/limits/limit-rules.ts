@@ -65,14 +65,15 @@ export function faultsOfLimit({ targetKind, targetId, each, ...limit }: LimitSha
   }
   if (!MEMBERS_OF[targetKind].includes(each)) faults.push({ path: 'each', message: eachSentence(targetKind) });
   faults.push(...faultsOfPeriod(limit));
-  if (each === 'subject' && (limit.per === 'total' || isSliding(limit.per)))
-    faults.push({ path: 'per', message: SUBJECTS_SENTENCE });
+  if (each === 'subject' && limit.per === 'total') faults.push({ path: 'per', message: subjectsSentence(limit.unit) });
   const own = targetKind === 'key' && each === null ? saidByKey(limit) : null;
   if (own !== null) faults.push({ path: 'target.kind', message: own });
   return faults;
 }
 
-const SUBJECTS_SENTENCE = 'must be day, week or month: accounts of subjects count by the calendar, and have an end';
+function subjectsSentence(unit: LimitUnit): string {
+  return `${oneOfPeriods(periodsOf(unit, 'subject'))}: there may be any number of subjects, so that their accounts have an end`;
+}
 
 function faultsOfPeriod({ unit, per, timeZone }: Pick<LimitShape, 'unit' | 'per' | 'timeZone'>): FieldError[] {
   if (unit !== 'slots' && per === null) return [{ path: 'per', message: SENTENCES.absent }];
@@ -124,8 +125,11 @@ function eachSentence(kind: LimitTargetKind): string {
 }
 
 function windowSentence(unit: LimitUnit, per: LimitPeriod): string {
-  const periods = periodsOf(unit);
-  return `must be ${periods.slice(0, -1).join(', ')} or ${periods.at(-1)}: ${unit} are not counted by ${per}`;
+  return `${oneOfPeriods(periodsOf(unit))}: ${unit} are not counted by ${per}`;
+}
+
+function oneOfPeriods(periods: readonly LimitPeriod[]): string {
+  return `must be ${periods.slice(0, -1).join(', ')} or ${periods.at(-1)}`;
 }
 
 /** What is wrong with amounts of members that go along with a limit whose period is another one now. */

@@ -132,8 +132,11 @@ export function windowGrants(text: string | null, places: readonly number[]): Wi
       free: Number(free),
       resetMs: Number(resetMs),
       retryMs: Number(retryMs),
+      ...(amount === 'full' ? { isFull: true } : {}),
       // Of limits that keys share; one whose row is gone bounds nothing.
-      ...(amount ? { inForce: { amount: Number(amount), least: least === '' ? null : Number(least) } } : {}),
+      ...(amount && amount !== 'full'
+        ? { inForce: { amount: Number(amount), least: least === '' ? null : Number(least) } }
+        : {}),
       // Of limits of tokens.
       ...(epoch ? { epoch } : {}),
     };

@@ -37,6 +37,24 @@ export function list(items: readonly (string | number | null)[]): string {
   return `${text}}`;
 }
 
+/** An account, and the limit that it is of. */
+export interface NamedAccount {
+  readonly id: string;
+  readonly of?: AccountOfLimit | undefined;
+}
+
+/** What a function takes that is told the limits of accounts: values before them, and after. */
+export interface PartOfLimits {
+  readonly before: readonly unknown[];
+  readonly accounts: readonly NamedAccount[];
+  readonly after: readonly unknown[];
+}
+
+/** The windows of limits in a request, and where each came from. */
+export interface LimitWindowRows extends PartOfLimits {
+  readonly places: number[];
+}
+
 /** What is asked of accounts, as the function takes it. */
 export function budgetValues(asks: readonly BudgetRequest[]): unknown[] {
   const needs = asks.flatMap((ask) => ask.needs);
@@ -55,35 +73,41 @@ export function budgetValues(asks: readonly BudgetRequest[]): unknown[] {
   ];
 }
 
-/**
- * As `budgetValues`, with the limit and member of each account, and which needs are one call. Where accounts of
- * subjects are among them, the limit is what `noteValues` are for.
- */
-export function sharedValues(asks: readonly BudgetRequest[]): unknown[] {
-  const [accounts, types, ...rest] = budgetValues(asks);
-  const [, limits, members] = accountValues(asks);
-  const needs = asks.flatMap((ask) => ask.needs);
-  const noted = asks.some(isOfSubject) ? noteValues(asks) : [limits];
-  return [accounts, types, ...noted, members, ...rest, list(needs.map(({ joint }) => joint ?? null))];
+/** As `budgetValues`, with the limit and member of each account, and which needs are one call. */
+export function takesOfLimits(asks: readonly BudgetRequest[]): PartOfLimits {
+  const [ids, types, ...rest] = budgetValues(asks);
+  const accounts = asks.map(accountOf);
+  const joint = list(asks.flatMap((ask) => ask.needs).map((need) => need.joint ?? null));
+  return { before: [ids, types], accounts, after: [membersOf(accounts), ...rest, joint] };
 }
 
-/** Whether it is of an account of a subject, which is to be noted. */
-export function isOfSubject({ account }: BudgetRequest): boolean {
-  return account.limit?.subject !== undefined;
+/** Accounts of limits that are only looked at. */
+export function looksAtLimits(asks: readonly BudgetRequest[]): PartOfLimits {
+  const accounts = asks.map(accountOf);
+  return { before: [list(accounts.map(({ id }) => id))], accounts, after: [membersOf(accounts)] };
 }
 
-/** Accounts, their limits, their members, and the texts of those that are subjects. */
-export function noteValues(asks: readonly BudgetRequest[]): [string, string, string, string] {
-  return [...accountValues(asks), textArray(asks, ({ account }) => account.limit?.subject ?? null)];
-}
-
-/** Accounts, their limits and their members. */
-export function accountValues(asks: readonly BudgetRequest[]): [string, string, string] {
+/** Accounts, their limits and members, and the texts of subjects, as `limit_subjects_note` takes them. */
+export function noteValues(accounts: readonly NamedAccount[]): unknown[] {
   return [
-    list(asks.map(({ account }) => account.id)),
-    list(asks.map(({ account }) => account.limit?.id ?? null)),
-    list(asks.map(({ account }) => account.limit?.member ?? null)),
+    list(accounts.map(({ id }) => id)),
+    limitsIn(accounts),
+    membersOf(accounts),
+    textArray(accounts, ({ of }) => of?.subject ?? null),
   ];
+}
+
+/** The limits of accounts. */
+export function limitsIn(accounts: readonly NamedAccount[]): string {
+  return list(accounts.map(({ of }) => of?.id ?? null));
+}
+
+function membersOf(accounts: readonly NamedAccount[]): string {
+  return list(accounts.map(({ of }) => of?.member ?? null));
+}
+
+function accountOf({ account: { id, limit } }: BudgetRequest): NamedAccount {
+  return { id, of: limit };
 }
 
 /** What is asked of windows, in the order in which all lock them: those of keys before those of limits, each by id. */
@@ -98,11 +122,10 @@ export function windowRows(
 }
 
 /** As `windowRows`, of windows of limits: with limit and member in place of what is known here of their amounts. */
-export function limitWindowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolean): WindowRows {
+export function limitWindowRows(asks: readonly WindowPart[], live: number, isRelaxed: boolean): LimitWindowRows {
   const { places, firsts, keys, counts, windows, rest } = columnsOf(asks);
-  const limits = list(firsts.map(({ of }) => of?.id ?? null));
-  const members = list(firsts.map(({ of }) => of?.member ?? null));
-  return { values: [live, isRelaxed, keys, limits, members, counts, windows, ...rest], places };
+  const after = [membersOf(firsts), counts, windows, ...rest];
+  return { before: [live, isRelaxed, keys], accounts: firsts, after, places };
 }
 
 /**
@@ -114,12 +137,10 @@ export function tokenWindowRows(
   live: number,
   isRelaxed: boolean,
   creates: boolean,
-): WindowRows {
+): LimitWindowRows {
   const { places, firsts, sorted, keys, counts, column } = columnsOf(asks);
-  const values = [
-    ...[live, isRelaxed, creates, keys],
-    list(firsts.map(({ of }) => of?.id ?? null)),
-    list(firsts.map(({ of }) => of?.member ?? null)),
+  const after = [
+    membersOf(firsts),
     counts,
     column((ask) => Math.min(ask.want, MOST_WANTED)),
     column((ask) => ask.needs.length),
@@ -128,7 +149,7 @@ export function tokenWindowRows(
     column(({ previous }) => previous && previous.granted - previous.used),
     list(sorted.map(({ previous }) => (previous?.epoch === undefined ? null : String(BigInt(`0x${previous.epoch}`))))),
   ];
-  return { values, places };
+  return { before: [live, isRelaxed, creates, keys], accounts: firsts, after, places };
 }
 
 /** Asks of windows as columns, in the order in which all lock them; `firsts`: the first ask of each key. */

@@ -43,6 +43,7 @@ import {
   isGone,
   isWaitedFor,
   refusedBy,
+  refusedByWindow,
   refusedUnfound,
   windowRefusal,
   type Sweep,
@@ -587,7 +588,7 @@ export class LeaseManager implements AcquireHandler {
   ): void {
     const { entry, ask } = record;
     const isStale = isLate || record.generation !== entry.generation;
-    // Its row was locked, and a statement that no call waits for waits for no row.
+    // Its row was locked, and a statement that no call waits for waits for no row; or the limit is full.
     const isSkipped = grant.validForMs === 0;
     const { id, window, of } = ask;
     if (isSkipped && ask.previous !== null) this.back.addPermits({ id, window, of, ...ask.previous });
@@ -603,9 +604,9 @@ export class LeaseManager implements AcquireHandler {
       waiter.pending--;
       if (!isStale && grant.verdicts[index] === 'uncounted') waiter.foundOpen(entry);
       if (isStale || grant.verdicts[index] !== false) return;
-      const weight = weightIn(waiter.request, entry);
-      entry.rememberRefusal(weight, grant.retryMs, nowMs + this.options.refusalMs, nowMs);
-      waiter.refusal ??= windowRefusal(entry, weight, grant.retryMs);
+      const until = nowMs + this.options.refusalMs;
+      const refusal = refusedByWindow(entry, weightIn(waiter.request, entry), grant, until, nowMs);
+      waiter.refusal ??= refusal;
     });
   }
 

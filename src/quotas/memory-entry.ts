@@ -1,7 +1,7 @@
 import { isCounted, type Refused, unavailable } from './admission.js';
 import { BudgetEntry } from './budget-entry.js';
 import type { FullNotices } from './full-notices.js';
-import type { BudgetGrant, WindowName } from './quota-store.js';
+import type { Account, AccountOfLimit, BudgetGrant, WindowGrant, WindowName } from './quota-store.js';
 import type { WindowEntry } from './window-entry.js';
 
 /** The windows of one key, shortest first. */
@@ -26,15 +26,35 @@ export function rateLimited(window: WindowName, retryAfterMs: number | null): Re
  *
  * @param retryMs null: waiting does not help
  */
-export function windowRefusal({ id, window, of, inForce }: WindowEntry, cost: number, retryMs: number | null): Refused {
+export function windowRefusal(entry: WindowEntry, cost: number, retryMs: number | null): Refused {
+  const { window, of, inForce } = entry;
   if (of === undefined) return rateLimited(window, retryMs);
   // A call of no tokens asks for one that is left.
   const isTooLarge = inForce !== null && inForce.least !== null && Math.max(1, cost) > inForce.amount;
-  const account = { id, type: 'monthly' as const, limit: of };
   return {
-    ...{ admitted: false, code: 'RATE_LIMITED', window: null, account, isTooLarge },
+    ...{ admitted: false, code: 'RATE_LIMITED', window: null, account: accountOf(entry, of), isTooLarge },
     retryAfterMs: isTooLarge ? null : retryMs,
   };
+}
+
+/**
+ * A refusal by the answer of a window. It is remembered until `untilMs`, but where the limit has no room for a subject:
+ * then there is no window.
+ */
+export function refusedByWindow(
+  entry: WindowEntry,
+  weight: number,
+  { isFull, retryMs }: Pick<WindowGrant, 'isFull' | 'retryMs'>,
+  untilMs: number,
+  nowMs: number,
+): Refused {
+  if (isFull === true && entry.of !== undefined) return tooManySubjects(accountOf(entry, entry.of));
+  entry.rememberRefusal(weight, retryMs, untilMs, nowMs);
+  return windowRefusal(entry, weight, retryMs);
+}
+
+function accountOf({ id }: WindowEntry, limit: AccountOfLimit): Account {
+  return { id, type: 'monthly', limit };
 }
 
 /**
@@ -64,14 +84,14 @@ export function concurrencyLimited({ account }: BudgetEntry): Refused {
   return { admitted: false, code: 'CONCURRENCY_LIMITED', retryAfterMs: SLOT_RETRY_MS, window: null, account };
 }
 
-/** A refusal of a subject that a limit has no room for until its period ends. */
-function tooManySubjects({ account }: BudgetEntry): Refused {
+/** A refusal of a subject that a limit has no room for: until its period ends, or others were not seen for long. */
+function tooManySubjects(account: Account): Refused {
   return { admitted: false, code: 'TOO_MANY_SUBJECTS', retryAfterMs: null, window: null, account };
 }
 
 /** A refusal by an account that was not found. */
 export function refusedUnfound(entry: BudgetEntry, { isFull }: Pick<BudgetGrant, 'isFull'>): Refused {
-  return isFull === true ? tooManySubjects(entry) : unavailable(1_000);
+  return isFull === true ? tooManySubjects(entry.account) : unavailable(1_000);
 }
 
 /** Whether calls wait for it, or it is being asked for. */

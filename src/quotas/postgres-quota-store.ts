@@ -2,7 +2,6 @@ import { NO_LEASE } from './quota-store.js';
 import type {
   AcquireAnswer,
   AcquireRequest,
-  BudgetRequest,
   CloseOrder,
   FutureLease,
   GiveBack,
@@ -24,13 +23,15 @@ import {
   withFull,
 } from './acquire-answer.js';
 import {
-  accountValues,
   budgetValues,
-  isOfSubject,
+  limitsIn,
   limitWindowRows,
   list,
+  looksAtLimits,
+  type NamedAccount,
   noteValues,
-  sharedValues,
+  type PartOfLimits,
+  takesOfLimits,
   tokenWindowRows,
   type WindowPart,
   windowRows,
@@ -58,22 +59,29 @@ const takeShared = (
   FROM quota_acquire_limits_2(?::text, ?::integer, ?::uuid[], ?::text[], ${limits}, ?::uuid[], ?::text[], ?::uuid[], ?::bigint[], ?::integer[],
     ?::integer[], ?::bigint[], ?::integer[], ?::uuid[], ?::integer[]) b) AS taken`;
 const lookAtLimits = (limits: string) => `quota_look_at_limits(?::uuid[], ${limits}, ?::uuid[]) AS looked_at_limits`;
+/** The limits of a part of the statement. A limit without room for a subject is told as one that is not there. */
 const PLAIN = '?::uuid[]';
-/** Subjects are noted before their accounts are used. A limit without room for one is told as one that is not there. */
-const NOTED = 'limit_subjects_note(?::uuid[], ?::uuid[], ?::uuid[], ?::text[], true)';
+const NOTED = 'noted.limits[?::integer:?::integer]';
+/**
+ * Subjects are noted before anything is locked that their statement uses: PostgreSQL calls this once, before all else.
+ */
+const NOTE = 'FROM limit_subjects_note(?::uuid[], ?::uuid[], ?::uuid[], ?::text[], true) AS noted(limits)';
 const WINDOWS = `quota_windows_3(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::integer[], ?::integer[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS windows`;
 /** Windows of limits: their amounts are read from their rules. A verdict of 3 is granted without permits. */
-const LIMIT_WINDOWS = `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[], ?::integer[], ?::integer[],
+const limitWindows = (
+  limits: string,
+) => `quota_limit_windows(?::integer, ?::boolean, ?::uuid[], ${limits}, ?::uuid[], ?::integer[], ?::integer[], ?::integer[],
     ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::integer[]) AS limit_windows`;
 /** Of limits of tokens: what is closed leaves its bucket, if the window has that epoch. Verdicts as of the others. */
-const TOKEN_WINDOWS = `quota_token_windows(?::integer, ?::boolean, ?::boolean, ?::uuid[], ?::uuid[], ?::uuid[], ?::integer[],
+const tokenWindows = (
+  limits: string,
+) => `quota_token_windows(?::integer, ?::boolean, ?::boolean, ?::uuid[], ${limits}, ?::uuid[], ?::integer[],
     ?::integer[], ?::integer[], ?::integer[], ?::bigint[], ?::integer[], ?::bigint[]) AS token_windows`;
 
 /**
- * The store in PostgreSQL: one statement per call, or two where subjects are looked at beside takes, over functions of
- * the migration, so that no row lock is held while a replica thinks. Statements that touch only windows do not wait for
- * the disk.
+ * The store in PostgreSQL: one statement per call, over functions of the migration, so that no row lock is held while a
+ * replica thinks. Statements that touch only windows do not wait for the disk.
  * @see src/database/migrations/1790000000300-quotas.ts
  * @see src/database/functions
  */
@@ -88,26 +96,28 @@ export class PostgresQuotaStore implements QuotaStore {
     const looks = takes.length === 0 ? budgets : budgets.filter((ask) => !takesAnything(ask));
     const ofLimits = looks.filter(isOfLimit);
     const ofKeys = ofLimits.length === 0 ? looks : looks.filter((ask) => !isOfLimit(ask));
-    // Subjects are noted before accounts are locked, so that no statement that notes one waits for an account of ours.
-    if (takes.length > 0 && ofLimits.some(isOfSubject)) return this.lookFirst(request, looks, takes);
     const statement = new Statement('acquire');
     // In this order: accounts are locked before windows.
-    if (takes.some((ask) => isOfLimit(ask))) statement.addTakesOfLimits(request, takes);
-    else if (takes.length > 0)
-      statement.add('take', TAKE, [request.replicaId, request.liveReplicas, ...budgetValues(takes)]);
+    const by = [request.replicaId, request.liveReplicas];
+    if (takes.some(isOfLimit)) {
+      const { before, ...rest } = takesOfLimits(takes);
+      statement.addOfLimits('take-shared', takeShared, { before: [...by, ...before], ...rest });
+    } else if (takes.length > 0) statement.add('take', TAKE, [...by, ...budgetValues(takes)]);
     if (ofKeys.length > 0)
       statement.add('look', LOOK, [
         list(ofKeys.map((ask) => ask.account.id)),
         list(ofKeys.map((ask) => ask.account.type)),
       ]);
-    if (ofLimits.length > 0) statement.addLooksAtLimits(ofLimits);
+    if (ofLimits.length > 0) statement.addOfLimits('look-at-limits', lookAtLimits, looksAtLimits(ofLimits));
     const { own, shared, tokens } = sortWindows(windows);
     const rows = windowRows(own, request.liveReplicas, takes.length === 0, true);
     if (own.length > 0) statement.add('windows', WINDOWS, rows.values);
+    // What is asked for ahead waits for no row, and its subjects were noted with the calls before it.
+    const isNoted = windows.some(({ needs }) => needs.length > 0);
     const sharedRows = limitWindowRows(shared, request.liveReplicas, takes.length === 0);
-    if (shared.length > 0) statement.add('limit-windows', LIMIT_WINDOWS, sharedRows.values);
+    if (shared.length > 0) statement.addOfLimits('limit-windows', limitWindows, sharedRows, isNoted);
     const tokenRows = tokenWindowRows(tokens, request.liveReplicas, takes.length === 0, true);
-    if (tokens.length > 0) statement.add('token-windows', TOKEN_WINDOWS, tokenRows.values);
+    if (tokens.length > 0) statement.addOfLimits('token-windows', tokenWindows, tokenRows, isNoted);
     const [row] = await retrying(() => statement.run(this.sql));
     const { taken, looked, looked_at_limits: lookedAtLimits, ...counted } = row as unknown as AcquireRow;
     const found = lookedGrants(looked ?? null, ofKeys);
@@ -124,17 +134,6 @@ export class PostgresQuotaStore implements QuotaStore {
         windowGrants(counted.token_windows ?? null, tokenRows.places),
       ),
     };
-  }
-
-  /** In two statements: looks at subjects, and everything else. */
-  private async lookFirst(
-    request: AcquireRequest,
-    looks: readonly BudgetRequest[],
-    takes: readonly BudgetRequest[],
-  ): Promise<AcquireAnswer> {
-    const looked = await this.acquire({ ...request, budgets: looks, windows: [] });
-    const taken = await this.acquire({ ...request, budgets: takes });
-    return { budgets: inOrderOf(request.budgets, taken.budgets, looked.budgets), windows: taken.windows };
   }
 
   async giveBack(back: GiveBack): Promise<void> {
@@ -161,7 +160,7 @@ export class PostgresQuotaStore implements QuotaStore {
     const name = shared.length > 0 ? 'limit-windows' : 'windows';
     if (counted.length > 0) statement.add(name, WINDOWS, windowRows(counted, 1, true, false).values);
     if (tokens.length > 0)
-      statement.add('token-windows', TOKEN_WINDOWS, tokenWindowRows(tokens, 1, true, false).values);
+      statement.addOfLimits('token-windows', tokenWindows, tokenWindowRows(tokens, 1, true, false), false);
     await statement.run(this.sql);
   }
 
@@ -229,32 +228,43 @@ function sortWindows<Part extends Pick<WindowPart, 'of'>>(parts: readonly Part[]
 class Statement {
   private readonly texts: string[] = [];
   private readonly values: unknown[] = [];
+  private readonly noted: NamedAccount[] = [];
 
   constructor(private name: string) {}
 
   /** `text` has a `?` for each value. */
   add(name: string, text: string, values: readonly unknown[]): void {
-    let place = this.values.length;
-    this.texts.push(text.replace(/\?/g, () => `$${++place}`));
+    this.texts.push(numbered(text, this.values.length));
     this.values.push(...values);
     this.name += `-${name}`;
   }
 
-  addTakesOfLimits({ replicaId, liveReplicas }: AcquireRequest, takes: readonly BudgetRequest[]): void {
-    const values = [replicaId, liveReplicas, ...sharedValues(takes)];
-    if (takes.some(isOfSubject)) this.add('take-of-subjects', takeShared(NOTED), values);
-    else this.add('take-shared', takeShared(PLAIN), values);
-  }
-
-  addLooksAtLimits(looks: readonly BudgetRequest[]): void {
-    const [accounts, limits, members] = accountValues(looks);
-    if (!looks.some(isOfSubject)) this.add('look-at-limits', lookAtLimits(PLAIN), [accounts, limits, members]);
-    else this.add('look-at-subjects', lookAtLimits(NOTED), [accounts, ...noteValues(looks), members]);
+  /** A part about accounts of limits. Where subjects are among them they are noted before, if they are to be. */
+  addOfLimits(
+    name: string,
+    text: (limits: string) => string,
+    { before, accounts, after }: PartOfLimits,
+    isNoted = true,
+  ): void {
+    if (!isNoted || accounts.every(({ of }) => of?.subject === undefined))
+      return this.add(name, text(PLAIN), [...before, limitsIn(accounts), ...after]);
+    const first = this.noted.length + 1;
+    this.noted.push(...accounts);
+    this.add(`${name}-of-subjects`, text(NOTED), [...before, first, this.noted.length, ...after]);
   }
 
   run(sql: Sql): Promise<Record<string, unknown>[]> {
-    return sql(`SELECT ${this.texts.join(',\n')}`, this.values, this.name);
+    const parts = `SELECT ${this.texts.join(',\n')}`;
+    if (this.noted.length === 0) return sql(parts, this.values, this.name);
+    const note = numbered(NOTE, this.values.length);
+    return sql(`${parts}\n${note}`, [...this.values, ...noteValues(this.noted)], this.name);
   }
+}
+
+/** A text with its values after so many others. */
+function numbered(text: string, others: number): string {
+  let place = others;
+  return text.replace(/\?/g, () => `$${++place}`);
 }
 
 const SETTLE = `SELECT event, outcome, is_late, excess FROM quota_settle_with_limits($1::text[], $2::uuid[], $3::uuid[], $4::text[],

@@ -7,9 +7,9 @@ const SESSIONS = 8;
 const FIRST_SESSIONS = 2;
 /** What waits behind so many statements is worth a new session. */
 const MOST_BEHIND = 2;
-/** Statements that may wait for accounts that many keys share, by their names. */
+/** Statements that may wait for accounts that many keys share, or for subjects, by their names. */
 const MAY_WAIT_FOR_LIMITS =
-  /\b(?:take-shared|take-of-subjects|look-at-subjects|limit-windows|token-windows)\b|^(return-leases|take-slots|take-slots-of-subjects|free-slots|renew-reservations)$/;
+  /\b(?:take-shared|limit-windows|token-windows|of-subjects)\b|^(return-leases|take-slots|free-slots|renew-reservations)$/;
 /** Worse than any number of statements that wait for no such account. */
 const BEHIND_A_LOCK = 1_000;
 /** Longer than the server itself works on one of our statements: until then its outcome may still become known. */

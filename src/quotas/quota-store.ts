@@ -166,7 +166,7 @@ export interface WindowGrant {
   readonly permits: number;
   /** Absolute number of the bucket in which the permits are counted: that of their deadline. */
   readonly bucket: number;
-  /** 0 = no call waits for this, and the row is locked: nothing was granted, and nothing closed. */
+  /** 0 = nothing was granted, and nothing closed: no call waits for it and the row is locked, or the limit is full. */
   readonly validForMs: number;
   /** Permits left at the store after the grant. */
   readonly free: number;
@@ -176,6 +176,8 @@ export interface WindowGrant {
   readonly retryMs: number;
   /** Of a limit that keys share. Its permits are good no longer than that. */
   readonly inForce?: WindowAmount | undefined;
+  /** The limit has as many subjects as it may have, and this one is none of them: there is no such window. */
+  readonly isFull?: boolean;
   /** Of a window of tokens: 16 hexadecimal digits, other ones once grants may have been lost or moved. */
   readonly epoch?: string;
 }

@@ -188,16 +188,21 @@ inBrowser('an admin', () => {
     await said('A million tokens has been changed.');
   }, 120_000);
 
-  it('bounds calls in any minute by the same form, without a time zone', async () => {
+  it('bounds the calls of each subject in any minute by the same form, which offers what subjects may have', async () => {
     await admin.goto(`/limits/new?target=project:${(await made('/projects', { name: 'Paced' })).id}`);
     await page.getByLabel('Name').fill('Pace');
     await choose('What is bounded', 'Calls');
-    await page.getByLabel('At most, calls').fill('600');
-    await choose('In', 'any minute');
+    await page.getByLabel('At most, calls').fill('60');
+    await choose('In', 'in total');
+    await page.getByText('Each subject', { exact: true }).click();
+    expect(await page.getByLabel('In', { exact: true }).first().inputValue()).toBe('a day');
+    await page.getByLabel('In', { exact: true }).first().click();
+    await page.getByRole('option', { name: 'any minute' }).waitFor();
+    expect(await page.getByRole('option', { name: 'in total' }).count()).toBe(0);
+    await page.getByRole('option', { name: 'any minute' }).click();
     expect(await page.getByLabel('Time zone').count()).toBe(0);
-    await page.getByText('Each owner', { exact: true }).click();
     await page.getByRole('button', { name: 'Continue' }).click();
-    await dialog().getByText('Each owner in project Paced may make at most 600 calls per minute.').waitFor();
+    await dialog().getByText('Each subject in project Paced may make at most 60 calls per minute.').waitFor();
     await dialog().getByRole('button', { name: 'Add' }).click();
     await page.getByRole('heading', { name: 'Pace' }).waitFor();
   }, 60_000);

@@ -60,7 +60,7 @@ const SENTENCES: readonly RegExp[] = [
   /^is said by the key itself: set its budgetLimitCents, with budgetType (total|monthly)$/,
   /^must be (key or )?(owner or )?subject, or be left out$/,
   /^must be (minute, )?day, week, month or total: (cents|tokens|requests) are not counted by (minute|hour)$/,
-  /^must be day, week or month: accounts of subjects count by the calendar, and have an end$/,
+  /^must be (minute, )?(hour, )?day, week or month: there may be any number of subjects, so that their accounts have an end$/,
   /^unknown reservation, or made by another caller$/,
 ];
 

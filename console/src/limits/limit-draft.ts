@@ -6,6 +6,7 @@ import {
   type LimitTargetKind,
   type LimitUnit,
   isSliding,
+  periodsOf,
 } from '../../../packages/contract/src/limit';
 import type { Schemas } from '../api/client';
 import { typedAmount } from './units';
@@ -64,6 +65,11 @@ export function emptyDraft(target: string | undefined): LimitDraft {
     alias: '',
     description: '',
   };
+}
+
+/** The periods that a limit of the draft may have. */
+export function periodsOfDraft({ unit, each }: Pick<LimitDraft, 'unit' | 'each'>): readonly LimitPeriod[] {
+  return periodsOf(unit, each === 'shared' ? null : each);
 }
 
 /** Whether a limit follows the calendar of a time zone. */

@@ -23,7 +23,6 @@ import {
   type LimitUnit,
   MEMBERS_OF,
   isSliding,
-  periodsOf,
 } from '../../../packages/contract/src/limit';
 import { type Problem, type Schemas, api, dataOf } from '../api/client';
 import { useSession } from '../session/session';
@@ -34,7 +33,7 @@ import { NoPermission, Page, ProblemAlert } from '../ui/states';
 import { useUnsaved } from '../ui/unsaved';
 import { plural } from '../ui/words';
 import { AmountInput } from './amount-input';
-import { LIMIT_FIELDS, type LimitDraft, emptyDraft, hasCalendar, limitBodyOf } from './limit-draft';
+import { LIMIT_FIELDS, type LimitDraft, emptyDraft, hasCalendar, limitBodyOf, periodsOfDraft } from './limit-draft';
 import { TargetPicker } from './target-fields';
 import { UNITS, UNIT_NOTES, amountText, inUnit } from './units';
 
@@ -199,7 +198,10 @@ function Fields({ form }: { form: Form }) {
             aria-label="Who has an account"
             data={members.map((value) => ({ value, label: MEMBERS[value] }))}
             value={each}
-            onChange={(value) => form.setFieldValue('each', value as LimitDraft['each'])}
+            onChange={(value) => {
+              form.setFieldValue('each', value as LimitDraft['each']);
+              keepPeriod(form, { unit, each: value as LimitDraft['each'] });
+            }}
           />
         )}
         <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm">
@@ -213,7 +215,7 @@ function Fields({ form }: { form: Form }) {
             onChange={(value) => {
               form.setFieldValue('unit', value as LimitUnit);
               form.setFieldValue('amount', '');
-              if (isSliding(per) && !periodsOf(value as LimitUnit).includes(per)) form.setFieldValue('per', 'day');
+              keepPeriod(form, { unit: value as LimitUnit, each });
             }}
           />
           <AmountInput
@@ -230,7 +232,7 @@ function Fields({ form }: { form: Form }) {
             label="In"
             description={periodNote(per)}
             allowDeselect={false}
-            data={periodsOf(unit).map((value) => ({ value, label: PERIODS[value] }))}
+            data={periodsOfDraft({ unit, each }).map((value) => ({ value, label: PERIODS[value] }))}
             {...form.getInputProps('per')}
           />
         )}
@@ -263,6 +265,12 @@ function Fields({ form }: { form: Form }) {
       </Stack>
     </Paper>
   );
+}
+
+/** Takes another period where a limit of this unit and these members has not the one that was chosen. */
+function keepPeriod(form: Form, draft: Pick<LimitDraft, 'unit' | 'each'>): void {
+  const { per } = form.getValues();
+  if (draft.unit !== 'slots' && !periodsOfDraft(draft).includes(per)) form.setFieldValue('per', 'day');
 }
 
 function periodNote(per: LimitPeriod): string {

@@ -39,10 +39,14 @@ const SLIDING_OF: Readonly<Record<LimitUnit, readonly SlidingPeriod[]>> = {
   slots: [],
 };
 
-/** The periods that limits of a unit may count in, in the order of `LIMIT_PERIODS`. None of `slots`. */
-export function periodsOf(unit: LimitUnit): readonly LimitPeriod[] {
+/**
+ * The periods that limits of a unit may count in, in the order of `LIMIT_PERIODS`. None of `slots`. Accounts of
+ * subjects have an end: there may be any number of subjects.
+ */
+export function periodsOf(unit: LimitUnit, each: LimitMember | null = null): readonly LimitPeriod[] {
   if (unit === 'slots') return [];
-  return LIMIT_PERIODS.filter((per) => !isSliding(per) || SLIDING_OF[unit].includes(per));
+  const periods = LIMIT_PERIODS.filter((per) => !isSliding(per) || SLIDING_OF[unit].includes(per));
+  return each === 'subject' ? periods.filter((per) => per !== 'total') : periods;
 }
 
 /** The least and the most of a limit that is counted in whole numbers. No limit of calls in flight allows none. */

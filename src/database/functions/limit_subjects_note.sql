@@ -4,7 +4,8 @@
 -- replaced by the nil UUID for a subject that is new in it: there is no such limit, so nothing is made or granted there.
 -- Subjects are locked in the order of their accounts, before accounts; after them what counts them, of which each session has a
 -- part, so that thousands of new subjects do not wait for one row.
--- A subject of calls in flight has no period: it is noted again when it was not seen for half a day, and swept after a day.
+-- A subject of calls in flight (`total`) or of a window (`window`) has no period: it is noted again when it was not seen for half
+-- a day, or an hour, and swept after twice as long (limit_subjects_sweep).
 CREATE OR REPLACE FUNCTION limit_subjects_note(
   p_account uuid[], p_limit uuid[], p_member uuid[], p_subject text[], p_is_bounded boolean
 ) RETURNS uuid[] LANGUAGE plpgsql
@@ -25,13 +26,18 @@ BEGIN
       FROM unnest(p_account, p_limit, p_member, p_subject) AS u(account, lim, member, subject) WHERE u.subject IS NOT NULL
     ) w
     JOIN quota_limit l ON l.id = w.lim
-    CROSS JOIN LATERAL limit_period_at(v_now, coalesce(l.per, 'total'), l.time_zone) p
+    CROSS JOIN LATERAL (
+      SELECT 'window' AS name WHERE l.per IN ('minute', 'hour')
+      UNION ALL
+      SELECT c.name FROM limit_period_at(v_now, coalesce(l.per, 'total'), l.time_zone) c WHERE (l.per IN ('minute', 'hour')) IS NOT TRUE
+    ) p
     LEFT JOIN limit_subject s ON s.account_id = w.account
-    WHERE s.account_id IS NULL OR s.period < p.name OR (s.period = 'total' AND s.seen_at < v_now - interval '12 hours')
+    WHERE s.account_id IS NULL OR s.period < p.name
+      OR s.seen_at < v_now - CASE s.period WHEN 'total' THEN interval '12 hours' WHEN 'window' THEN interval '1 hour' END
     ORDER BY w.account
   LOOP
     IF v_row.noted_period = v_row.period THEN
-      UPDATE limit_subject s SET seen_at = v_now WHERE s.account_id = v_row.account;
+      UPDATE limit_subject s SET seen_at = v_now, subject = v_row.subject WHERE s.account_id = v_row.account;
       -- Swept meanwhile: it is noted as a new one.
       CONTINUE WHEN FOUND;
     END IF;

@@ -5,6 +5,8 @@
 -- override ends; the latter is empty where the limit only observes or has ended, and refuses nothing. Then a verdict is 3 where
 -- so much is counted that no more can be: the call passes without permits. Permits end with the override under which they were
 -- granted, and none of them stands. Of a limit whose row is gone both are empty.
+-- The nil UUID is a limit that has no room for this subject (limit_subjects_note): no window is made, nothing is granted or closed,
+-- and `amount` is `full`.
 -- Rules are read without a lock: a change of one reaches every replica by the feed, which has it drop what it holds.
 CREATE OR REPLACE FUNCTION quota_limit_windows(
   p_live integer, p_relaxed boolean, p_key uuid[], p_limit uuid[], p_member uuid[], p_asks integer[],
@@ -16,10 +18,29 @@ DECLARE
   -- More than any amount; a sum up to it, and what one more lease adds, is an integer.
   k_most CONSTANT integer := 2000000000;
   k_standing CONSTANT interval := interval '1 hour';
+  k_full CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
   v_now timestamptz := quota_clock();
   v_most integer[]; v_few integer[]; v_amount bigint[]; v_least bigint[]; v_ends bigint[];
-  v_answer text; v_named uuid[];
+  v_answer text; v_named uuid[]; v_parts text[] := '{}';
+  v_from integer := 1; v_to integer; v_need integer := 0; v_needs integer;
 BEGIN
+  IF k_full = ANY (p_limit) THEN
+    -- One account after the other, in their order.
+    FOR k IN 1 .. cardinality(p_key) LOOP
+      v_to := v_from + p_asks[k] - 1;
+      SELECT sum(c) INTO v_needs FROM unnest(p_count[v_from:v_to]) AS c;
+      IF p_limit[k] = k_full THEN
+        FOR i IN v_from .. v_to LOOP v_parts := v_parts || concat(repeat('0', p_count[i]), ',0,0,0,0,0,0,full,'); END LOOP;
+      ELSE
+        v_parts := v_parts || quota_limit_windows(p_live, p_relaxed, p_key[k:k], p_limit[k:k], p_member[k:k], p_asks[k:k],
+          p_window[v_from:v_to], p_want[v_from:v_to], p_few[v_from:v_to], p_count[v_from:v_to], n_cost[v_need + 1:v_need + v_needs],
+          c_bucket[v_from:v_to], c_granted[v_from:v_to], c_used[v_from:v_to]);
+      END IF;
+      v_from := v_to + 1;
+      v_need := v_need + v_needs;
+    END LOOP;
+    RETURN array_to_string(v_parts, ';');
+  END IF;
   SELECT array_agg(coalesce(r.amount, k_most)::integer ORDER BY r.ask), array_agg(r.few ORDER BY r.ask), array_agg(r.shown ORDER BY r.ask),
          array_agg(r.least ORDER BY r.ask), array_agg(r.ends_ms ORDER BY r.ask)
     INTO v_most, v_few, v_amount, v_least, v_ends

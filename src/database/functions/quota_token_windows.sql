@@ -5,6 +5,7 @@
 -- that exist.
 -- Gives for each ask, in order, `verdicts,permits,bucket,valid_ms,free,reset_ms,retry_ms,amount,least,epoch`, separated by semicolons.
 -- A statement without any need waits for no row: its asks are answered with no permits, which are valid for 0 ms.
+-- Of the nil UUID as of `quota_limit_windows`: the limit has no room for this subject.
 CREATE OR REPLACE FUNCTION quota_token_windows(
   p_live integer, p_relaxed boolean, p_creates boolean, p_key uuid[], p_limit uuid[], p_member uuid[], p_asks integer[],
   p_want integer[], p_count integer[], n_cost integer[], c_bucket bigint[], c_tokens integer[], c_epoch bigint[]
@@ -13,6 +14,7 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_has
 DECLARE
   k_count CONSTANT bigint := 4294967295;
   k_most CONSTANT bigint := 2000000000;
+  k_full CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
   k_ahead CONSTANT boolean := p_creates AND cardinality(n_cost) = 0;
   v_started bigint;
   v_out text[] := '{}';
@@ -25,6 +27,14 @@ BEGIN
   IF p_relaxed THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
   v_started := quota_epoch_now();
   FOR k IN 1 .. cardinality(p_key) LOOP
+    IF p_limit[k] = k_full THEN
+      FOR a IN 1 .. p_asks[k] LOOP
+        i := i + 1;
+        n := n + p_count[i];
+        v_out[i] := concat(repeat('0', p_count[i]), ',0,0,0,0,0,0,full,,');
+      END LOOP;
+      CONTINUE;
+    END IF;
     IF k_ahead THEN
       PERFORM FROM rate_window r WHERE r.key_id = p_key[k] FOR UPDATE SKIP LOCKED;
       IF NOT FOUND THEN

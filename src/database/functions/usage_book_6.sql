@@ -45,6 +45,7 @@ DECLARE
   -- Where the part of each entry of what is charged to limits begins and ends.
   v_begins integer[] := '{}'; v_stops integer[] := '{}';
   v_window_event integer[] := w_event; v_window uuid[] := w_account; v_window_limit uuid[] := '{}'; v_window_member uuid[] := '{}';
+  v_window_subject text[];
   v_project uuid[] := '{}';
   v_row record;
 BEGIN
@@ -91,6 +92,7 @@ BEGIN
     v_subject := v_limit::text[];
     v_window_limit := array_fill(NULL::uuid, ARRAY[cardinality(w_event)]);
     v_window_member := v_window_limit;
+    v_window_subject := v_window_limit::text[];
     SELECT v_hold_event || coalesce(array_agg(c.event) FILTER (WHERE NOT w.is_one), '{}'),
         v_account || coalesce(array_agg(c.account_id) FILTER (WHERE NOT w.is_one), '{}'),
         v_period || coalesce(array_agg(c.period) FILTER (WHERE NOT w.is_one), '{}'),
@@ -101,15 +103,17 @@ BEGIN
         v_window_event || coalesce(array_agg(c.event) FILTER (WHERE w.is_one), '{}'),
         v_window || coalesce(array_agg(c.account_id) FILTER (WHERE w.is_one), '{}'),
         v_window_limit || coalesce(array_agg(c.limit_id) FILTER (WHERE w.is_one), '{}'),
-        v_window_member || coalesce(array_agg(c.member_id) FILTER (WHERE w.is_one), '{}')
+        v_window_member || coalesce(array_agg(c.member_id) FILTER (WHERE w.is_one), '{}'),
+        v_window_subject || coalesce(array_agg(c.subject) FILTER (WHERE w.is_one), '{}')
       INTO v_hold_event, v_account, v_period, v_lease, v_limit, v_member, v_subject,
-        v_window_event, v_window, v_window_limit, v_window_member
+        v_window_event, v_window, v_window_limit, v_window_member, v_window_subject
       FROM limits_of_reports_3(e_key, e_model, e_subject, (
         SELECT array_agg(coalesce(k.kind = 'settle' AND k.reservation IS NULL, false) ORDER BY k.n)
         FROM unnest(v_kind, e_reservation) WITH ORDINALITY AS k(kind, reservation, n)), quota_clock()) c
       CROSS JOIN LATERAL (SELECT c.period = 'window' AS is_one) w;
-    IF array_remove(v_subject, NULL) <> '{}' THEN
-      PERFORM limit_subjects_note(v_account, v_limit, v_member, v_subject, false);
+    IF array_remove(v_subject || v_window_subject, NULL) <> '{}' THEN
+      PERFORM limit_subjects_note(v_account || v_window, v_limit || v_window_limit, v_member || v_window_member,
+        v_subject || v_window_subject, false);
     END IF;
   END IF;
   -- Nothing but costs that nobody reserved, each of them for the first time: charged at once, or by the settlement.

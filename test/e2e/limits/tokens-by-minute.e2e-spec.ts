@@ -257,8 +257,8 @@ describe('Limits of tokens by minute', () => {
       'timeZone: must be left out: the last minute has no calendar',
     ]);
     expect(await wrong({ amount: 1_000_000_001 })).toEqual(['amount: must be from 0 to 1000000000']);
-    expect(await wrong({ each: 'subject' })).toEqual([
-      'per: must be day, week or month: accounts of subjects count by the calendar, and have an end',
+    expect(await wrong({ each: 'subject', per: 'total' })).toEqual([
+      'per: must be minute, day, week or month: there may be any number of subjects, so that their accounts have an end',
     ]);
     const key = await keyIn(await project());
     expect((await create(onProject('', { target: { kind: 'key', id: key.id } }))).status).toBe(201);

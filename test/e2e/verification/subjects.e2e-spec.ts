@@ -4,6 +4,7 @@ import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.j
 import { TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { makeLimit } from '../../support/made-limits.js';
+import { issueServiceKey } from '../../support/management.js';
 
 interface Key {
   readonly id: string;
@@ -168,12 +169,88 @@ describe('Limits with an account for each subject', () => {
     });
   });
 
+  describe('A limit by minute', () => {
+    const PACE = { ...CALLS, per: 'minute' };
+    const useUp = async (key: Key) => {
+      let valid = 0;
+      // What another replica has in hand for its next calls is back soon.
+      await eventually(async () => {
+        const calls = Array.from({ length: 6 }, (_, at) => verify(key, { subject: 'eve' }, at % 2 ? app : other));
+        valid += (await Promise.all(calls)).filter((verdict) => verdict.valid).length;
+        expect(valid).toBeLessThanOrEqual(3);
+        expect(valid).toBe(3);
+      });
+    };
+
+    it('counts each subject by itself on every replica, and says to each question what it would come to', async () => {
+      const [key, limit] = await limited(PACE);
+      await useUp(key);
+      const refusal = { code: 'RATE_LIMITED', limit: { id: limit, per: 'minute', state: 'exhausted' } };
+      const refused = await verify(key, { subject: 'eve' }, other);
+      expect(refused).toMatchObject(refusal);
+      expect(refused.retryAfterSeconds).toBeLessThanOrEqual(63);
+      expect(await verify(key, { subject: 'eve', dryRun: true })).toMatchObject(refusal);
+      expect(await verify(key, { dryRun: true })).toMatchObject({ code: 'SUBJECT_REQUIRED', limit: { id: limit } });
+      const items = ['eve', 'sam', undefined].map((subject) => ({ key: key.secret, subject }));
+      const { body } = await app.post('/verify/batch', { token: service.token, body: { items } });
+      expect(body.results.map(({ code }: { code: string }) => code)).toEqual([
+        ...['RATE_LIMITED', 'VALID', 'SUBJECT_REQUIRED'],
+      ]);
+      const explain = async (question: object) =>
+        (await app.post(`/api-keys/${key.id}/explain`, { token: admin, body: question })).body;
+      expect(await explain({ subject: 'eve' })).toMatchObject({ valid: false, code: 'RATE_LIMITED' });
+      const sam = await explain({ subject: 'sam' });
+      expect(sam).toMatchObject({ valid: true, tightest: { id: limit, amount: 3, used: 1 } });
+      const { secret } = await issueServiceKey(app, admin);
+      const headers = { 'x-latchkey-gateway-key': secret, 'x-api-key': key.secret };
+      const ask = async (query: string) => (await app.get(`/forward-auth${query}`, { headers })).status;
+      expect([await ask('?subject=eve'), await ask('?subject=lee'), await ask('')]).toEqual([429, 200, 403]);
+    });
+
+    it('has a list of those who called, amounts of their own, and goes on to hold when a subject is erased', async () => {
+      const [key, limit] = await limited(PACE);
+      await useUp(key);
+      const own = `/limits/${limit}/accounts/sam?wait=true`;
+      expect((await app.put(own, { token: admin, body: { amount: 4 } })).status).toBe(200);
+      for (let count = 0; count < 4; count += 1)
+        await eventually(async () => expect((await verify(key, { subject: 'sam' })).code).toBe('VALID'));
+      expect(await verify(key, { subject: 'sam' })).toMatchObject({ code: 'RATE_LIMITED' });
+      const listed = async (query = '') =>
+        (await app.get(`/limits/${limit}/accounts${query}`, { token: admin })).body.data.map(
+          ({ member, used }: { member: { name: string }; used: number }) => [member.name, used],
+        );
+      expect(await listed()).toEqual(
+        expect.arrayContaining([
+          ['sam', 4],
+          ['eve', 3],
+        ]),
+      );
+      expect(await listed('?member=eve&usedAbove=90')).toEqual([['eve', 3]]);
+      const erased = await app.post('/subjects/erase', { token: admin, body: { subject: 'eve' } });
+      expect(erased.body).toMatchObject({ limitCount: expect.any(Number), memberId: limitSubjectId('eve') });
+      expect(await account(limit, 'eve')).toMatchObject({ used: 3, member: { kind: 'subject', name: null } });
+      expect(await verify(key, { subject: 'eve' })).toMatchObject({ code: 'RATE_LIMITED' });
+    });
+
+    it('of tokens is held by reservations that do not have the subject, and charged by reports that do', async () => {
+      const [key, limit] = await limited({ ...PACE, unit: 'tokens', amount: 100 });
+      const { reservation } = await verify(key, { subject: 'eve-4711', reserveTokens: 90 });
+      expect(Buffer.from(reservation.id, 'base64url').toString('latin1')).not.toContain('eve-4711');
+      expect(await verify(key, { subject: 'eve-4711', reserveTokens: 20 })).toMatchObject({ code: 'RATE_LIMITED' });
+      expect(await verify(key, { subject: 'sam', reserveTokens: 20 })).toMatchObject({ code: 'VALID' });
+      await report({ reservationId: reservation.id, outputTokens: 30 });
+      await report({ apiKeyId: key.id, subject: 'eve-4711', inputTokens: 5 });
+      await report({ apiKeyId: key.id, inputTokens: 50 });
+      await eventually(async () => expect(await account(limit, 'eve-4711')).toMatchObject({ used: 35, amount: 100 }));
+    });
+  });
+
   describe('A limit that is full', () => {
     const fill = (limitId: string) =>
       app.dataSource.query(
         `INSERT INTO limit_subject_count (limit_id, period, part, subjects)
-         SELECT l.id, p.name, 99, 100000 FROM quota_limit l, limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) p
-          WHERE l.id = $1`,
+         SELECT l.id, CASE WHEN l.per IN ('minute', 'hour') THEN 'window' ELSE p.name END, 99, 100000
+           FROM quota_limit l, limit_period_at(quota_clock(), coalesce(l.per, 'total'), l.time_zone) p WHERE l.id = $1`,
         [limitId],
       );
 
@@ -182,6 +259,8 @@ describe('Limits with an account for each subject', () => {
       ['cents that are reserved', { amountCents: 900, per: 'day' }, { reserveCents: 1 }],
       ['cents that are not', { amountCents: 900, per: 'day' }, {}],
       ['slots', { unit: 'slots', amountCents: undefined, amount: 5, per: undefined }, {}],
+      ['requests by minute', { unit: 'requests', amountCents: undefined, amount: 9, per: 'minute' }, {}],
+      ['tokens by minute', { unit: 'tokens', amountCents: undefined, amount: 9, per: 'minute' }, { reserveTokens: 2 }],
     ])('of %s refuses further subjects, and goes on to serve those that it has', async (_, fields, asked) => {
       const [key, limit] = await limited(fields);
       expect(await verify(key, { subject: 'eve', ...asked })).toMatchObject({ code: 'VALID' });

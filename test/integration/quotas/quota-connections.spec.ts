@@ -32,7 +32,9 @@ describe('the sessions over which a replica asks for leases', () => {
     const alone = ['free-slots', 'renew-reservations', 'return-leases', 'take-slots', 'take-slots-of-subjects'];
     expect(found).toEqual(alone);
     expect(found.filter((name) => !mayWaitForLimits(name))).toEqual([]);
-    const added = texts.flatMap((text) => [...text.matchAll(/\.add\('([a-z-]+)'/g)]).map(([, part]) => part!);
+    const added = texts
+      .flatMap((text) => [...text.matchAll(/\.add(?:OfLimits)?\('([a-z-]+)'/g)])
+      .map(([, part]) => part!);
     const parts = [...new Set(added)].sort();
     expect(parts.filter((part) => !mayWaitForLimits(`acquire-${part}`))).toEqual([
       'look',
@@ -40,8 +42,10 @@ describe('the sessions over which a replica asks for leases', () => {
       'take',
       'windows',
     ]);
-    const waiting = ['limit-windows', 'look-at-subjects', 'take-of-subjects', 'take-shared', 'token-windows'];
+    const waiting = ['limit-windows', 'take-shared', 'token-windows'];
     expect(parts.filter((part) => mayWaitForLimits(`acquire-${part}`))).toEqual(waiting);
+    // What notes subjects may wait for another that notes them.
+    expect(mayWaitForLimits('acquire-look-at-limits-of-subjects')).toBe(true);
   });
 
   // Fewer than the sessions that are open from the start have room for, and as many as are under way at most.
