@@ -179,6 +179,7 @@ export const ON_OLDEST = {
     'test/integration/health/doctor.spec.ts',
     'test/integration/health/production-checklist.spec.ts',
     'test/integration/users/admins.spec.ts',
+    'test/integration/verification/planned-once.spec.ts',
     'test/contract/migrations.spec.ts',
     'test/contract/schema.spec.ts',
   ],

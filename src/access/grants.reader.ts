@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
-import { inOneTrip } from '../database/in-one-trip.js';
+import { inOneTrip, prepared } from '../database/in-one-trip.js';
 import { type KeyPolicy, widest } from './key-policy.js';
 import { intersect } from './permission-grammar.js';
 
@@ -48,6 +48,11 @@ interface UserRow {
   reserved_tag_prefixes: string[];
 }
 
+/** A user with all roles of theirs, as a read without locks gives both. */
+interface AssignedRow extends UserRow {
+  assigned: RoleRow[];
+}
+
 const USER = `id, name, kind, is_active, password_is_temporary, max_active_keys, ARRAY(SELECT manager_id FROM user_manager m WHERE m.user_id = u.id ORDER BY 1) AS manager_ids,
   ARRAY(SELECT DISTINCT jsonb_array_elements_text(key_policy->'reservedTagPrefixes') FROM role ORDER BY 1) AS reserved_tag_prefixes`;
 const LOCK_USER = {
@@ -55,6 +60,10 @@ const LOCK_USER = {
   update: { name: 'lock-user', text: 'SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE' },
 } as const;
 const ROLE = 'r.name, r.permissions, r.key_policy, r.is_active';
+const READ_USERS = `
+  SELECT ${USER}, (SELECT coalesce(json_agg(a ORDER BY a.name), '[]')
+                     FROM (SELECT ur.user_id, ${ROLE} FROM user_role ur JOIN role r ON r.name = ur.role_name WHERE ur.user_id = u.id) AS a) AS assigned
+    FROM users u WHERE deleted_at IS NULL AND`;
 
 /**
  * Reads who holds what. Inside a change it locks what it reads, so that a check of grants beside a change
@@ -107,12 +116,11 @@ export class GrantsReader {
 
   /** In one round trip, as every call of a person needs it. */
   private async read(ids: readonly string[]): Promise<Map<string, UserGrants>> {
-    const users = await this.manager.query<(UserRow & { assigned: RoleRow[] })[]>(
-      `SELECT ${USER}, (SELECT coalesce(json_agg(a ORDER BY a.name), '[]')
-                          FROM (SELECT ur.user_id, ${ROLE} FROM user_role ur JOIN role r ON r.name = ur.role_name WHERE ur.user_id = u.id) AS a) AS assigned
-         FROM users u WHERE id = ANY($1) AND deleted_at IS NULL`,
-      [ids],
-    );
+    const [id, ...others] = ids;
+    const users =
+      id !== undefined && others.length === 0
+        ? await prepared<AssignedRow>(this.manager, { name: 'read-user', text: `${READ_USERS} id = $1`, values: [id] })
+        : await this.manager.query<AssignedRow[]>(`${READ_USERS} id = ANY($1)`, [ids]);
     return new Map(users.map((user) => [user.id, holderOf(user, user.assigned)]));
   }
 

@@ -100,7 +100,7 @@ export class CheckpointsRepository {
    * the pool. PostgreSQL ends the session when it is idle for long, so that a replica that is frozen stops no other.
    */
   async exclusively(write: (state: CheckpointState, ask: Ask) => Promise<NewCheckpoints>): Promise<void> {
-    const session = new LiveConnection(sessionConfigOf(this.manager.dataSource, 'checkpoint', 'data-plane'), {
+    const session = new LiveConnection(sessionConfigOf(this.manager.dataSource, 'checkpoint', 'single'), {
       onOpen: (client) => client.query(`SET idle_session_timeout = '${MAX_HOLD_MS}ms'`),
     });
     try {

@@ -34,7 +34,7 @@ export async function checkPooling(address: DatabaseAddress, role?: string): Pro
   const one = await openSession(address, plan('pool'));
   const target = targetOf(one, address.setting);
   try {
-    const other = await openSession(address, plan('quotas')).catch((error: unknown) => {
+    const other = await openSession(address, plan('data-plane')).catch((error: unknown) => {
       if (!(error instanceof ConnectionRefusal && error.isPassing)) throw error;
       throw new StartRefusal(
         `${placeOf(target)} gives one session and no second (${error.message}) Raise the limits there: a replica uses up to 32.`,
@@ -43,7 +43,7 @@ export async function checkPooling(address: DatabaseAddress, role?: string): Pro
     try {
       const isPooled = await refuseSharing(one, other, target);
       await refuseLostSettings(one, plan('pool'), placeOf(target));
-      await refuseLostSettings(other, plan('quotas'), placeOf(target));
+      await refuseLostSettings(other, plan('data-plane'), placeOf(target));
       return { isPooled, hearsNotices: await hearsNotices(one, other) };
     } finally {
       close(other);

@@ -1,5 +1,5 @@
 /** What a session is used for. Each kind has settings of its own. */
-export type SessionKind = 'pool' | 'reader' | 'migration' | 'data-plane' | 'quotas';
+export type SessionKind = 'pool' | 'reader' | 'migration' | 'data-plane' | 'single';
 
 /** A session of one kind. `role` is assumed while it is opened. */
 export interface SessionPlan {
@@ -24,10 +24,17 @@ const COMMON: SessionSettings = {
 };
 
 /**
- * What is asked for leases is found by key. A plan is kept for as long as its session lives, and one that was made
- * while a table was still empty would read all of it for each key.
+ * The data plane finds its rows by key, whichever are asked for. So a statement is planned once a session: left to
+ * itself, PostgreSQL plans one anew each time that names few keys, which takes longer than to run it. A plan that was
+ * made while a table was still empty would read all of it from then on, and none of them is worth a compiler.
  */
-const BY_KEY: SessionSettings = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
+const PLANNED_ONCE: SessionSettings = {
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  jit: 'off',
+};
 
 /** Time-outs: a statement that hangs must become an error within the bound that protocol section 9 states. */
 const OF_KIND: Record<SessionKind, SessionSettings> = {
@@ -39,8 +46,9 @@ const OF_KIND: Record<SessionKind, SessionSettings> = {
   // A migration takes as long as it takes, also where the login has time-outs by default.
   migration: { statement_timeout: '0', lock_timeout: '0', idle_in_transaction_session_timeout: '0' },
   // Their statements are short, and the deadlines of the client shorter.
-  'data-plane': { statement_timeout: '5s' },
-  quotas: { statement_timeout: '5s', ...BY_KEY },
+  'data-plane': { statement_timeout: '5s', ...PLANNED_ONCE },
+  // One that stands for itself beside the pool, such as the holder of a lock.
+  single: { statement_timeout: '5s' },
 };
 
 /**

@@ -81,7 +81,7 @@ export class SilentConnections {
   }
 
   private async idleAmong(pids: readonly (number | null)[]): Promise<number[]> {
-    const asking = new LiveConnection(sessionConfigOf(this.dataSource, 'watch', 'data-plane'));
+    const asking = new LiveConnection(sessionConfigOf(this.dataSource, 'watch', 'single'));
     try {
       return (await asking.query<{ pid: number }>({ text: IDLE, values: [pids] }, ASK_MS)).map(({ pid }) => pid);
     } finally {

@@ -44,7 +44,7 @@ export class ComparisonLock {
   }
 
   private open(): LiveConnection {
-    return new LiveConnection(sessionConfigOf(this.dataSource, 'comparison', 'data-plane'), {
+    return new LiveConnection(sessionConfigOf(this.dataSource, 'comparison', 'single'), {
       onOpen: (client) => client.query(`SET idle_session_timeout = '${MAX_SILENCE_MS}ms'`),
     });
   }

@@ -113,7 +113,7 @@ export class Quotas implements OnApplicationBootstrap, OnApplicationShutdown {
     meters: Metrics,
     conditions: Conditions,
   ) {
-    this.connections = new QuotaConnections(sessionConfigOf(dataSource, 'quotas', 'quotas'));
+    this.connections = new QuotaConnections(sessionConfigOf(dataSource, 'quotas', 'data-plane'));
     const sql: Sql = (text, values, name) =>
       name === undefined
         ? dataSource.query(text, [...values])

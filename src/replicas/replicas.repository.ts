@@ -77,7 +77,7 @@ export class ReplicasRepository {
 
   async heartbeat(id: string, { appliedSeq, lagMs, history, isHistoryWhole }: Told): Promise<void> {
     const lag = lagMs === null ? null : Math.min(Math.round(lagMs), 2 ** 31 - 1);
-    await this.write(BEAT, [id, appliedSeq.toString(), lag, history, isHistoryWhole]);
+    await this.write(BEAT, [id, appliedSeq.toString(), lag, history, isHistoryWhole], 'send-heartbeat');
   }
 
   /** Removes replicas: this one after its last answer, or others that are long dead. */
@@ -107,7 +107,8 @@ export class ReplicasRepository {
     };
   }
 
-  private async write(text: string, values: unknown[]): Promise<void> {
-    await this.connections.writer.query({ text, values }, TIMEOUT_MS);
+  /** `name`: under which a statement is prepared that comes often. */
+  private async write(text: string, values: unknown[], name?: string): Promise<void> {
+    await this.connections.writer.query({ text, values, ...(name === undefined ? {} : { name }) }, TIMEOUT_MS);
   }
 }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EntityManager } from 'typeorm';
 import { uuidv7 } from '../common/uuid.js';
+import { prepared } from '../database/in-one-trip.js';
 
 /** The use of a session is written down once in this time at most, in seconds; not on every request. */
 const ACTIVITY_SECONDS = 60;
@@ -63,11 +64,12 @@ export class Sessions {
 
   /** Whether the session is open and its user may still sign in; null if not, else whether its use is to be noted. */
   async findUse(id: string, userId: string, idleSeconds: number | null): Promise<{ isNoteDue: boolean } | null> {
-    const [row] = await this.manager.query<{ isNoteDue: boolean }[]>(
-      `SELECT ${LAST_ACTIVE} <= now() - make_interval(secs => $4) AS "isNoteDue" FROM session s JOIN users u ON u.id = s.user_id
-        WHERE s.id = $1 AND s.user_id = $3 AND ${IS_OPEN} AND u.is_active AND u.deleted_at IS NULL`,
-      [id, idleSeconds, userId, ACTIVITY_SECONDS],
-    );
+    const [row] = await prepared<{ isNoteDue: boolean }>(this.manager, {
+      name: 'find-session',
+      text: `SELECT ${LAST_ACTIVE} <= now() - make_interval(secs => $4) AS "isNoteDue" FROM session s JOIN users u ON u.id = s.user_id
+              WHERE s.id = $1 AND s.user_id = $3 AND ${IS_OPEN} AND u.is_active AND u.deleted_at IS NULL`,
+      values: [id, idleSeconds, userId, ACTIVITY_SECONDS],
+    });
     return row ?? null;
   }
 

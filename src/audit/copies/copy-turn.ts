@@ -51,7 +51,7 @@ export class CopyTurn {
   }
 
   private newSession(): LiveConnection {
-    return new LiveConnection(sessionConfigOf(this.dataSource, SESSIONS[this.copy], 'data-plane'), {
+    return new LiveConnection(sessionConfigOf(this.dataSource, SESSIONS[this.copy], 'single'), {
       onOpen: (client) => client.query(`SET idle_session_timeout = '${this.maxHoldMs}ms'`),
     });
   }

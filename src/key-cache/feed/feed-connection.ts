@@ -34,7 +34,8 @@ const pollWith = (fullBudgets: string) => `
          ${fullBudgets} AS full_budgets
     FROM change_head head`;
 
-const POLL = { name: 'poll-changes', text: pollWith(`(${FULL_BUDGETS})`) };
+/** The statement of a poll; its value is the last change that was applied. */
+export const POLL = { name: 'poll-changes', text: pollWith(`(${FULL_BUDGETS})`) };
 const POLL_OF_CHANGES_ALONE = { name: 'poll-changes-alone', text: pollWith('NULL::json') };
 
 interface PollRow {

@@ -6,7 +6,7 @@ import { sessionConfigOf } from '../../../src/database/session-config.js';
 import { type SessionKind, sessionSettings } from '../../../src/database/session.js';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.js';
 
-const KINDS: SessionKind[] = ['pool', 'reader', 'migration', 'data-plane', 'quotas'];
+const KINDS: SessionKind[] = ['pool', 'reader', 'migration', 'data-plane', 'single'];
 /** For one statement, on a machine that is busy with other things. */
 const STATEMENT_MS = 15_000;
 

@@ -156,7 +156,7 @@ withOpenssl('A PostgreSQL with TLS', () => {
   const encryptionOf = async (parameters: string, host = 'localhost', variables: Record<string, string> = {}) => {
     const opened = await openForReading(testConfig({ DATABASE_URL: server.url(parameters, host), ...variables }));
     const statement = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
-    const beside = new LiveConnection(sessionConfigOf(opened.dataSource, 'test', 'data-plane'));
+    const beside = new LiveConnection(sessionConfigOf(opened.dataSource, 'test', 'single'));
     try {
       const rows = [
         ...(await opened.dataSource.query<{ ssl: boolean }[]>(statement)),

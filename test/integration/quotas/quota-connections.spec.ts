@@ -12,7 +12,7 @@ describe('the sessions over which a replica asks for leases', () => {
 
   beforeAll(async () => {
     app = await TestApp.start();
-    connections = new QuotaConnections(sessionConfigOf(app.dataSource, 'quotas', 'quotas'));
+    connections = new QuotaConnections(sessionConfigOf(app.dataSource, 'quotas', 'data-plane'));
     await connections.open();
   });
   afterAll(async () => {
