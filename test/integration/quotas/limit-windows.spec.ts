@@ -224,13 +224,14 @@ describe('Windows of limits in PostgreSQL', () => {
     const held: (PermitClose & { id: string; window: WindowName })[] = [];
 
     const add = async (): Promise<void> => {
-      const [each, per] = [random.pick([null, 'key'] as const), random.pick(['minute', 'hour'] as const)];
+      const [each, per] = [random.pick([null, 'key', 'subject'] as const), random.pick(['minute', 'hour'] as const)];
       const [amount, mode] = [random.pick([0, 7, 60, 400]), random.pick(['enforce', 'enforce', 'observe'] as const)];
       const row = await create({ amount: BigInt(amount), each, per, mode });
       rows.set(row.id, row);
       model.limits.set(row.id, {
-        ...{ id: row.id, target: { kind: 'installation', id: '' }, each, per, models: [], amount, mode },
-        ...{ overrides: new Map(), isDeleted: false },
+        ...{ id: row.id, target: { kind: 'installation', id: '' }, per, models: [], amount, mode },
+        // To the model a member is a member.
+        ...{ each: each === null ? null : 'key', overrides: new Map(), isDeleted: false },
       });
     };
     const changeOne = async (): Promise<void> => {
@@ -260,7 +261,9 @@ describe('Windows of limits in PostgreSQL', () => {
           const member = one.each === null ? null : random.pick(MEMBERS);
           const needs = Array.from({ length: random.between(0, 3) }, () => random.between(1, 5));
           const want = needs.length === 0 ? random.between(1, 30) : random.between(0, 30);
-          return askOf(one, member, { needs, want, few: random.pick([0, 0, 4]) });
+          const ask = askOf(one, member, { needs, want, few: random.pick([0, 0, 4]) });
+          // The text of a subject is noted on the way.
+          return one.each === 'subject' && member !== null ? { ...ask, of: { ...ask.of!, subject: member } } : ask;
         });
       if (asks.length === 0) return;
       const request = { replicaId: 'one', liveReplicas: 2, budgets: [], windows: asks };
