@@ -229,8 +229,9 @@ describe('Windows of limits in PostgreSQL', () => {
       const row = await create({ amount: BigInt(amount), each, per, mode });
       rows.set(row.id, row);
       model.limits.set(row.id, {
-        ...{ id: row.id, target: { kind: 'installation', id: '' }, each, per, models: [], amount, mode },
-        ...{ overrides: new Map(), isDeleted: false },
+        ...{ id: row.id, target: { kind: 'installation', id: '' }, per, models: [], amount, mode },
+        // To the model a member is a member.
+        ...{ each: each === null ? null : 'key', overrides: new Map(), isDeleted: false },
       });
     };
     const changeOne = async (): Promise<void> => {
