@@ -5,6 +5,7 @@ import { TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { storeLimit, type StoredLimit } from '../../support/made-limits.js';
 import { issueServiceKey } from '../../support/management.js';
+import { askAs } from '../gateways/gateway.js';
 
 interface Key {
   readonly id: string;
@@ -21,7 +22,7 @@ describe('Tokens that a call holds unasked', () => {
   let names = 0;
 
   beforeAll(async () => {
-    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000', GATEWAY_PORT: '0' });
     admin = await app.adminToken();
     service = await app.addUser(['gateway']);
     gateway = (await issueServiceKey(app, admin)).secret;
@@ -157,6 +158,16 @@ describe('Tokens that a call holds unasked', () => {
     const released = await app.post('/reservations/release', { apiKey: gateway, body: { reservationId: id } });
     expect(released.status).toBe(200);
     await eventually(async () => expect((await ask()).status).toBe(200));
+  });
+
+  it('are held by a gateway without a key, which gets no id to settle by', async () => {
+    const { GatewayListener } = await import('../../../src/gateways/gateway-listener.js');
+    const port = app.app.get(GatewayListener, { strict: false }).port!;
+    const [key] = await limited([{ amount: 700 }]);
+    const ask = () => askAs(port, 'GET', '/api/v1/forward-auth', [['X-API-Key', key.secret]]);
+    const { status, headers } = await ask();
+    expect([status, headers['x-latchkey-reservation-id']]).toEqual([200, '']);
+    expect((await ask()).headers['x-latchkey-code']).toBe('BUDGET_EXCEEDED');
   });
 
   it('are told alike by the short cut and by the ordinary route', async () => {
