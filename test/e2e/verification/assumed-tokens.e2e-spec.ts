@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Metrics } from '../../../src/common/metrics.js';
+import type { EntityManager } from 'typeorm';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
@@ -55,6 +56,13 @@ describe('Tokens that a call holds unasked', () => {
     const found: string[] = [];
     for (let call = 0; call < count; call += 1) found.push((await verify(key)).code);
     return found;
+  };
+  const countBlocked = async (tx: EntityManager) => {
+    const [row] = await tx.query<{ count: number }[]>(
+      `SELECT count(*)::integer AS count FROM pg_stat_activity
+        WHERE datname = current_database() AND pg_backend_pid() = ANY(pg_blocking_pids(pid))`,
+    );
+    return row!.count;
   };
   const spent = async (limitId: string) => {
     const [row] = await app.dataSource.query<{ spent: number }[]>(
@@ -182,6 +190,35 @@ describe('Tokens that a call holds unasked', () => {
     const ordinary = (await verify(key)).reservation;
     expect(Object.keys(short)).toEqual(Object.keys(ordinary));
     expect([short.tokens, short.assumed]).toEqual([ordinary.tokens, ordinary.assumed]);
+  });
+
+  it('are those of the key when the call is answered, if it changes while the call waits', async () => {
+    const [key, limit] = await limited();
+    // Longer than a lease that calls share, so that each call asks PostgreSQL.
+    const ask = () => verify(key, { reservationTtlSeconds: 300 });
+    expect((await ask()).reservation.tokens).toBe(400);
+    let defaultReserveTokens = 10;
+    // A busy machine may give up the call, or change the key too late.
+    await eventually(async () => {
+      defaultReserveTokens += 1;
+      const waiting = await app.dataSource.transaction(async (tx) => {
+        await tx.query('SELECT FROM budget_account WHERE limit_id = $1 FOR UPDATE', [limit]);
+        const call = ask();
+        await eventually(async () => expect(await countBlocked(tx)).toBe(1));
+        await app.patch(`/api-keys/${key.id}`, { token: admin, body: { defaultReserveTokens } });
+        await app.applied();
+        return { call };
+      });
+      expect((await waiting.call).reservation?.tokens).toBe(defaultReserveTokens);
+    });
+    // What the first decision had reserved was released.
+    await eventually(async () => {
+      const [row] = await app.dataSource.query<{ held: number }[]>(
+        'SELECT sum(leased_micro_cents)::integer AS held FROM budget_account WHERE limit_id = $1',
+        [limit],
+      );
+      expect(row!.held).toBeLessThan(800);
+    });
   });
 
   it('follow a change of the key, and are cleared by null', async () => {
