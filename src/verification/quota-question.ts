@@ -19,8 +19,8 @@ export function isReserving({ reserveCents, reserveTokens }: AskedOfLimits): boo
 }
 
 /**
- * What a call holds of limits of tokens though its caller has not said how much; null: nothing. 0 has been said. Without a limit of
- * tokens there is nothing to hold it in.
+ * What a call holds of limits of tokens though its caller has not said how much; null: nothing. 0 has been said.
+ * Without a limit of tokens there is nothing to hold it in.
  *
  * @param isBound whether a limit of tokens binds the call; asked only where it matters
  */

@@ -117,10 +117,8 @@ inBrowser('an admin in the console', () => {
     await add('Addresses', '10.0.0.0/8');
     await add('Models', 'gpt-4o*', 'Claude 3.5 Sonnet');
     await add('Chatbots', 'support-bot');
-    await page.getByLabel('In any minute').fill('60');
-    await page.getByLabel('In any hour').fill('600');
-    await page.getByLabel('In any day').fill('6000');
-    await page.getByLabel('Tokens held unasked').fill('4000');
+    const limits = { 'In any minute': 60, 'In any hour': 600, 'In any day': 6000, 'Tokens held unasked': 4000 };
+    for (const [label, value] of Object.entries(limits)) await page.getByLabel(label).fill(`${value}`);
     await page.getByRole('switch', { name: 'Limit what this key may spend' }).check();
     await page.getByLabel('Amount in USD').fill('5');
     await page.getByRole('button', { name: 'in 90 days' }).click();

@@ -43,8 +43,8 @@ export interface HoldRequest {
 }
 
 /**
- * A call that holds what was asked for. Without an amount it holds a slot where a limit of calls in flight binds the key,
- * and the `defaultReserveTokens` of the key where a limit of tokens does; else nothing.
+ * A call that holds what was asked for. Without an amount it holds a slot where a limit of calls in flight binds the
+ * key, and the `defaultReserveTokens` of the key where a limit of tokens does; else nothing.
  */
 export interface CallHold extends Pick<Hold, 'record'> {
   readonly verdict: Verdict & { valid: true };

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestApp } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
-import { storeLimit } from '../../support/made-limits.js';
 import { type IssuedKey, Management, issueKey, issueServiceKey } from '../../support/management.js';
 import { type HeaderList, askAs, portOf } from './gateway.js';
 
@@ -668,17 +667,6 @@ describe('GATEWAY_PORT', () => {
   it('reserves nothing that nobody could settle', async () => {
     const { status, problem } = await askAs(own, 'GET', '/api/v1/forward-auth?reserveCents=1', bearer());
     expect([status, problem.errors[0].path]).toEqual([400, 'reserveCents']);
-  });
-
-  it('holds tokens unasked all the same, without an id to settle by', async () => {
-    const project = await app.post('/projects', { token: admin, body: { name: 'Behind a listener' } });
-    const projectId = project.body.id as string;
-    await storeLimit(app, { unit: 'tokens', amount: 100, projectId });
-    const { secret } = await issueKey(app, admin, { projectId, defaultReserveTokens: 60 });
-    const ask = () => askAs(own, 'GET', '/api/v1/forward-auth', [['X-API-Key', secret]]);
-    const { status, headers } = await ask();
-    expect([status, headers['x-latchkey-reservation-id']]).toEqual([200, '']);
-    expect((await ask()).headers['x-latchkey-code']).toBe('BUDGET_EXCEEDED');
   });
 
   it.each([

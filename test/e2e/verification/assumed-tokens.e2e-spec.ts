@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Metrics } from '../../../src/common/metrics.js';
+import type { EntityManager } from 'typeorm';
 import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { storeLimit, type StoredLimit } from '../../support/made-limits.js';
 import { issueServiceKey } from '../../support/management.js';
+import { askAs } from '../gateways/gateway.js';
 
 interface Key {
   readonly id: string;
@@ -21,7 +23,7 @@ describe('Tokens that a call holds unasked', () => {
   let names = 0;
 
   beforeAll(async () => {
-    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000' });
+    app = await TestApp.start({ MAX_ACTIVE_KEYS: '1000', GATEWAY_PORT: '0' });
     admin = await app.adminToken();
     service = await app.addUser(['gateway']);
     gateway = (await issueServiceKey(app, admin)).secret;
@@ -54,6 +56,13 @@ describe('Tokens that a call holds unasked', () => {
     const found: string[] = [];
     for (let call = 0; call < count; call += 1) found.push((await verify(key)).code);
     return found;
+  };
+  const countBlocked = async (tx: EntityManager) => {
+    const [row] = await tx.query<{ count: number }[]>(
+      `SELECT count(*)::integer AS count FROM pg_stat_activity
+        WHERE datname = current_database() AND pg_backend_pid() = ANY(pg_blocking_pids(pid))`,
+    );
+    return row!.count;
   };
   const spent = async (limitId: string) => {
     const [row] = await app.dataSource.query<{ spent: number }[]>(
@@ -159,6 +168,16 @@ describe('Tokens that a call holds unasked', () => {
     await eventually(async () => expect((await ask()).status).toBe(200));
   });
 
+  it('are held by a gateway without a key, which gets no id to settle by', async () => {
+    const { GatewayListener } = await import('../../../src/gateways/gateway-listener.js');
+    const port = app.app.get(GatewayListener, { strict: false }).port!;
+    const [key] = await limited([{ amount: 700 }]);
+    const ask = () => askAs(port, 'GET', '/api/v1/forward-auth', [['X-API-Key', key.secret]]);
+    const { status, headers } = await ask();
+    expect([status, headers['x-latchkey-reservation-id']]).toEqual([200, '']);
+    expect((await ask()).headers['x-latchkey-code']).toBe('BUDGET_EXCEEDED');
+  });
+
   it('are told alike by the short cut and by the ordinary route', async () => {
     const [key] = await limited();
     const answered = async () => {
@@ -171,6 +190,35 @@ describe('Tokens that a call holds unasked', () => {
     const ordinary = (await verify(key)).reservation;
     expect(Object.keys(short)).toEqual(Object.keys(ordinary));
     expect([short.tokens, short.assumed]).toEqual([ordinary.tokens, ordinary.assumed]);
+  });
+
+  it('are those of the key when the call is answered, if it changes while the call waits', async () => {
+    const [key, limit] = await limited();
+    // Longer than a lease that calls share, so that each call asks PostgreSQL.
+    const ask = () => verify(key, { reservationTtlSeconds: 300 });
+    expect((await ask()).reservation.tokens).toBe(400);
+    let defaultReserveTokens = 10;
+    // A busy machine may give up the call, or change the key too late.
+    await eventually(async () => {
+      defaultReserveTokens += 1;
+      const waiting = await app.dataSource.transaction(async (tx) => {
+        await tx.query('SELECT FROM budget_account WHERE limit_id = $1 FOR UPDATE', [limit]);
+        const call = ask();
+        await eventually(async () => expect(await countBlocked(tx)).toBe(1));
+        await app.patch(`/api-keys/${key.id}`, { token: admin, body: { defaultReserveTokens } });
+        await app.applied();
+        return { call };
+      });
+      expect((await waiting.call).reservation?.tokens).toBe(defaultReserveTokens);
+    });
+    // What the first decision had reserved was released.
+    await eventually(async () => {
+      const [row] = await app.dataSource.query<{ held: number }[]>(
+        'SELECT sum(leased_micro_cents)::integer AS held FROM budget_account WHERE limit_id = $1',
+        [limit],
+      );
+      expect(row!.held).toBeLessThan(800);
+    });
   });
 
   it('follow a change of the key, and are cleared by null', async () => {
