@@ -80,9 +80,14 @@ const HEAD_IDLE_MS = { least: 500, most: 2_000 } as const;
 /** Round trips that the head may be held without a word: one is needed, and the network may be slow at times. */
 const HEAD_IDLE_ROUND_TRIPS = 3;
 
+/**
+ * What follows finds its entries by `seq`, with one plan: left to itself, PostgreSQL plans it anew for each range while
+ * the head is held.
+ */
 const LOCK_HEAD = `
   SELECT seq, audit_hash, audit_key_version, date_trunc('milliseconds', clock_timestamp()) AS at, ${KNOWS_NO_COMMITMENTS} AS is_plain,
-         set_config('idle_in_transaction_session_timeout', $1, true)
+         set_config('idle_in_transaction_session_timeout', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+         set_config('enable_seqscan', 'off', true)
     FROM change_head FOR UPDATE`;
 
 /** Locks the end of the chain until the commit. Nothing else may be locked after it. @throws as {@link commitActs} */

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { lockHead } from '../../../src/audit/append.js';
+import { dataSource } from '../../../src/database/data-source.js';
 import { sessionConfigOf } from '../../../src/database/session-config.js';
 import { LiveConnection } from '../../../src/database/live-connection.js';
+import { inTransaction } from '../../../src/database/transaction.js';
 import { DataPlaneConnections } from '../../../src/key-cache/data-plane-connections.js';
 import { POLL } from '../../../src/key-cache/feed/feed-connection.js';
 import { KeyRecordsReader } from '../../../src/key-cache/records/key-records.reader.js';
@@ -69,4 +72,21 @@ describe('the statements of the data plane', () => {
       expect(lines.filter((line) => /Seq Scan on (?!change_head)|Hash Join|Merge Join/.test(line))).toEqual([]);
     },
   );
+
+  it('are a way of planning that a change takes while it holds the head, and no longer', async () => {
+    const SHOWN = `SELECT pg_backend_pid() AS pid, current_setting('plan_cache_mode') AS mode, current_setting('enable_seqscan') AS whole`;
+    const pool = await dataSource(app.database.appUrl, { max: 1 }).initialize();
+    try {
+      const bounds = { lockMs: TIMEOUT_MS, idleMs: TIMEOUT_MS, deadlineMs: performance.now() + TIMEOUT_MS };
+      const [held] = await inTransaction(pool, bounds, async (tx) => {
+        await lockHead(tx);
+        return tx.manager.query<Record<string, unknown>[]>(SHOWN);
+      });
+      const [after] = await pool.query<Record<string, unknown>[]>(SHOWN);
+      expect(held).toEqual({ pid: after!['pid'], mode: 'force_generic_plan', whole: 'off' });
+      expect(after).toMatchObject({ mode: 'auto', whole: 'on' });
+    } finally {
+      await pool.destroy();
+    }
+  });
 });
