@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { LatchkeyClient, type LatchkeyClientOptions } from './client.js';
 import type { Verdict } from './contract.js';
+import type { CallHold } from './held-calls.js';
 
 const RESERVATION = { id: 'reservation-1', expiresAt: '2030-01-31T12:00:00.000Z', cents: 5 };
 const VALID: Verdict = { valid: true, code: 'VALID', keyId: '019a8b5e-1c7a-7cc3-b4a1-3a7c2f1d9e55', degraded: false };
@@ -92,6 +93,25 @@ describe('a call that holds what it was asked to', () => {
     });
     await client.flush();
     expect(settlement()).toEqual({ id: 'recorded', apiKeyId: VALID.keyId, outputTokens: 7 });
+  });
+
+  it('settles what the key holds of tokens unasked, and says 0 where the call is to hold none', async () => {
+    const reservation = { ...RESERVATION, tokens: 4000, assumed: true };
+    routes['/verify'] = (body) => Response.json(body['reserveTokens'] === 0 ? VALID : { ...VALID, reservation });
+    const client = clientOf();
+    await client.withReservation('k', {}, (hold) => {
+      expect(hold.reservation).toEqual(reservation);
+      hold.record({ inputTokens: 30, outputTokens: 7 });
+    });
+    await client.flush();
+    expect(settlement()).toMatchObject({ reservationId: RESERVATION.id, inputTokens: 30, outputTokens: 7 });
+    expect(settlement()).not.toHaveProperty('apiKeyId');
+    const nothing = (hold: CallHold) => expect(hold.reservation).toBeUndefined();
+    await client.withReservation('k', { tokens: 0 }, nothing);
+    const failing = () => Promise.reject(new Error('the provider is away'));
+    await expect(client.withReservation('k', {}, failing)).rejects.toThrow('the provider is away');
+    await client.close();
+    expect(calls.at(-1)).toEqual({ path: '/reservations/release', body: { reservationId: RESERVATION.id } });
   });
 
   it('tells which limit refused', async () => {

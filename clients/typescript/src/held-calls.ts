@@ -167,9 +167,9 @@ function holdQuestion(key: string, request: number | HoldRequest, question: Rese
   };
 }
 
-/** Whether cents or tokens are to be held. */
+/** Whether cents or tokens are to be held. 0 tokens says that none are, also of a key that holds some unasked. */
 export function asksForAmounts({ reserveCents, reserveTokens }: VerifyQuestion): boolean {
-  return (reserveCents ?? null) !== null || (reserveTokens ?? null) !== null;
+  return (reserveCents ?? null) !== null || (reserveTokens ?? 0) > 0;
 }
 
 /** Let through with an answer that can be acted upon. */
