@@ -20,9 +20,9 @@ export async function inOneTrip(tx: EntityManager, statements: readonly QueryCon
 }
 
 /**
- * The rows of one statement that comes often, in the transaction of `manager` or in none. It is planned once a session
- * of the pool, if the plan for any values looks no dearer to PostgreSQL than those for the values it has seen: name one
- * row by `=`, not by a list.
+ * The rows of one statement that is sent often, in the transaction of `manager` or in none. PostgreSQL plans it once a
+ * session of the pool, if the plan for any values looks no more expensive than those for the values it has seen: name
+ * one row by `=`, not by a list.
  */
 export async function prepared<Row>(manager: EntityManager, statement: QueryConfig & { name: string }): Promise<Row[]> {
   if (manager.queryRunner) return (await inOneTrip(manager, [statement]))[0] as Row[];

@@ -26,7 +26,7 @@ const COMMON: SessionSettings = {
 /**
  * The data plane finds its rows by key, whichever are asked for. So a statement is planned once a session: left to
  * itself, PostgreSQL plans one anew each time that names few keys, which takes longer than to run it. A plan that was
- * made while a table was still empty would read all of it from then on, and none of them is worth a compiler.
+ * made while a table was still empty would read all of it from then on. None of them is worth compiling.
  */
 const PLANNED_ONCE: SessionSettings = {
   plan_cache_mode: 'force_generic_plan',
