@@ -63,7 +63,7 @@ inBrowser('an admin of people and their keys', () => {
     admin = await ConsoleSession.open(browser!, app);
     page = admin.page;
     await admin.signIn();
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await admin.context.close();
@@ -175,7 +175,7 @@ inBrowser('an admin of people and their keys', () => {
     }
     expect(ada.errors).toEqual([]);
     await ada.context.close();
-  }, 60_000);
+  });
 
   it('sets password and roles of that person', async () => {
     await admin.goto(`/people/${(await userNamed('Ada Lovelace'))!.id}`);
@@ -229,7 +229,7 @@ inBrowser('an admin of people and their keys', () => {
     await dialog().getByRole('button', { name: 'Delete permanently' }).click();
     await said('The key has been deleted.');
     expect((await app.get(`/api-keys/${apiKey.id}`, { token })).status).toBe(404);
-  }, 60_000);
+  });
 
   it('off-boards a person after saying what becomes of the keys', async () => {
     const ada = (await userNamed('Ada Lovelace'))!;
@@ -353,7 +353,7 @@ inBrowser('an admin of people and their keys', () => {
     await page.getByRole('button', { name: 'See what would change' }).click();
     await page.getByRole('button', { name: 'Tag 1 key' }).click();
     await said('Tag: 1 key done.');
-  }, 60_000);
+  });
 
   it('groups spend by day, owner, tag, model and key, and takes it home as CSV', async () => {
     await admin.goto('/spend');
@@ -423,7 +423,7 @@ inBrowser('an admin of people and their keys', () => {
     await page.getByLabel('I have stored the secret in a safe place').check();
     await page.getByRole('link', { name: 'See the key of the service' }).click();
     await page.getByRole('heading', { name: 'Edge gateway' }).waitFor();
-  }, 60_000);
+  });
 
   it('meets no error of the page itself', () => {
     expect(admin.errors).toEqual([]);

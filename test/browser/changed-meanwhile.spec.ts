@@ -23,7 +23,7 @@ inBrowser('a form whose thing was changed meanwhile', () => {
     page = session.page;
     leaveWithoutAsking(session);
     await session.signIn();
-  }, 60_000);
+  });
   afterAll(async () => {
     expect(session.errors).toEqual([]);
     await session.context.close();
@@ -48,7 +48,7 @@ inBrowser('a form whose thing was changed meanwhile', () => {
     await press('Save mine on top');
     await page.getByText('Saved.').first().waitFor();
     expect(await read(`/api-keys/${id}`)).toMatchObject({ name: 'Mine', tags: ['theirs'], description: 'theirs' });
-  }, 60_000);
+  });
 
   it('of a key shows what there is now to one who drops their own', async () => {
     const { id } = await issueKey(app, token, { name: 'Dropped' });
@@ -60,7 +60,7 @@ inBrowser('a form whose thing was changed meanwhile', () => {
     await press('Drop mine and reload');
     await page.getByRole('heading', { name: 'Edit Theirs' }).waitFor();
     expect((await read(`/api-keys/${id}`))['name']).toBe('Theirs');
-  }, 60_000);
+  });
 
   it('of a person and of a role goes on as well', async () => {
     const { id } = await app.addUser([]);
@@ -86,5 +86,5 @@ inBrowser('a form whose thing was changed meanwhile', () => {
       description: 'Mine',
       permissions: ['platform:audit:read'],
     });
-  }, 60_000);
+  });
 });

@@ -69,7 +69,6 @@ inBrowser('the dialogs of the console', () => {
       );
       expect(session.errors).toEqual([]);
     },
-    90_000,
   );
 
   it('leaves the focus in a field that is used while the dialog opens', async () => {
@@ -85,7 +84,7 @@ inBrowser('the dialogs of the console', () => {
     await page.getByRole('dialog').getByText('reviewed', { exact: true }).waitFor();
     await page.getByRole('dialog').getByRole('button', { name: 'See what would change' }).click();
     await page.getByRole('dialog').getByText('1 of 1 would change').waitFor();
-  }, 60_000);
+  });
 });
 
 /** From now on no task without a delay runs in the page, until what this returns is called. */

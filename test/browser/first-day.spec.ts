@@ -27,7 +27,7 @@ inBrowser('the first day of an admin', () => {
     page = session.page;
     token = await app.adminToken();
     await session.signIn();
-  }, 90_000);
+  });
   afterAll(() => inUse.stop());
 
   const made = async (body: object) => {
@@ -199,7 +199,7 @@ inBrowser('the first day of an admin', () => {
       expect(await finder.page.getByRole('button', { name: 'Revoke the key' }).isDisabled()).toBe(true);
       expect(finder.errors).toEqual([]);
       await finder.context.close();
-    }, 90_000);
+    });
 
     it('leads to the revocation of each of two that were pasted together', async () => {
       const both = [await made({ name: 'First of two' }), await made({ name: 'Second of two' })];
@@ -292,7 +292,7 @@ inBrowser('the first day of an admin', () => {
       }
       await session.goto(`/keys/${apiKey.id}?tab=secrets`);
       await pressed(button('Regenerate the secret'));
-    }, 60_000);
+    });
 
     it('hears of a new page, and is at its heading', async () => {
       await session.goto('/keys');
@@ -345,7 +345,7 @@ inBrowser('the first day of an admin', () => {
         await page.keyboard.press('Escape');
         await dialog().waitFor({ state: 'hidden' });
       }
-    }, 60_000);
+    });
 
     it('sees the keys of a bulk change, and how many of them are in use', async () => {
       await session.goto('/keys?search=support');
@@ -455,7 +455,7 @@ inBrowser('the first day of an admin', () => {
       await page.getByRole('button', { name: 'Try again' }).click();
       await heading('Keys');
       session.errors.length = 0;
-    }, 60_000);
+    });
   });
 
   describe('on a phone', () => {
@@ -506,7 +506,7 @@ inBrowser('the first day of an admin', () => {
       expect(shown.length).toBeGreaterThan(3);
       expect(days.slice(0, 3)).toContain(shown[0]);
       await away.context.close();
-    }, 60_000);
+    });
   });
 
   describe('in the audit trail', () => {
@@ -562,7 +562,7 @@ inBrowser('the first day of an admin', () => {
       // What a change says of people is their names as well.
       await page.getByText('from none to Grace Hopper').first().waitFor();
       expect(await session.inspect('audit-names')).toEqual([]);
-    }, 60_000);
+    });
 
     it('finds a sign-in by the name of the person', async () => {
       await session.goto('/audit?action=auth%3Alogin');
@@ -619,7 +619,7 @@ inBrowser('the first day of an admin', () => {
       await page.getByRole('menuitem', { name: 'Deactivate' }).click();
       await dialog().getByRole('button', { name: 'Deactivate' }).click();
       await said('The key is refused from now on.');
-    }, 60_000);
+    });
   });
 
   it('finds the API reference, and colours as the system has them', async () => {

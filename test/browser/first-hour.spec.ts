@@ -21,7 +21,7 @@ inBrowser('the first hour after an installation', () => {
     session = await ConsoleSession.open(browser!, app);
     page = session.page;
     await session.signIn();
-  }, 90_000);
+  });
   afterAll(async () => {
     await session.context.close();
     await browser!.close();
@@ -57,7 +57,7 @@ inBrowser('the first hour after an installation', () => {
     await page.getByText('Spend this month').waitFor();
     await session.settle();
     expect(await steps.count()).toBe(0);
-  }, 60_000);
+  });
 
   it('has the colours of the system until others are chosen', async () => {
     const shown = (scheme: string) => page.locator(`html[data-mantine-color-scheme="${scheme}"]`).waitFor();
@@ -75,7 +75,7 @@ inBrowser('the first hour after an installation', () => {
     await shown('dark');
     await page.emulateMedia({ colorScheme: 'light' });
     await shown('light');
-  }, 60_000);
+  });
 
   it('creates a key, copies its secret and revokes it by keyboard alone', async () => {
     await session.goto('/keys');
@@ -112,7 +112,7 @@ inBrowser('the first hour after an installation', () => {
     await page.getByText(/^Revoked on .*: Only a test$/).waitFor();
     const { body } = await app.get('/api-keys?search=keyboard', { token });
     expect(body.data[0]).toMatchObject({ status: 'revoked', revokedReason: 'Only a test' });
-  }, 90_000);
+  });
 
   it('offers a manager who reads all keys what a manager may do, and a reader nothing that is refused', async () => {
     await app.addRole('reads-keys', ['platform:api-keys:read']);
@@ -145,7 +145,7 @@ inBrowser('the first hour after an installation', () => {
     expect(await reader.page.getByLabel('Select Of another').count()).toBe(0);
     expect(reader.errors).toEqual([]);
     await reader.context.close();
-  }, 90_000);
+  });
 
   it('meets no error of the page itself', () => {
     expect(session.errors).toEqual([]);

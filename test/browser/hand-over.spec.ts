@@ -36,7 +36,7 @@ inBrowser('a key for a colleague', () => {
     });
     await admin.signIn();
     await colleague.signIn(owner.email, owner.password);
-  }, 90_000);
+  });
   afterAll(async () => {
     await admin.context.close();
     await colleague.context.close();
@@ -125,7 +125,7 @@ inBrowser('a key for a colleague', () => {
     await page.getByText(/^Waits to be drawn by/).waitFor();
     await colleague.goto(`/keys/${id}`);
     await button(colleague.page, 'Draw the secret').waitFor();
-  }, 90_000);
+  });
 
   it('meets no error of the page itself', () => {
     expect([...admin.errors, ...colleague.errors]).toEqual([]);

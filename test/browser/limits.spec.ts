@@ -64,7 +64,7 @@ inBrowser('an admin', () => {
     leaveWithoutAsking(admin);
     await admin.signIn();
     page = admin.page;
-  }, 60_000);
+  });
   afterAll(async () => {
     expect(admin.errors).toEqual([]);
     await admin.context.close();
@@ -94,7 +94,7 @@ inBrowser('an admin', () => {
     expect((await app.get('/limits', { token })).body.data).toMatchObject([
       { name: 'Search, monthly', amountCents: 50_000, per: 'month', target: { kind: 'project', id: projectId } },
     ]);
-  }, 60_000);
+  });
 
   it(`makes a team with a monthly budget from nothing in at most ${MOST_INTERACTIONS} interactions, and the budget holds`, async () => {
     const { click, type, taken } = counted();
@@ -205,7 +205,7 @@ inBrowser('an admin', () => {
     await dialog().getByText('Each subject in project Paced may make at most 60 calls per minute.').waitFor();
     await dialog().getByRole('button', { name: 'Add' }).click();
     await page.getByRole('heading', { name: 'Pace' }).waitFor();
-  }, 60_000);
+  });
 
   it('bounds tokens in any minute, tests a call that reserves some, and sees what is left, at every width', async () => {
     const paced = (await made('/projects', { name: 'Drafts' })).id as string;
@@ -327,7 +327,7 @@ inBrowser('an admin', () => {
     await dialog().getByRole('button', { name: 'Delete' }).click();
     await said('Everybody has been deleted.');
     expect((await app.get(`/limits/${limit.id}`, { token })).status).toBe(404);
-  }, 60_000);
+  });
 
   it('lets an admin of a project lower its limit, as the server says, and a member only look', async () => {
     const inProject = (await made('/projects', { name: 'Led' })).id as string;

@@ -18,7 +18,7 @@ inBrowser('signing in with the identity provider', () => {
     provider = await LoginProvider.start();
     app = await startConsole(provider.variables);
     session = await ConsoleSession.open(browser!, app);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await session.context.close();
@@ -35,7 +35,7 @@ inBrowser('signing in with the identity provider', () => {
     await button().waitFor();
     await session.page.getByLabel('E-mail').waitFor();
     expect(await session.inspect('sign-in-with-provider')).toEqual([]);
-  }, 60_000);
+  });
 
   it('says so when the person did not agree, and goes to the wanted page once they agree', async () => {
     await session.goto('/keys/new?ownerId=');
@@ -48,7 +48,7 @@ inBrowser('signing in with the identity provider', () => {
     await session.page.getByRole('heading', { name: 'New key' }).waitFor();
     expect(new URL(session.page.url()).pathname).toBe('/console/keys/new');
     await session.page.getByRole('link', { name: 'Grace Hopper' }).waitFor();
-  }, 90_000);
+  });
 
   it('leaves nothing of it where a script could read it', async () => {
     expect(

@@ -21,7 +21,7 @@ inBrowser('the console, opened', () => {
     ({ app, session, data } = inUse);
     leaveWithoutAsking(session);
     await session.signIn();
-  }, 60_000);
+  });
   afterAll(() => inUse.stop());
 
   /** What opens on the screens: menus, dialogs, rows, steps, and what a form says. */
@@ -149,17 +149,13 @@ inBrowser('the console, opened', () => {
     ],
   ];
 
-  it.each(opened)(
-    'shows %s without a finding',
-    async (name, path, open) => {
-      await session.goto(path());
-      await session.page.getByRole('heading', { level: 1 }).waitFor();
-      await open(session.page);
-      expect(await session.inspect(name)).toEqual([]);
-      expect(session.errors).toEqual([]);
-    },
-    90_000,
-  );
+  it.each(opened)('shows %s without a finding', async (name, path, open) => {
+    await session.goto(path());
+    await session.page.getByRole('heading', { level: 1 }).waitFor();
+    await open(session.page);
+    expect(await session.inspect(name)).toEqual([]);
+    expect(session.errors).toEqual([]);
+  });
 
   it('opens its navigation on a narrow screen', async () => {
     await session.goto('/account');
@@ -172,7 +168,7 @@ inBrowser('the console, opened', () => {
     await session.page.getByRole('link', { name: 'Hygiene' }).click();
     await session.page.getByRole('heading', { name: 'Hygiene' }).waitFor();
     await session.page.setViewportSize({ width: 1280, height: 860 });
-  }, 30_000);
+  });
 
   it('shows a person without rights their own keys, and says what a page takes', async () => {
     const { email, password } = await app.addUser(['trial-plan']);

@@ -28,7 +28,7 @@ inBrowser('the overview', () => {
         WHERE period = 'total' AND key_id = (SELECT id FROM api_key WHERE name = 'Site search')`,
     );
     await session.signIn();
-  }, 90_000);
+  });
   afterAll(() => inUse.stop());
 
   it('has the month so far beside the last month to the same day', async () => {
@@ -43,7 +43,7 @@ inBrowser('the overview', () => {
     expect(text).toContain(dollars(body.totals.costCents));
     expect(text).toMatch(/by this time last month/);
     expect(text).toMatch(/At this rate by/);
-  }, 60_000);
+  });
 
   it('says when a budget ends at this rate, and leads to its key', async () => {
     const { body } = await app.get('/usage/budget-forecasts', { token });
@@ -52,12 +52,12 @@ inBrowser('the overview', () => {
     const row = page.getByRole('row').filter({ hasText: `at this rate on ${day.format(new Date(forecast.usedUpAt))}` });
     await row.getByRole('link', { name: 'Site search' }).click();
     await page.getByText(/At this rate it is used up on/).waitFor();
-  }, 60_000);
+  });
 
   it('is looked at without a finding, at every width', async () => {
     await session.goto('');
     await page.getByText('Budgets that end early').waitFor();
     expect(await session.inspect('overview-month')).toEqual([]);
     expect(session.errors).toEqual([]);
-  }, 60_000);
+  });
 });

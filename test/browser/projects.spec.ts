@@ -22,7 +22,7 @@ inBrowser('a project', () => {
     ada = await app.addUser(['creator']);
     admin = await ConsoleSession.open(browser!, app);
     await admin.signIn();
-  }, 60_000);
+  });
   afterAll(async () => {
     expect(admin.errors).toEqual([]);
     await admin.context.close();

@@ -22,7 +22,7 @@ inBrowser('an admin', () => {
     await admin.signIn();
     page = admin.page;
     token = await app.adminToken();
-  }, 60_000);
+  });
   afterAll(async () => {
     expect(admin.errors).toEqual([]);
     await admin.context.close();

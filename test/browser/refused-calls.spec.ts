@@ -27,7 +27,7 @@ inBrowser('the refused calls of a key', () => {
     const made = await app.post('/api-keys', { token, body });
     key = { id: made.body.apiKey.id, secret: made.body.secretKey };
     await session.signIn();
-  }, 90_000);
+  });
   afterAll(() => inUse.stop());
 
   const verify = (question: object) => app.post('/verify', { token, body: { key: key.secret, ...question } });
@@ -68,7 +68,7 @@ inBrowser('the refused calls of a key', () => {
     await page.getByRole('tab', { name: 'Refused calls' }).click();
     await page.getByRole('tab', { name: 'Test a call' }).click();
     expect(await value('Model')).toBe('');
-  }, 60_000);
+  });
 
   it('come by themselves while they are followed, and stay while they are not', async () => {
     await session.goto(`/keys/${key.id}?tab=refused`);
@@ -86,7 +86,7 @@ inBrowser('the refused calls of a key', () => {
     // Longer than a list that follows waits between two looks.
     await page.waitForTimeout(6_000);
     expect(await rows().filter({ hasText: '198.51.100.2' }).count()).toBe(0);
-  }, 90_000);
+  });
 
   it('are narrowed to a reason, and say how many are missing', async () => {
     const items = Array.from({ length: 60 }, () => ({ key: key.secret, ip: '10.0.0.1', model: 'o3' }));
@@ -100,12 +100,12 @@ inBrowser('the refused calls of a key', () => {
     const texts = await rows().allInnerTexts();
     expect(texts.length).toBeGreaterThan(0);
     expect(texts.every((text) => text.includes('Address not allowed'))).toBe(true);
-  }, 60_000);
+  });
 
   it('are looked at without a finding, at every width', async () => {
     await session.goto(`/keys/${key.id}?tab=refused`);
     await rows().first().waitFor();
     expect(await session.inspect('refused-calls')).toEqual([]);
     expect(session.errors).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -27,7 +27,7 @@ inBrowser('the reports of the console', () => {
     page = session.page;
     token = await app.adminToken();
     await session.signIn();
-  }, 90_000);
+  });
   afterAll(() => inUse.stop());
 
   const dialog = () => page.getByRole('dialog');
@@ -60,7 +60,7 @@ inBrowser('the reports of the console', () => {
       expect(sumOf(0)).toBe(await requests(end - 7 * DAY_MS, end));
       expect(sumOf(1)).toBe(await requests(end - 14 * DAY_MS, end - 7 * DAY_MS));
       expect(sumOf(1)).toBeGreaterThan(0);
-    }, 60_000);
+    });
 
     it('marks the step that is not over, and says that late reports count when they came', async () => {
       await session.goto(`/keys/${data.keyId}`);
@@ -77,14 +77,14 @@ inBrowser('the reports of the console', () => {
       ).toBe(1);
       await session.goto('/spend?groupBy=day');
       await page.getByText('Usage counts at the time its report arrived. The last day is not over yet.').waitFor();
-    }, 60_000);
+    });
 
     it('has a line where the budget is', async () => {
       await session.goto(`/keys/${data.keyId}`);
       await choose('Range', 'Last 30 days');
       await page.getByText('Cost', { exact: true }).click();
       await page.getByText(/^budget: \$0\.1\d a day$/).waitFor();
-    }, 60_000);
+    });
   });
 
   describe('the overview', () => {
@@ -103,7 +103,7 @@ inBrowser('the reports of the console', () => {
       await session.goto('');
       const month = page.getByRole('region', { name: 'This month' });
       await month.getByText(`${said} by this time last month`).waitFor();
-    }, 60_000);
+    });
   });
 
   describe('hygiene', () => {
@@ -121,7 +121,7 @@ inBrowser('the reports of the console', () => {
       await unused.getByRole('link', { name: 'Site search' }).waitFor();
       await page.getByRole('textbox', { name: 'Unused for' }).fill('45');
       await page.getByText('Every key older than 45 days has been used since.').waitFor();
-    }, 60_000);
+    });
 
     it('raises the budgets of several at once, and tries the rest again', async () => {
       const made = async (name: string) => {
@@ -143,7 +143,7 @@ inBrowser('the reports of the console', () => {
       await dialog().getByText('2 of 2 done.').waitFor();
       await eventually(async () => expect(await budgets()).toEqual([1_500, 1_500]));
       await dialog().getByRole('button', { name: 'Close' }).last().click();
-    }, 60_000);
+    });
   });
 
   it('meets no error of the page itself', () => {

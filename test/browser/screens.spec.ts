@@ -21,13 +21,13 @@ inBrowser('the screens of the console', () => {
     inUse = await startConsoleInUse(browser!);
     ({ session, data } = inUse);
     leaveWithoutAsking(session);
-  }, 60_000);
+  });
   afterAll(() => inUse.stop());
 
   it('has an accessible sign-in', async () => {
     await session.goto('/sign-in');
     expect(await session.inspect('sign-in')).toEqual([]);
-  }, 60_000);
+  });
 
   const screens: [string, () => string][] = [
     ['overview', () => ''],
@@ -89,27 +89,23 @@ inBrowser('the screens of the console', () => {
     expect(patterns.filter(([, like]) => !looked.some((path) => like.test(path))).map(([route]) => route)).toEqual([]);
   });
 
-  it.each(screens)(
-    'shows %s without a finding',
-    async (name, path) => {
-      if (!session.page.url().includes('/console') || session.page.url().includes('sign-in')) await session.signIn();
-      await session.goto(path());
-      await session.page.getByRole('heading', { level: 1 }).or(session.page.getByRole('alert')).first().waitFor();
-      expect(await session.inspect(name)).toEqual([]);
-      expect(session.errors).toEqual([]);
-    },
-    90_000,
-  );
+  it.each(screens)('shows %s without a finding', async (name, path) => {
+    if (!session.page.url().includes('/console') || session.page.url().includes('sign-in')) await session.signIn();
+    await session.goto(path());
+    await session.page.getByRole('heading', { level: 1 }).or(session.page.getByRole('alert')).first().waitFor();
+    expect(await session.inspect(name)).toEqual([]);
+    expect(session.errors).toEqual([]);
+  });
 
   it('has an accessible page for the finder of a key', async () => {
     await session.goto('/revoke');
     await session.page.getByRole('heading', { name: 'Revoke a found key' }).waitFor();
     expect(await session.inspect('revoke')).toEqual([]);
-  }, 60_000);
+  });
 
   it('shows the matrix of roles without a finding', async () => {
     await session.goto('/roles');
     await session.page.getByRole('tab', { name: 'Who may do what' }).click();
     expect(await session.inspect('roles-matrix')).toEqual([]);
-  }, 60_000);
+  });
 });

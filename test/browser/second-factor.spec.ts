@@ -64,7 +64,7 @@ inBrowser('a second factor', () => {
     user = await app.addUser(['creator']);
     session = await ConsoleSession.open(browser!, app);
     page = session.page;
-  }, 60_000);
+  });
   afterAll(async () => {
     await session.context.close();
     await app.stop();
@@ -144,7 +144,7 @@ inBrowser('a second factor', () => {
     await page.getByRole('button', { name: 'Reset second factor' }).waitFor({ state: 'detached' });
     await signOut();
     await session.signIn(user.email, user.password);
-  }, 60_000);
+  });
 
   it('is removed on the account page with the password', async () => {
     await session.goto('/account');
@@ -163,7 +163,7 @@ inBrowser('a second factor', () => {
     await page.getByRole('button', { name: 'Set up' }).waitFor();
     expect((await app.get(`/users/${user.id}`, { token: await app.adminToken() })).body.hasSecondFactor).toBe(false);
     expect(session.errors).toEqual([]);
-  }, 60_000);
+  });
 });
 
 inBrowser('a second factor that MFA_REQUIRED asks for', () => {
@@ -173,7 +173,7 @@ inBrowser('a second factor that MFA_REQUIRED asks for', () => {
   beforeAll(async () => {
     app = await startConsole({ MFA_REQUIRED: 'admins' });
     session = await ConsoleSession.open(browser!, app);
-  }, 60_000);
+  });
   afterAll(async () => {
     await session.context.close();
     await browser!.close();

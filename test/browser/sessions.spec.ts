@@ -29,7 +29,7 @@ inBrowser('sessions', () => {
     here = await ConsoleSession.open(browser!, app);
     there = await ConsoleSession.open(browser!, app);
     for (const session of [here, there]) await session.signIn(ada.email, ada.password);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     for (const session of [here, there]) await session.context.close();
@@ -55,7 +55,7 @@ inBrowser('sessions', () => {
     await rows().nth(2).waitFor({ state: 'detached' });
     expect((await app.get('/auth/me', { token: ada.token })).status).toBe(401);
     expect(await signedIn(there)).toBe(true);
-  }, 60_000);
+  });
 
   it('ask before all others end, without a finding', async () => {
     await here.goto('/account');
@@ -66,7 +66,7 @@ inBrowser('sessions', () => {
     await here.page.getByText('One session has ended.').waitFor();
     expect(await signedIn(there)).toBe(false);
     expect(await signedIn(here)).toBe(true);
-  }, 90_000);
+  });
 
   it('all end with “Sign out everywhere”, this one included', async () => {
     await there.signIn(ada.email, ada.password);
@@ -75,7 +75,7 @@ inBrowser('sessions', () => {
     await here.page.getByRole('dialog').getByRole('button', { name: 'Sign out everywhere' }).click();
     await here.page.getByRole('button', { name: 'Sign in' }).waitFor();
     expect(await signedIn(there)).toBe(false);
-  }, 60_000);
+  });
 
   it('of another end on the page of the person', async () => {
     await there.signIn(ada.email, ada.password);
@@ -86,7 +86,7 @@ inBrowser('sessions', () => {
     await here.page.getByRole('dialog').getByRole('button', { name: 'Sign out everywhere' }).click();
     await here.page.getByText('One session has ended.').waitFor();
     expect(await signedIn(there)).toBe(false);
-  }, 60_000);
+  });
 
   it('are not kept open by a page that nobody touches', async () => {
     await here.page.clock.install();
@@ -98,7 +98,7 @@ inBrowser('sessions', () => {
     const [later] = await Promise.all([headers(), here.page.clock.fastForward('02:00')]);
     expect([atOnce, later]).toEqual([undefined, '1']);
     await here.page.clock.resume();
-  }, 60_000);
+  });
 
   it('meet no error of the page itself', () => {
     expect([...here.errors, ...there.errors]).toEqual([]);

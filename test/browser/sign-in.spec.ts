@@ -27,7 +27,7 @@ inBrowser('a person whom an administrator has added', () => {
       })
     ).body.id;
     session = await ConsoleSession.open(browser!, app);
-  }, 60_000);
+  });
   afterAll(async () => {
     await session.context.close();
     await browser!.close();
@@ -60,7 +60,7 @@ inBrowser('a person whom an administrator has added', () => {
     await choose(FIRST, OWN);
     await main().waitFor();
     await session.page.getByRole('heading', { name: 'My keys' }).waitFor();
-  }, 90_000);
+  });
 
   it('is told of failed sign-ins and of what others did, until that is acknowledged', async () => {
     for (let attempt = 0; attempt < 3; attempt += 1)
@@ -77,5 +77,5 @@ inBrowser('a person whom an administrator has added', () => {
     await session.page.getByRole('heading', { name: 'Your account' }).waitFor();
     expect(await notices.count()).toBe(0);
     expect(session.errors).toEqual([]);
-  }, 90_000);
+  });
 });

@@ -28,7 +28,7 @@ inBrowser('a console whose server does not answer', () => {
     token = await app.adminToken();
     leaveWithoutAsking(session);
     await session.signIn();
-  }, 90_000);
+  });
   afterAll(() => inUse.stop());
 
   const dialog = () => page.getByRole('dialog');
@@ -77,7 +77,7 @@ inBrowser('a console whose server does not answer', () => {
         await page.getByRole('option', { name: 'creator' }).waitFor();
       });
       await page.keyboard.press('Escape');
-    }, 60_000);
+    });
 
     it.each(pages)(
       'says so, gives up after a time, and goes on when it is asked to: %s',
@@ -99,7 +99,6 @@ inBrowser('a console whose server does not answer', () => {
         await page.clock.resume();
         expect(session.errors).toEqual([]);
       },
-      60_000,
     );
 
     it('says once on the overview what all of its panels would say', async () => {
@@ -114,7 +113,7 @@ inBrowser('a console whose server does not answer', () => {
       );
       await page.getByRole('button', { name: 'Try again' }).click();
       await page.getByText('Spend this month').waitFor();
-    }, 60_000);
+    });
   });
 
   describe('because there is no network', () => {
@@ -128,7 +127,7 @@ inBrowser('a console whose server does not answer', () => {
       await session.goto('/keys');
       await page.getByRole('link', { name: 'Support bot' }).waitFor();
       expect(await keyNamed('Made offline')).toEqual([]);
-    }, 60_000);
+    });
 
     it('says so on a page, and keeps what was read', async () => {
       await session.goto('/audit');
@@ -139,7 +138,7 @@ inBrowser('a console whose server does not answer', () => {
       await session.context.setOffline(false);
       await page.getByRole('button', { name: 'Try again' }).first().click();
       await page.getByRole('link', { name: 'trial-plan' }).waitFor();
-    }, 60_000);
+    });
   });
 
   describe('because the session has ended', () => {
@@ -242,7 +241,6 @@ inBrowser('a console whose server does not answer', () => {
         await page.getByText(said).first().waitFor();
         expect(session.errors).toEqual([]);
       },
-      60_000,
     );
   });
 
@@ -263,5 +261,5 @@ inBrowser('a console whose server does not answer', () => {
     );
     await page.getByRole('button', { name: 'Try again' }).click();
     await rows.nth(read).waitFor();
-  }, 60_000);
+  });
 });

@@ -119,7 +119,7 @@ describe('The package', () => {
       'admin, auditor, creator, gateway, user',
       '',
     ]);
-  }, 60_000);
+  });
 
   it('says a refusal in a sentence that is true with a time and without one', async () => {
     const reserve = async (fields: { rateLimitPerMinute?: number; allowedModels?: string[] }) => {
@@ -134,7 +134,7 @@ describe('The package', () => {
     };
     expect(await reserve({ allowedModels: ['o3'] })).toBe('No: The model is not in the key’s list.\n');
     expect(await reserve({ rateLimitPerMinute: 1 })).toMatch(/^No: \S.*\. Ask again in \d+ s\.\n$/);
-  }, 60_000);
+  });
 
   it('prints usage that was not sent when the process ends, so that it can be reported again', async () => {
     await writeFile(join(project, 'ends.mjs'), ENDS_EARLY);
@@ -145,13 +145,13 @@ describe('The package', () => {
     const service = new LatchkeyClient({ baseUrl: app.baseUrl, key: env['LATCHKEY_KEY']! });
     expect(await service.reportUsage(event)).toMatchObject({ outcome: 'accepted' });
     await service.close();
-  }, 60_000);
+  });
 
   it('works from TypeScript in an empty project', async () => {
     await writeFile(join(project, 'consumer.ts'), CONSUMER);
     await compile({ compilerOptions: COMPILER_OPTIONS, files: ['consumer.ts'] });
     expect(await run(NODE, ['compiled/consumer.js'], { cwd: project })).toBe('UNAVAILABLE\n');
-  }, 60_000);
+  });
 
   it.each([
     ['node10', { module: 'commonjs', moduleResolution: 'node10' }],
@@ -195,34 +195,30 @@ describe('The package', () => {
       });
     }, 120_000);
 
-    it.each(services)(
-      'runs %s as printed',
-      async (name) => {
-        const port = await freePort();
-        const service = start(NODE, [`compiled/${name}.js`], { cwd: project, env: { ...env, PORT: String(port) } });
-        const ask = (authorization: string) =>
-          fetch(`http://127.0.0.1:${port}/chat`, {
-            method: 'POST',
-            headers: { authorization, 'content-type': 'application/json' },
-            body: '{"model":"gpt-4o"}',
-          });
-        try {
-          const before = (await admin.keys.usage(keyId)).totalRequests;
-          await eventually(async () => expect((await ask('')).status).toBe(401), 20_000).catch((error: Error) => {
-            throw new Error(`${error.message}\n${service.output()}`);
-          });
-          const answer = await ask(`Bearer ${secret}`);
-          expect([answer.status, await answer.json()]).toEqual([200, { answer: 'Hello, Ada.' }]);
-          service.child.kill('SIGTERM');
-          await service.ended;
-          // Sent by the shutdown: nothing waited for it before.
-          expect((await admin.keys.usage(keyId)).totalRequests).toBe(before + 1);
-          expect(service.output()).toBe('');
-        } finally {
-          service.child.kill('SIGKILL');
-        }
-      },
-      60_000,
-    );
+    it.each(services)('runs %s as printed', async (name) => {
+      const port = await freePort();
+      const service = start(NODE, [`compiled/${name}.js`], { cwd: project, env: { ...env, PORT: String(port) } });
+      const ask = (authorization: string) =>
+        fetch(`http://127.0.0.1:${port}/chat`, {
+          method: 'POST',
+          headers: { authorization, 'content-type': 'application/json' },
+          body: '{"model":"gpt-4o"}',
+        });
+      try {
+        const before = (await admin.keys.usage(keyId)).totalRequests;
+        await eventually(async () => expect((await ask('')).status).toBe(401), 20_000).catch((error: Error) => {
+          throw new Error(`${error.message}\n${service.output()}`);
+        });
+        const answer = await ask(`Bearer ${secret}`);
+        expect([answer.status, await answer.json()]).toEqual([200, { answer: 'Hello, Ada.' }]);
+        service.child.kill('SIGTERM');
+        await service.ended;
+        // Sent by the shutdown: nothing waited for it before.
+        expect((await admin.keys.usage(keyId)).totalRequests).toBe(before + 1);
+        expect(service.output()).toBe('');
+      } finally {
+        service.child.kill('SIGKILL');
+      }
+    });
   });
 });

@@ -116,6 +116,6 @@ describe('The stream as docs/audit-trail.md reads it with curl', () => {
       expect(checked.text).toMatch(/cut short: [12]\./);
       expect(checked.text).not.toContain('It begins with entry');
     },
-    90_000,
+    180_000,
   );
 });

@@ -24,7 +24,7 @@ describe('Guessing, over two replicas', () => {
     const variables = { TRUSTED_PROXIES: '127.0.0.1/32', PUBLIC_URL: 'http://127.0.0.1' };
     app = await TestApp.start(variables);
     other = await TestApp.start(variables, app.database);
-  }, 60_000);
+  });
   afterAll(async () => {
     await other.stop();
     await app.stop();
@@ -47,7 +47,7 @@ describe('Guessing, over two replicas', () => {
     });
     expect(known.status).toBe(200);
     expect(known.body.notices.failedSignIns.count).toBeGreaterThanOrEqual(20);
-  }, 60_000);
+  });
 
   it('is bounded for an account over all browsers that it knows, however many cookies were collected', async () => {
     const user = await app.addUser([]);
@@ -94,7 +94,7 @@ describe('Guessing, over two replicas', () => {
       )
     )[0]!;
     expect(Number(rows)).toBeLessThanOrEqual(21 * Math.ceil(seconds / 60 + 1));
-  }, 60_000);
+  });
 
   it('is limited by each replica alone while failures cannot be written; that is told, and nothing is lost', async () => {
     const user = await app.addUser([]);
@@ -115,5 +115,5 @@ describe('Guessing, over two replicas', () => {
     await asOwner('GRANT INSERT ON sign_in_count TO latchkey_app');
     await eventually(async () => expect(await signIns()).toEqual({ status: 'up' }), PATIENCE_MS);
     await eventually(async () => expect((await login(other, user.email, user.password)).status).toBe(429), PATIENCE_MS);
-  }, 90_000);
+  });
 });

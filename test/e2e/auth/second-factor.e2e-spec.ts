@@ -333,7 +333,7 @@ describe('a second factor', () => {
         await afterAWhile(app, user.id);
         expect((await login(user, await codeOf(app, factor.secret), headers)).status).toBe(200);
       }
-    }, 60_000);
+    });
 
     it('opens no session without a code that was begun before it was set up', async () => {
       const user = await app.addUser([]);

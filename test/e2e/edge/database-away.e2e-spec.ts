@@ -26,13 +26,13 @@ describe('while PostgreSQL is away', () => {
       { ownerUrl: database.ownerUrl, appUrl: database.appUrl, drop: async () => undefined },
     );
     token = await app.adminToken();
-  }, 60_000);
+  });
   afterAll(async () => {
     await app.stop();
     await database.stop();
     process.off('uncaughtException', note);
     process.off('unhandledRejection', note);
-  }, 60_000);
+  });
 
   /** The first answer of ready for which `isIt` holds; 15 s at most. */
   const ready = async (isIt: (answer: Answer) => boolean): Promise<Answer> => {
@@ -103,7 +103,7 @@ describe('while PostgreSQL is away', () => {
     expect(performance.now() - back).toBeLessThan(MAX_RECOVERY_MS);
     expect((await ready((answer) => answer.body.status === 'ok')).status).toBe(200);
     expect(escaped).toEqual([]);
-  }, 60_000);
+  });
 
   it('a database that hangs makes ready slow, but not hang', async () => {
     await database.pause();
@@ -112,5 +112,5 @@ describe('while PostgreSQL is away', () => {
     expect([200, 503]).toContain(status);
     expect(performance.now() - started).toBeLessThan(HANGS_MS);
     database.resume();
-  }, 60_000);
+  });
 });

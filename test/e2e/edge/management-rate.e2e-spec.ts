@@ -236,5 +236,5 @@ describe('Revocations that wait for a replica which says nothing', () => {
     } finally {
       await app.stop();
     }
-  }, 60_000);
+  });
 });

@@ -60,7 +60,7 @@ describe('The blocks of docs/operations.md about backups, typed literally', () =
         /ok {4}the database has all that its checkpoint file has seen\n[^]*The audit trail is whole/,
       );
     },
-    180_000,
+    600_000,
   );
 });
 
@@ -148,7 +148,7 @@ class Operator {
   async untilWritten({ id }: Key): Promise<void> {
     const line = `"action":"api-keys:revoke","type":"api-key","id":"${id}"`;
     for (
-      const deadline = Date.now() + 10_000;
+      const deadline = Date.now() + 60_000;
       !(await readFile(this.environment['AUDIT_CHECKPOINT_FILE']!, 'utf8')).includes(line);
       await sleep(50)
     ) {
@@ -196,7 +196,7 @@ class Operator {
     this.printed = '';
     for (const stream of [server.stdout, server.stderr])
       stream.on('data', (chunk: Buffer) => (this.printed += chunk.toString()));
-    for (const deadline = Date.now() + 60_000; !this.printed.includes('Latchkey is ready'); await sleep(50)) {
+    for (const deadline = Date.now() + 180_000; !this.printed.includes('Latchkey is ready'); await sleep(50)) {
       if (Date.now() > deadline || server.exitCode !== null)
         throw new Error(`The server did not start:\n${this.printed}`);
     }

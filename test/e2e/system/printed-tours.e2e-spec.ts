@@ -28,7 +28,7 @@ describe('What a page says is printed, typed literally:', () => {
       const text = readme.slice(readme.indexOf('## A tour'), readme.indexOf('## The console'));
       expect(await takeTour(text, { app, directory })).toBeGreaterThan(5);
     },
-    60_000,
+    180_000,
   );
 
   tour(
@@ -37,7 +37,7 @@ describe('What a page says is printed, typed literally:', () => {
       const page = await readFile('docs/getting-started.md', 'utf8');
       expect(await takeTour(page, { app, directory })).toBeGreaterThan(8);
     },
-    60_000,
+    180_000,
   );
 
   tour(
