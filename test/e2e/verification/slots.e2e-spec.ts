@@ -37,6 +37,8 @@ describe('Limits of calls in flight', () => {
   afterEach(async () => {
     expect([...(await reconcileUsage(app.dataSource)), ...(await reconcileBudgets(app.dataSource))]).toEqual([]);
     for (const row of limits.splice(0)) await change(row, { endedAt: new Date() });
+    // A limit on the whole installation would refuse calls of the next test.
+    await app.applied();
   });
 
   const record = (id: string) => ({
@@ -96,6 +98,8 @@ describe('Limits of calls in flight', () => {
   /** Until both replicas know that a limit of slots binds the key: its verdicts have a reservation then. */
   const known = (key: { secret: string }) =>
     eventually(async () => {
+      // The first of several limits gives a reservation: the others are waited for by the feed.
+      await app.applied();
       for (const on of [app, other]) {
         const { reservation } = await verify(key, {}, on);
         expect(reservation).toBeDefined();
