@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
 import { launchChromium } from './chromium.js';
 import { type ConsoleInUse, leaveWithoutAsking, startConsoleInUse } from './console-in-use.js';
 import type { ConsoleSession } from './console-session.js';
@@ -96,10 +97,12 @@ inBrowser('the refused calls of a key', () => {
     await page.getByText(/refused calls in the last 48 hours, of which/).waitFor();
     await page.getByRole('combobox', { name: 'Reason' }).click();
     await page.getByRole('option', { name: 'Address not allowed' }).click();
-    await session.settle();
-    const texts = await rows().allInnerTexts();
-    expect(texts.length).toBeGreaterThan(0);
-    expect(texts.every((text) => text.includes('Address not allowed'))).toBe(true);
+    // The rows of before stand there until those of the reason are asked for.
+    await eventually(async () => {
+      const texts = await rows().allInnerTexts();
+      expect(texts.length).toBeGreaterThan(0);
+      expect(texts.every((text) => text.includes('Address not allowed'))).toBe(true);
+    });
   });
 
   it('are looked at without a finding, at every width', async () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
 import { launchChromium } from './chromium.js';
 import { ConsoleSession, startConsole } from './console-session.js';
 
@@ -66,6 +67,11 @@ inBrowser('a person whom an administrator has added', () => {
     for (let attempt = 0; attempt < 3; attempt += 1)
       await app.post('/auth/login', { body: { email: EMAIL, password: 'not the password' } });
     await app.put(`/users/${id}/roles`, { token: admin, body: { roles: ['creator', 'auditor'] } });
+    // Failures are written a moment after their answers, and the page reads them once.
+    await eventually(async () => {
+      const [row] = await app.dataSource.query('SELECT failures::int FROM sign_in_failure WHERE user_id = $1', [id]);
+      expect(row).toEqual({ failures: 3 });
+    });
     await session.goto('/my-keys');
     const notices = session.page.getByRole('status').filter({ hasText: 'What happened to your account' });
     await notices.getByText('3 sign-ins to your account failed, the last one from 127.0.0.1.').waitFor();

@@ -206,7 +206,7 @@ describe('The package', () => {
         });
       try {
         const before = (await admin.keys.usage(keyId)).totalRequests;
-        await eventually(async () => expect((await ask('')).status).toBe(401), 20_000).catch((error: Error) => {
+        await eventually(async () => expect((await ask('')).status).toBe(401), 60_000).catch((error: Error) => {
           throw new Error(`${error.message}\n${service.output()}`);
         });
         const answer = await ask(`Bearer ${secret}`);

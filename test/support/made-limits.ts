@@ -82,3 +82,12 @@ export async function spend(
     [limitId, memberId, cents * MICRO],
   );
 }
+
+/** As if no replica had shared what a key has; in one step: what is shared in between would be counted nowhere. */
+export async function loseShared(app: TestApp, keyId: string): Promise<void> {
+  await app.dataSource.transaction(async (manager) => {
+    await manager.query('SELECT FROM budget_account WHERE key_id = $1 FOR UPDATE', [keyId]);
+    await manager.query(`DELETE FROM budget_lease WHERE key_id = $1 AND kind = 'pooled'`, [keyId]);
+    await manager.query('UPDATE budget_account SET leased_micro_cents = 0 WHERE key_id = $1', [keyId]);
+  });
+}

@@ -61,7 +61,7 @@ export class PgBouncer {
     });
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    for (const deadline = Date.now() + 10_000; !(await accepts(port)); await sleep(20)) {
+    for (const deadline = Date.now() + 60_000; !(await accepts(port)); await sleep(20)) {
       if (child.exitCode !== null || Date.now() > deadline) throw new Error(`PgBouncer did not start: ${said}`);
     }
     return new PgBouncer(child, port);

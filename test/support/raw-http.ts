@@ -12,7 +12,7 @@ export interface RawAnswer {
  * Sends bytes exactly as they are (clients of Node tidy up paths and refuse what we want to try) and reads one
  * answer. The bytes must ask for `Connection: close`, or be refused.
  */
-export function sendRaw(port: number, bytes: string | Buffer, timeoutMs = 5000): Promise<RawAnswer> {
+export function sendRaw(port: number, bytes: string | Buffer, timeoutMs = 20_000): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
     const chunks: Buffer[] = [];

@@ -16,6 +16,11 @@ export async function codeOf(app: TestApp, secret: string, steps = 0): Promise<s
   return new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: row!.ms + steps * 30_000 });
 }
 
+/** The code of a secret in a step that is numbered since 1970. */
+export function codeOfStep(secret: string, step: number): string {
+  return new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: step * 30_000 });
+}
+
 /** A code of six digits that is none of those around now. */
 export async function wrongCode(app: TestApp, secret: string): Promise<string> {
   const right = await Promise.all([-2, -1, 0, 1, 2].map((steps) => codeOf(app, secret, steps)));

@@ -7,7 +7,7 @@ import { describe as lineOf, examine } from '../../../src/health/doctor.js';
 import { SignInFailures } from '../../../src/users/sign-in-failures.js';
 import { TestApp, type TestUser } from '../../support/app.js';
 import { issueKey } from '../../support/management.js';
-import { afterAWhile, codeOf, setUpFactor, wrongCode } from '../../support/second-factor.js';
+import { afterAWhile, codeOf, codeOfStep, setUpFactor, wrongCode } from '../../support/second-factor.js';
 import { asOwner, trailOf, trailRowsOnce } from '../../support/trail.js';
 
 const TRUSTED = { TRUSTED_PROXIES: '127.0.0.1/32' };
@@ -191,7 +191,7 @@ describe('a second factor', () => {
         'SELECT last_step FROM second_factor WHERE user_id = $1',
         [user.id],
       );
-      const used = await codeOf(app, factor.secret, Number(row!.last_step) - (await stepNow()));
+      const used = codeOfStep(factor.secret, Number(row!.last_step));
       expect(await login(user, used)).toMatchObject({ status: 401, body: { code: 'MFA_CODE_REFUSED' } });
       await afterAWhile(app, user.id);
       const code = await codeOf(app, factor.secret);

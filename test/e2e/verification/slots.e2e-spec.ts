@@ -9,6 +9,7 @@ import { reconcileBudgets, reconcileUsage } from '../../../src/usage/reconcile.j
 import { TestApp, type TestUser } from '../../support/app.js';
 import { eventually } from '../../support/eventually.js';
 import { insertLimit } from '../../support/limits.js';
+import { loseShared } from '../../support/made-limits.js';
 
 /** Until a replica has heard of a limit, it is not asked for slots. */
 const HEARS_WITHIN_MS = 30_000;
@@ -37,6 +38,8 @@ describe('Limits of calls in flight', () => {
   afterEach(async () => {
     expect([...(await reconcileUsage(app.dataSource)), ...(await reconcileBudgets(app.dataSource))]).toEqual([]);
     for (const row of limits.splice(0)) await change(row, { endedAt: new Date() });
+    // A limit on the whole installation would refuse calls of the next test.
+    await app.applied();
   });
 
   const record = (id: string) => ({
@@ -96,6 +99,8 @@ describe('Limits of calls in flight', () => {
   /** Until both replicas know that a limit of slots binds the key: its verdicts have a reservation then. */
   const known = (key: { secret: string }) =>
     eventually(async () => {
+      // The first of several limits gives a reservation: the others are waited for by the feed.
+      await app.applied();
       for (const on of [app, other]) {
         const { reservation } = await verify(key, {}, on);
         expect(reservation).toBeDefined();
@@ -388,19 +393,15 @@ describe('Limits of calls in flight', () => {
       const short = await verify(key, { reserveCents: 5 });
       expect((await renew(short.reservation.id, 600)).status).toBe(200);
       expect((await leases()).map(({ unit }) => unit)).toEqual(['slots']);
-      await app.dataSource.query(`DELETE FROM budget_lease WHERE key_id = $1 AND kind = 'pooled'`, [key.id]);
-      await app.dataSource.query('UPDATE budget_account SET leased_micro_cents = 0 WHERE key_id = $1', [key.id]);
+      await loseShared(app, key.id);
       expect((await renew(short.reservation.id, 600)).status).toBe(200);
       await release(short.reservation.id);
       expect(await inFlight(limit)).toBe(0);
       // A replica with default holds: tokens and the hold are the call's own.
       const long = await verify(key, { reserveTokens: 50, reservationTtlSeconds: 120 }, other);
       expect((await renew(long.reservation.id, 600)).status).toBe(200);
-      expect((await leases()).map(({ unit, kind }) => [unit, kind])).toEqual([
-        ['cents', 'own'],
-        ['slots', 'own'],
-        ['tokens', 'own'],
-      ]);
+      const own = (await leases()).map(({ unit, kind }) => `${unit} ${kind}`);
+      expect(own).toEqual(['cents own', 'slots own', 'tokens own']);
       expect((await release(long.reservation.id)).status).toBe(200);
     });
 

@@ -104,10 +104,11 @@ describe('Limits of tokens by minute', () => {
   it('are asked again by the replica that has freed tokens, though it has just refused', async () => {
     const [key] = await limited();
     const first = await reserved(key, 1_000);
-    const refused = await verify(key, { reserveTokens: 900 });
+    // Far less than there is: what a replica takes ahead may be missing.
+    const refused = await verify(key, { reserveTokens: 500 });
     expect(refused.code).toBe('RATE_LIMITED');
     await release(first);
-    expect((await verify(key, { reserveTokens: 900 })).code).toBe('VALID');
+    expect((await verify(key, { reserveTokens: 500 })).code).toBe('VALID');
   });
 
   it('count each end of a reservation once, also a late one and one without tokens', async () => {
@@ -156,7 +157,7 @@ describe('Limits of tokens by minute', () => {
       detail: expect.stringMatching(/^The call asks for more than a limit of tokens .* it never fits\.$/),
     });
     expect(never.retryAfterSeconds).toBeUndefined();
-    expect((await verify(key, { reserveTokens: 1_000 })).code).toBe('VALID');
+    await admitted(key, 1_000);
   });
 
   it('refuse none that only observe, however large', async () => {
