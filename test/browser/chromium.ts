@@ -57,7 +57,7 @@ function skipped(why: string): null {
   return null;
 }
 
-/** A port that is free now: the console's cookie wants the origin to be known before the server listens. */
+/** A port that is free now. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

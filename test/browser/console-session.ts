@@ -1,8 +1,9 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { ADMIN, TestApp } from '../support/app.js';
-import { freePort } from './chromium.js';
+import { listenAgain } from '../support/listen-again.js';
 import { cutTexts, smallTargets } from './targets.js';
 
 const SCREENSHOTS = 'test-results/screenshots';
@@ -26,8 +27,11 @@ const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-cor
 
 /** The server with its console, on an origin of its own; `variables` on top. */
 export async function startConsole(variables: Record<string, string> = {}): Promise<TestApp> {
-  const port = await freePort();
-  return TestApp.start({ ...variables, PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}` });
+  // Its cookie wants the origin to be known before the server listens.
+  const keeper = createServer();
+  const port = await listenAgain(keeper, 0);
+  const own = { PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}` };
+  return TestApp.start({ ...variables, ...own }, undefined, { keeper });
 }
 
 /** One browser window with its own cookies. What goes wrong in the page itself is kept. */

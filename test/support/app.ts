@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { hash } from '@node-rs/argon2';
 import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:net';
 import { DataSource } from 'typeorm';
 import { bindPassword } from '../../src/access/credential-binding.js';
 import { Changes } from '../../src/audit/changes.js';
@@ -66,6 +67,12 @@ export interface RequestOptions {
 /** Sends a request as `TestApp.request` does. */
 export type Send = (method: string, path: string, options: RequestOptions) => Promise<Answer>;
 
+/** How an application of the tests is started. */
+export interface StartOptions extends AppOptions {
+  /** Keeps the port of the application until it listens itself: no other test is given it meanwhile. */
+  readonly keeper?: Server;
+}
+
 /** One whole application over real HTTP, on a database of its own. */
 export class TestApp {
   /** Settings of every application that is started from now on. */
@@ -86,7 +93,7 @@ export class TestApp {
   static async start(
     overrides: Record<string, string> = {},
     database?: TestDatabase,
-    options: AppOptions = {},
+    { keeper, ...options }: StartOptions = {},
   ): Promise<TestApp> {
     const config = testConfig({ ...TestApp.settings, ...overrides });
     const own = database ?? (await createTestDatabase());
@@ -99,6 +106,7 @@ export class TestApp {
     const app = await createApp(config, pool, options);
     // Tests write past the trail, users among it; half a minute after a start it would say so at /health.
     await app.get(TableWatch, { strict: false }).onModuleDestroy();
+    if (keeper !== undefined) await new Promise((resolve) => keeper.close(resolve));
     await app.listen('PORT' in overrides ? config.port : 0, '127.0.0.1');
     const address = app.getHttpServer().address() as { port: number };
     return new TestApp(app, config, own, pool, `http://127.0.0.1:${address.port}`, database === undefined);
