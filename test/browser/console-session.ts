@@ -26,8 +26,10 @@ const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-cor
 
 /** The server with its console, on an origin of its own; `variables` on top. */
 export async function startConsole(variables: Record<string, string> = {}): Promise<TestApp> {
+  // Its cookie wants the origin to be known before the server listens.
   const port = await freePort();
-  return TestApp.start({ ...variables, PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}` });
+  const own = { PORT: String(port), PUBLIC_URL: `http://127.0.0.1:${port}` };
+  return TestApp.start({ ...variables, ...own });
 }
 
 /** One browser window with its own cookies. What goes wrong in the page itself is kept. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
 import { makeKey } from '../support/made-keys.js';
 import { launchChromium } from './chromium.js';
 import { ConsoleSession, startConsole } from './console-session.js';
@@ -92,7 +93,7 @@ inBrowser('the first hour after an installation', () => {
     await tabTo('Copy the secret');
     await page.keyboard.press('Enter');
     const secret = await page.getByTestId('secret').textContent();
-    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(secret);
+    await eventually(async () => expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(secret));
     await tabTo('I have stored the secret in a safe place');
     await page.keyboard.press('Space');
     await tabTo('Done');

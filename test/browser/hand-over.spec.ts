@@ -66,8 +66,11 @@ inBrowser('a key for a colleague', () => {
     await page.getByText('pending', { exact: true }).waitFor();
     expect(await page.getByTestId('secret').count()).toBe(0);
     await button(page, 'Copy the link').click();
-    const link = await page.evaluate(() => navigator.clipboard.readText());
-    expect(link).toBe(page.url().replace(/\?.*/, ''));
+    let link = '';
+    await eventually(async () => {
+      link = await page.evaluate(() => navigator.clipboard.readText());
+      expect(link).toBe(page.url().replace(/\?.*/, ''));
+    });
     expect(await admin.inspect('hand-over-waits')).toEqual([]);
   }, 120_000);
 

@@ -134,7 +134,7 @@ inBrowser('an admin in the console', () => {
     secret = (await page.getByTestId('secret').textContent()) ?? '';
     expect(secret).toMatch(/^lk_live_/);
     await page.getByRole('button', { name: 'Copy the secret' }).click();
-    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(secret);
+    await eventually(async () => expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(secret));
     expect(await page.getByRole('button', { name: 'Done' }).isDisabled()).toBe(true);
     await page.getByLabel('I have stored the secret in a safe place').check();
     await page.getByRole('button', { name: 'Done' }).click();
@@ -196,7 +196,7 @@ inBrowser('an admin in the console', () => {
     });
     expect(answer.status).toBe(200);
     await page.getByRole('button', { name: 'Refresh' }).click();
-    await page.getByText('7 requests · 111 tokens').first().waitFor({ timeout: 20_000 });
+    await page.getByText('7 requests · 111 tokens').first().waitFor();
     await page.getByText('$1.25').first().waitFor();
     await page.getByText('$3.75').first().waitFor();
   });

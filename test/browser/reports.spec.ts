@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import type { TestApp } from '../support/app.js';
 import { eventually } from '../support/eventually.js';
+import { withinOneHour } from '../support/hours.js';
 import { launchChromium } from './chromium.js';
 import { type ConsoleInUse, startConsoleInUse } from './console-in-use.js';
 import type { ConsoleSession } from './console-session.js';
@@ -40,6 +41,7 @@ inBrowser('the reports of the console', () => {
 
   describe('a chart', () => {
     it('stands beside the period before, in a table of the same numbers', async () => {
+      await withinOneHour(app);
       await session.goto(`/keys/${data.keyId}`);
       await choose('Range', 'Last 7 days, by hour');
       await page.getByRole('switch', { name: 'Compare' }).check();

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { ADMIN, type TestApp, type TestUser } from '../support/app.js';
+import { eventually } from '../support/eventually.js';
 import { afterAWhile, codeOf, wrongCode } from '../support/second-factor.js';
 import { launchChromium } from './chromium.js';
 import { ConsoleSession, startConsole } from './console-session.js';
@@ -85,7 +86,9 @@ inBrowser('a second factor', () => {
     ]);
     expect(await readFile(await download.path(), 'utf8')).toContain(codes.join('\n'));
     await page.getByRole('button', { name: 'Copy: Recovery codes' }).click();
-    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(codes.join('\n'));
+    await eventually(async () =>
+      expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(codes.join('\n')),
+    );
     expect(await page.getByRole('button', { name: 'Done' }).isDisabled()).toBe(true);
     await page.keyboard.press('Escape');
     await page.getByLabel('I have stored the codes in a safe place').check();

@@ -54,14 +54,19 @@ describe('The client, when things break', () => {
 
     it('is not repeated when the connection breaks under it: it may have counted', async () => {
       const outages: LatchkeyError[] = [];
-      const service = await server.service({ onUnavailable: (error) => outages.push(error) });
-      const { secretKey } = await admin.keys.create({ rateLimitPerHour: 10 });
+      const service = await server.service({
+        verifyTimeoutMs: 20_000,
+        onUnavailable: (error) => outages.push(error),
+      });
+      const { apiKey, secretKey } = await admin.keys.create({ rateLimitPerHour: 10 });
       const dryRun = { key: secretKey, dryRun: true };
       expect(await service.verify(dryRun)).toMatchObject({ valid: true });
-      server.proxy.setLatency(60);
+      server.proxy.setLatency(1_000);
       const asked = service.verify({ key: secretKey });
       // The question has arrived, and the answer is on its way.
-      await sleep(100);
+      await eventually(async () =>
+        expect(await admin.keys.usage(apiKey.id)).toMatchObject({ rateLimits: [{ remaining: 9 }] }),
+      );
       server.proxy.reset();
       expect(await asked).toMatchObject({ valid: false, code: 'UNAVAILABLE' });
       expect(outages).toMatchObject([{ code: 'CONNECTION_LOST' }]);
@@ -88,7 +93,8 @@ describe('The client, when things break', () => {
     it('is complete, and counted once, when connections break again and again', async () => {
       const service = await server.service(impatient);
       const { apiKey } = await admin.keys.create();
-      server.proxy.setLatency(900);
+      // An answer takes longer than the client waits for one.
+      server.proxy.setLatency(1_500);
       const reported = reportMany(service, apiKey.id);
       // The first events have been counted, and the answer is on its way.
       await eventually(async () => expect((await admin.keys.usage(apiKey.id)).totalRequests).toBeGreaterThan(0));
@@ -110,7 +116,7 @@ describe('The client, when things break', () => {
     it('is complete, and counted once, when the server is killed in the middle and comes back', async () => {
       const service = await server.service({ ...impatient, circuitBreaker: { failures: 3, openMs: 200 } });
       const { apiKey, secretKey } = await admin.keys.create();
-      server.proxy.setLatency(5);
+      server.proxy.setLatency(20);
       const reported = reportMany(service, apiKey.id);
       while (service.queuedUsage > EVENTS * 0.7) await sleep(2);
       await server.kill();

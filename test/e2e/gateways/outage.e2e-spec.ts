@@ -75,7 +75,7 @@ describe('the doors while PostgreSQL is away', () => {
   it('are themselves again when it is back', async () => {
     proxy.setMode('pass');
     proxy.reset();
-    await eventually(async () => expect((await ask('forward-auth', cold)).status).toBe(200), 5_000);
+    await eventually(async () => expect((await ask('forward-auth', cold)).status).toBe(200));
     expect((await introspect(cold)).body.active).toBe(true);
   });
 });

@@ -171,7 +171,8 @@ class Operator {
     await this.stop('SIGKILL');
     process.kill(Number(pid), 'SIGKILL');
     await sleep(500);
-    await rm(this.environment['DATA_DIR']!, { recursive: true });
+    // Processes of the server that end on their own may still write.
+    await rm(this.environment['DATA_DIR']!, { recursive: true, maxRetries: 20, retryDelay: 200 });
   }
 
   private here(text: string): string {

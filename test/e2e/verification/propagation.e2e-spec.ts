@@ -161,5 +161,5 @@ interface PollingSession {
 /** Ends the feed's subscription in the very session that polls. */
 async function silenceNotices(replica: TestApp): Promise<void> {
   const poller: unknown = replica.app.get(FeedPoller, { strict: false });
-  await (poller as PollingSession).connection.connection.query({ text: 'UNLISTEN *' }, 1_000);
+  await (poller as PollingSession).connection.connection.query({ text: 'UNLISTEN *' }, 15_000);
 }
