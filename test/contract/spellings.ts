@@ -128,11 +128,14 @@ export async function tryAll(port: number, attempts: readonly Attempt[]): Promis
   return tried;
 }
 
+/** A stream that lets the caller in stays open and says nothing for so long; its status is all that is asked here. */
+const STREAM_MS = 5_000;
+
 /** The answer to a request, asked again where a busy machine cannot decide: 503 opens no route, and refuses none. */
 async function decided(port: number, request: string): Promise<Answer> {
   for (let tries = 1; ; tries++) {
     // CONNECT is no request to Node: it closes the connection without a word.
-    const answer = await sendRaw(port, request).catch(() => ({ status: 400, body: NO_HTTP }));
+    const answer = await sendRaw(port, request, STREAM_MS).catch(() => ({ status: 400, body: NO_HTTP }));
     if (answer.status !== 503 || tries === MOST_TRIES) return answer;
     await setTimeout(tries * 200);
   }
