@@ -131,7 +131,7 @@ describe('A raise of a budget', () => {
     expect(list.body.data[0]).toMatchObject({ budgetSpentCents: 9, budgetLimitCents: 10, budgetRaise: { cents: 10 } });
     const csv = await app.get('/api-keys/export?tag=raised', { token: admin });
     const [header, line] = String(csv.body).trim().split('\r\n');
-    expect(header!.split(',').at(-1)).toBe('"budgetRaise"');
+    expect(header!.split(',')).toContain('"budgetRaise"');
     expect(line).toContain('""cents"":10');
   });
 
