@@ -94,16 +94,22 @@ function resetOf(per: LimitPeriod | null, endsAt: Date | null): SentencePart[] {
   return inParts` ${isSliding(per) ? 'All of it is free' : 'It starts anew'} at ${{ at: endsAt.toISOString() }}.`;
 }
 
+/** Whether a limit has no account for a call: it has one for each subject, and the call names none. */
+export function lacksSubject({ limit, account }: BindingLimit): boolean {
+  return limit.each === 'subject' && account.member === null;
+}
+
 /**
  * Whether a limit covers a call that takes so much, as the database has it. One that observes covers every call.
  *
  * @param need in the unit of the limit; null: it is only told whether anything is left
  */
 export function limitCheck(
-  { limit, account }: BindingLimit,
+  binding: BindingLimit,
   need: bigint | null,
 ): { check: CheckOutcome; refuses: QuotaRefusal | null } {
-  if (limit.each === 'subject' && account.member === null) return subjectCheck(limit);
+  const { limit, account } = binding;
+  if (lacksSubject(binding)) return subjectCheck(limit);
   const isOfSlots = limit.unit === 'slots';
   const isCovered = isOfSlots || (need ?? 0n) === 0n ? account.remaining > 0n : need! <= account.remaining;
   const passes = isCovered || limit.mode === 'observe';

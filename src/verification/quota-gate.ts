@@ -14,7 +14,14 @@ import {
 } from '../quotas/key-limits.js';
 import { type BindingLimit, LimitAccounts } from '../quotas/limits/limit-accounts.js';
 import type { LimitViewer } from '../limits/limit-visibility.js';
-import { limitCheck, limitDetail, refusingLimitView, tooManySubjectsDetail, withoutSubject } from './limit-refusal.js';
+import {
+  lacksSubject,
+  limitCheck,
+  limitDetail,
+  refusingLimitView,
+  tooManySubjectsDetail,
+  withoutSubject,
+} from './limit-refusal.js';
 import { seesBinding, storedLimits } from './stored-limits.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import { centsFromMicroCents } from '../common/money.js';
@@ -155,7 +162,8 @@ export class QuotaGate {
     { viewer, nowMs, isBlind }: SnapshotViewer,
   ): Promise<QuotaSnapshot> {
     const bound = await this.bindingLimits(key.id, asked);
-    const assumed = assumedTokens(key, asked, () => bound.some(({ limit: { unit } }) => unit === 'tokens'));
+    const bindsTokens = (one: BindingLimit): boolean => one.limit.unit === 'tokens' && !lacksSubject(one);
+    const assumed = assumedTokens(key, asked, () => bound.some(bindsTokens));
     const question = questionOf(asked, assumed);
     const windows = await readWindows(this.sql, key.id, windowLimitsOf(key));
     const budget = await findBudget(this.sql, key.id, this.quotas.unusedOf(key.id));
@@ -184,7 +192,7 @@ export class QuotaGate {
     for (const one of bound) {
       const mayKnow = !isBlind || seesBinding(viewer, one);
       const { check, refuses } = limitCheck(one, mayKnow ? needOf(one.limit.unit, question) : null);
-      const said = assumption(one.limit.unit, question);
+      const said = lacksSubject(one) ? '' : assumption(one.limit.unit, question);
       checks.push(withAssumption(check, said));
       refusal ??= refuses === null ? null : withAssumption(refuses, said);
     }

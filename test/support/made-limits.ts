@@ -21,7 +21,7 @@ export interface StoredLimit {
   readonly projectId: string;
   /** Absent: `month`, or none for `slots`. */
   readonly per?: string;
-  readonly each?: 'key' | 'owner';
+  readonly each?: 'key' | 'owner' | 'subject';
   readonly models?: readonly string[];
   /** Absent: `enforce`. */
   readonly mode?: 'observe';

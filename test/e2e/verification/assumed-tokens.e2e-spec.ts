@@ -142,6 +142,19 @@ describe('Tokens that a call holds unasked', () => {
     expect((await verify(key, { reserveTokens: 300 })).code).toBe('VALID');
   });
 
+  it('are assumed in no limit of each subject where the call names none, by a dry run no more than by a verify', async () => {
+    const [key] = await limited([{ each: 'subject' }, {}]);
+    const { code, detail } = await verify(key);
+    expect(code).toBe('SUBJECT_REQUIRED');
+    expect(detail).not.toContain(ASSUMED);
+    expect(await verify(key, { dryRun: true })).toMatchObject({ code, detail });
+    const [observed] = await limited([{ each: 'subject', mode: 'observe' }]);
+    const { body } = await app.post(`/api-keys/${observed.id}/explain`, { token: admin, body: {} });
+    expect(body.checks.at(-1)).toMatchObject({ check: 'limit', outcome: 'passed' });
+    expect(JSON.stringify(body)).not.toContain(ASSUMED);
+    expect((await verify(observed)).reservation).toBeUndefined();
+  });
+
   it('are held by each call of a batch, and by none of a dry run', async () => {
     const [key] = await limited();
     for (const _ of [1, 2, 3]) expect((await verify(key, { dryRun: true })).code).toBe('VALID');
