@@ -3,7 +3,8 @@
 -- One of calls in flight goes with its account a day after it was last seen, when it has no call in flight: such an account
 -- spends nothing, so it is as good as a new one. One of a window goes two hours after it was last seen, when its window was swept.
 -- Their rows are locked first: who uses the account notes the subject before
--- (limit_subjects_note). Rows that others have locked are left for the next time.
+-- (limit_subjects_note). Rows that others have locked are left for the next time. What counts subjects is locked here by period and
+-- then by limit, and there by limit and then by period: no statement there notes subjects of both `total` and `window`.
 CREATE OR REPLACE FUNCTION limit_subjects_sweep(p_limit integer) RETURNS integer LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
