@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,11 +12,12 @@ describe('What a page says is printed, typed literally:', () => {
   let app: TestApp;
   let directory: string;
 
-  beforeAll(async () => {
+  // Each page by itself: together they make more keys than one owner may have.
+  beforeEach(async () => {
     app = await TestApp.start();
     directory = await mkdtemp(join(tmpdir(), 'latchkey-tour-'));
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await app.stop();
     await rm(directory, { recursive: true, force: true });
   });
@@ -49,7 +50,6 @@ describe('What a page says is printed, typed literally:', () => {
     600_000,
   );
 
-  // Last: its limits are on all keys.
   tour(
     'docs/limits.md',
     async () => {
