@@ -313,7 +313,8 @@ describe('Booking a batch', () => {
   });
 
   it('locks accounts in one order, whatever that of the entries: batches side by side never deadlock', async () => {
-    const keys = await Promise.all(Array.from({ length: 30 }, () => newKey()));
+    const keys: string[] = [];
+    while (keys.length < 30) keys.push(await newKey());
     const entries = (ids: readonly string[]) => ids.map((keyId) => event(fresh(), { keyId, costMicroCents: CENT }));
     const deadlocks = async () => {
       const [row] = await app.dataSource.query<{ n: number }[]>(
