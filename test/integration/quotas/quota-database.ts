@@ -12,6 +12,8 @@ export interface QuotaDatabase {
   /** As the owner: forges and looks. */
   readonly asOwner: Sql;
   createKey(id: string, limit: bigint | null, type: 'total' | 'monthly'): Promise<void>;
+  /** How many subjects of a limit are noted, and how many its count says, which bounds them. */
+  countSubjects(limitId: string): Promise<[rows: number, counted: number]>;
   /** Stops the database's clock at an instant. */
   setClock(ms: number): Promise<void>;
   drop(): Promise<void>;
@@ -33,6 +35,14 @@ export async function createQuotaDatabase(): Promise<QuotaDatabase> {
         `INSERT INTO api_key (id, owner_id, name, environment, budget_limit_micro_cents, budget_type) VALUES ($1, $2, 'Key', 'live', $3, $4)`,
         [id, OWNER, limit?.toString(), limit === null ? null : type],
       );
+    },
+    countSubjects: async (limitId) => {
+      const [row] = await asOwner(
+        `SELECT (SELECT count(*)::int FROM limit_subject WHERE limit_id = $1) AS rows,
+                (SELECT coalesce(sum(subjects), 0)::int FROM limit_subject_count WHERE limit_id = $1) AS counted`,
+        [limitId],
+      );
+      return [row!['rows'] as number, row!['counted'] as number];
     },
     setClock: async (ms) => {
       await owner.query('CREATE TABLE IF NOT EXISTS test_clock (at timestamptz)');

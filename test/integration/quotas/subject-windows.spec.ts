@@ -83,14 +83,7 @@ describe('Windows of subjects in PostgreSQL', () => {
     );
     return (row?.used as number | undefined) ?? null;
   };
-  const counted = async ({ id }: LimitRow): Promise<[rows: number, counted: number]> => {
-    const [row] = await database.asOwner(
-      `SELECT (SELECT count(*)::int FROM limit_subject WHERE limit_id = $1) AS rows,
-              (SELECT coalesce(sum(subjects), 0)::int FROM limit_subject_count WHERE limit_id = $1) AS counted`,
-      [id],
-    );
-    return [row!.rows as number, row!.counted as number];
-  };
+  const counted = (limit: LimitRow) => database.countSubjects(limit.id);
   const fill = ({ id }: LimitRow, subjects: number) =>
     database.asOwner(
       `INSERT INTO limit_subject_count (limit_id, period, part, subjects) VALUES ($1, 'window', 99, $2)`,
